@@ -1,0 +1,387 @@
+import type { IncomingMessage } from 'node:http';
+import createDebug from 'debug';
+import { LRUCache } from 'lru-cache';
+import type { Cache, CacheStats, Claim, Entry, FillReader } from './cache/cache.ts';
+import { FileCache } from './cache/file-cache.ts';
+import { Exchange, keyOf, mountOf, type Next, tagOf } from './exchange.ts';
+import type { HeaderPairs } from './http/body.ts';
+import { isConditional } from './http/conditional.ts';
+import { formatReprDigest } from './http/digest.ts';
+import type { AnyRequest, AnyResponse } from './http/message.ts';
+import { firstPosition, parseRange } from './http/ranges.ts';
+import { lead } from './lead.ts';
+import { type CacheFilterOptions, type Config, resolveOptions } from './options.ts';
+import { freshnessLifetime, initialAge } from './policy/freshness.ts';
+import { judge, type Verdict } from './policy/policy.ts';
+import { isPublic } from './policy/storable.ts';
+import type { Reason } from './reasons.ts';
+import { purgeAfter } from './purge.ts';
+import { send } from './response/send.ts';
+import { matchRoute } from './routes/route.ts';
+
+const debug = createDebug('cache-filter:filter');
+
+/** What to purge: a resource by its id (on one route, or on all), an entry by its key, or what a URL names. */
+export type PurgeTarget = { id: string; route?: string } | { key: string } | { url: string } | { all: true };
+
+/** The middleware, with what an application can ask of it. */
+export interface CacheFilter<Req extends AnyRequest = IncomingMessage> {
+  (req: Req, res: AnyResponse, next: Next): void;
+  /** How many entries are gone. Fills that run for them are not kept either. */
+  purge(what: PurgeTarget): Promise<number>;
+  stats(): Promise<CacheStats>;
+  /** Resolves when no request is being answered by the filter and no fill runs. */
+  idle(): Promise<void>;
+  /** Waits for what runs, up to `closeTimeoutMs`, then ends it. Idempotent. Afterwards the filter lets everything pass. */
+  close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+  readonly cache: Cache;
+}
+
+/** A range on a miss waits for the fill if it begins at most this far ahead of it, in bytes. */
+const RANGE_AHEAD_BYTES = 16 * 2 ** 20;
+
+/** How long a key is remembered whose responses can't be kept, in milliseconds. */
+const UNCACHEABLE_MS = 10_000;
+
+/**
+ * Middleware that keeps the responses of the handlers behind it, and answers from there.
+ *
+ * @throws OptionError for an option that can't be used as given, DirectoryError for a directory that can't be used
+ */
+export function cacheFilter<Req extends AnyRequest = IncomingMessage, R = unknown>(
+  options: CacheFilterOptions<Req, R>,
+): CacheFilter<Req> {
+  const config = resolveOptions(options);
+  const story = new Story(config);
+  const filter = function cacheFilter(req: Req, res: AnyResponse, next: Next): void {
+    story.begin(req, res, next);
+  };
+  return Object.assign(filter, {
+    purge: (what: PurgeTarget) => story.purge(what),
+    stats: () => story.cache.stats(),
+    idle: () => story.idle(),
+    close: () => story.close(),
+    [Symbol.asyncDispose]: () => story.close(),
+    cache: story.cache,
+  });
+}
+
+/** The life of a request, in the order in which it happens. */
+class Story {
+  readonly cache: Cache;
+  readonly #config: Config;
+  readonly #ownsCache: boolean;
+  readonly #running = new Set<Promise<void>>();
+  readonly #uncacheable = new LRUCache<string, Reason>({ max: 10_000, ttl: UNCACHEABLE_MS });
+  /** Keys whose purge the disk refused, with the time: what was stored before is never served again. */
+  readonly #tombstones = new Map<string, number>();
+  readonly #abort = new AbortController();
+  #closing: Promise<void> | undefined;
+
+  constructor(config: Config) {
+    this.#config = config;
+    const { directory, maxBytes, maxEntryBytes } = config;
+    this.#ownsCache = config.cache === undefined;
+    this.cache = config.cache ?? new FileCache({ directory: directory ?? '', maxBytes, maxEntryBytes });
+  }
+
+  /** 1. What the request means; most requests mean nothing to us. */
+  begin(req: AnyRequest, res: AnyResponse, next: Next): void {
+    const url = req.url ?? '';
+    const at = url.indexOf('?');
+    const match = matchRoute(this.#config.routes, {
+      method: req.method ?? '',
+      path: at < 0 ? url : url.slice(0, at),
+      query: at < 0 ? '' : url.slice(at + 1),
+    });
+    if (match === undefined) {
+      next();
+      return;
+    }
+    const exchange = new Exchange(this.#config, req, res, next, match, mountOf(req));
+    if (this.#closing !== undefined) return void this.#pass(exchange, 'closed');
+    if (res.headersSent) return void this.#pass(exchange, 'head-sent');
+    const running = this.#answer(exchange);
+    this.#running.add(running);
+    running.finally(() => this.#running.delete(running));
+  }
+
+  /** Never rejects: what a hook throws is the application's to answer for. */
+  async #answer(exchange: Exchange): Promise<void> {
+    let goOn: () => unknown;
+    try {
+      goOn = await this.#consider(exchange);
+    } catch (error) {
+      goOn = () => exchange.next(error);
+    }
+    // Outside of the try: an error in the handlers behind us is not ours.
+    await goOn();
+  }
+
+  /** Decides, and says how to go on. */
+  async #consider(exchange: Exchange): Promise<() => unknown> {
+    const { match, key } = exchange;
+    if (match.action === 'purge') return () => purgeAfter(exchange, () => this.#purgeKey(key.primary));
+
+    // 2. The application's own way around.
+    if (await this.#config.bypass?.(exchange.context)) return () => this.#pass(exchange, 'bypass');
+
+    // 3. What is there, opened before anything is promised.
+    const entry = await this.#open(exchange);
+    if (entry === undefined) return this.#miss(exchange);
+
+    // 4. Whether this caller may have it.
+    if (exchange.credentials && !isPublic(entry.head)) {
+      entry.release();
+      return () => this.#pass(exchange, 'credentials');
+    }
+    const verdict = await this.#judge(exchange, entry);
+    if (verdict.do === 'serve') return () => this.#hit(exchange, entry);
+    entry.release();
+    return this.#obey(exchange, verdict);
+  }
+
+  async #open(exchange: Exchange): Promise<Entry | undefined> {
+    const { key } = exchange;
+    const entry = await this.cache.open(key);
+    if (entry === undefined) return undefined;
+    const since = entry.info.storedAt;
+    const purged = (this.#tombstones.get(key.primary) ?? Number.NEGATIVE_INFINITY) >= since;
+    if (!purged && ttl(exchange, entry) > 0) return entry;
+    entry.release();
+    exchange.staleSince = since;
+    exchange.info.reason = 'expired';
+    return undefined;
+  }
+
+  async #judge(exchange: Exchange, entry: Entry | undefined): Promise<Verdict> {
+    const stored = entry === undefined ? { digests: [] } : { size: entry.size, digests: entry.info.digests, entry: entry.info };
+    try {
+      return await judge(this.#config, exchange.context, stored);
+    } catch (error) {
+      entry?.release();
+      throw error;
+    }
+  }
+
+  /** What follows from a verdict other than to serve. */
+  async #obey(exchange: Exchange, verdict: Exclude<Verdict, { do: 'serve' }>): Promise<() => unknown> {
+    exchange.info.reason = verdict.reason;
+    if (verdict.drop) await this.#purgeKey(exchange.key.primary);
+    if (verdict.do === 'pass') return verdict.drop ? this.#miss(exchange) : () => this.#pass(exchange, verdict.reason);
+    exchange.info.status = 'bypass';
+    return () => exchange.next(verdict.error);
+  }
+
+  /** 5. Answer from the entry. */
+  async #hit(exchange: Exchange, entry: Entry): Promise<void> {
+    const { info, res, asked } = exchange;
+    info.status = 'hit';
+    const left = ttl(exchange, entry);
+    const status = { hit: true, ...(Number.isFinite(left) ? { ttl: Math.floor(left / 1000) } : {}) };
+    debug('%s: hit', exchange.key.primary);
+    await send(asked, res, entry, {
+      headers: [...exchange.statusField(status), ['Age', String(ageOf(entry))]],
+      supplement: supplementOf(entry),
+    });
+  }
+
+  /** 6. Nothing to serve: lead, follow, or leave it to the application. */
+  async #miss(exchange: Exchange): Promise<() => unknown> {
+    const { key, asked } = exchange;
+    const reluctance = this.#reluctance(asked);
+    const newerThan = exchange.staleSince === undefined ? {} : { newerThan: exchange.staleSince };
+    for (let attempt = 0; ; attempt++) {
+      const lasting = this.#uncacheable.get(nameOf(exchange));
+      if (lasting !== undefined) return () => this.#pass(exchange, lasting, 'uri-miss');
+      const claim = await this.cache.claim(key, { join: reluctance !== undefined, ...newerThan });
+      if (claim === undefined) return () => this.#pass(exchange, reluctance ?? 'collapse', 'uri-miss');
+      if (claim.role === 'declined') return () => this.#pass(exchange, claim.reason, 'uri-miss');
+      if (claim.role === 'leader') return () => this.#lead(exchange, claim);
+      if (claim.role === 'entry') return this.#late(exchange, claim.entry);
+      // A fill that ended with nothing to share let its followers go all at once: one of them leads now, the rest pass.
+      const answer = attempt === 0 ? await this.#follow(exchange, claim) : leave(claim);
+      if (answer === 'pass') return () => this.#pass(exchange, 'collapse', 'uri-miss');
+      if (answer !== undefined) return answer;
+    }
+  }
+
+  /** Why a request should not begin a fill, though it may follow one. */
+  #reluctance({ method, headers }: Exchange['asked']): Reason | undefined {
+    if (method === 'HEAD') return 'head';
+    if (isConditional(headers)) return 'conditional';
+    if (headers.range === undefined) return undefined;
+    const start = firstPosition(headers.range);
+    return this.#config.coldRange === 'bypass' || start === undefined || start > RANGE_AHEAD_BYTES ? 'range' : undefined;
+  }
+
+  /** Committed between looking and claiming: a hit after all. */
+  async #late(exchange: Exchange, entry: Entry): Promise<() => unknown> {
+    const verdict = await this.#judge(exchange, entry);
+    if (verdict.do === 'serve' && !(exchange.credentials && !isPublic(entry.head))) return () => this.#hit(exchange, entry);
+    entry.release();
+    return verdict.do === 'serve' ? () => this.#pass(exchange, 'credentials') : this.#obey(exchange, verdict);
+  }
+
+  /** 7. The handler answers, into a fill that everybody reads. */
+  #lead(exchange: Exchange, claim: Claim & { role: 'leader' }): Promise<void> {
+    debug('%s: leading', exchange.key.primary);
+    return lead(this.#config, exchange, claim, this.#abort.signal, {
+      refused: (reason, lasting) => {
+        if (lasting) this.#uncacheable.set(nameOf(exchange), reason);
+      },
+    });
+  }
+
+  /** Reads what somebody else fetches; undefined where there is nothing to share. The same gate as for a hit comes first. */
+  async #follow(exchange: Exchange, claim: Claim & { role: 'follower' }): Promise<(() => unknown) | undefined> {
+    const waiting = withTimeout(claim.fill, this.#config.collapseTimeoutMs, exchange.signal);
+    let verdict: Verdict;
+    try {
+      verdict = await this.#judge(exchange, undefined);
+    } catch (error) {
+      waiting.then((fill) => fill?.release());
+      throw error;
+    }
+    if (verdict.do !== 'serve') {
+      waiting.then((fill) => fill?.release());
+      return this.#obey(exchange, verdict);
+    }
+    const fill = await waiting;
+    if (fill === undefined) return undefined;
+    const reason = this.#unshareable(exchange, fill);
+    if (reason !== undefined) {
+      fill.release();
+      return () => this.#pass(exchange, reason, 'uri-miss');
+    }
+    exchange.info.collapsed = true;
+    return () =>
+      send(exchange.asked, exchange.res, fill, {
+        headers: exchange.statusField({ fwd: 'uri-miss', collapsed: true }),
+        provisional: true,
+      });
+  }
+
+  #unshareable({ credentials, asked }: Exchange, fill: FillReader): Reason | undefined {
+    if (credentials && !isPublic(fill.head)) return 'credentials';
+    if (asked.headers.range === undefined || fill.size === undefined) return undefined;
+    const request = parseRange(asked.headers.range, fill.size);
+    const start = request.kind === 'ranges' ? Math.max(...request.ranges.map((range) => range.start)) : 0;
+    return start > RANGE_AHEAD_BYTES && fill.available(start - RANGE_AHEAD_BYTES) === 0 ? 'range' : undefined;
+  }
+
+  /** The application answers, untouched. */
+  #pass(exchange: Exchange, reason: Reason, fwd: 'bypass' | 'uri-miss' = 'bypass'): unknown {
+    exchange.info.status = fwd === 'bypass' ? 'bypass' : 'miss';
+    exchange.info.reason = reason;
+    debug('%s: %s', exchange.key.primary, reason);
+    exchange.mark({ fwd: exchange.staleSince === undefined ? fwd : 'stale', detail: reason });
+    return exchange.next();
+  }
+
+  /** A matched DELETE, or whoever asks by `filter.purge`. */
+  async #purgeKey(primary: string): Promise<number> {
+    // Nothing that was stored until now is served again, even if the disk refuses to give it up.
+    this.#tombstones.set(primary, Date.now());
+    for (const name of this.#uncacheable.keys()) if (name.startsWith(`${primary}\0`)) this.#uncacheable.delete(name);
+    const count = await this.cache.invalidate({ key: primary });
+    this.#tombstones.delete(primary);
+    debug('%s: purged', primary);
+    return count;
+  }
+
+  async purge(what: PurgeTarget): Promise<number> {
+    if ('all' in what) return this.cache.invalidate({ all: true });
+    if ('key' in what) return this.#purgeKey(what.key);
+    let count = 0;
+    if ('url' in what) {
+      for (const key of this.#keysOf(what.url)) count += await this.#purgeKey(key);
+      return count;
+    }
+    const names = what.route === undefined ? this.#config.routes.map(({ name }) => name) : [what.route];
+    for (const name of new Set(names)) count += await this.cache.invalidate({ tag: tagOf(name, what.id) });
+    return count;
+  }
+
+  /** The keys that a URL may have, wherever below its path the filter is mounted. */
+  #keysOf(url: string): Set<string> {
+    const { pathname } = new URL(url, 'http://localhost');
+    const keys = new Set<string>();
+    for (let at = 0; at >= 0; at = pathname.indexOf('/', at + 1)) {
+      const match = matchRoute(this.#config.routes, { method: 'GET', path: pathname.slice(at), query: '' });
+      if (match !== undefined) keys.add(keyOf(this.#config, match, pathname.slice(0, at)).primary);
+    }
+    return keys;
+  }
+
+  async idle(): Promise<void> {
+    while (this.#running.size > 0) await Promise.allSettled(this.#running);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const timer = setTimeout(() => this.#abort.abort(), this.#config.closeTimeoutMs);
+    await this.idle();
+    clearTimeout(timer);
+    if (this.#ownsCache) await this.cache.close();
+  }
+}
+
+function nameOf({ key }: Exchange): string {
+  return `${key.primary}\0${key.variant ?? ''}`;
+}
+
+/** How much longer the entry is fresh, in milliseconds. */
+function ttl({ match }: Exchange, { head, info }: Entry): number {
+  return (freshnessLifetime(head, match.route.freshness, info.storedAt) ?? 0) - (Date.now() - info.storedAt);
+}
+
+/** RFC 9111, 4.2.3, in whole seconds. */
+function ageOf({ head, info }: Entry): number {
+  return Math.floor((initialAge(head, info.storedAt) + Math.max(0, Date.now() - info.storedAt)) / 1000);
+}
+
+/** What verified bytes let us add: a strong validator, and the digest itself (RFC 9530). */
+function supplementOf({ info }: Entry): HeaderPairs {
+  const digest = formatReprDigest(info.digests.filter(({ algorithm }) => algorithm === 'sha256'));
+  const sha256 = info.digests.find(({ algorithm }) => algorithm === 'sha256');
+  if (digest === undefined || sha256 === undefined) return [];
+  return [
+    ['ETag', `"sha256-${sha256.hex}"`],
+    ['Repr-Digest', digest],
+  ];
+}
+
+/** A follower that won't: it lets go of what it was promised. */
+function leave(claim: Claim & { role: 'follower' }): 'pass' {
+  void claim.fill.then((fill) => fill?.release());
+  return 'pass';
+}
+
+/** The fill, unless it takes too long or the client leaves; it is released then, when it comes after all. */
+function withTimeout(
+  fill: Promise<FillReader | undefined>,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<FillReader | undefined> {
+  return new Promise((resolve) => {
+    let given = false;
+    const giveUp = () => {
+      given = true;
+      resolve(undefined);
+    };
+    const timer = setTimeout(giveUp, timeoutMs);
+    signal.addEventListener('abort', giveUp, { once: true });
+    void fill.then((reader) => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', giveUp);
+      if (given) reader?.release();
+      else resolve(reader);
+    });
+  });
+}

@@ -1,0 +1,143 @@
+// docs/reference/cache-contract.md
+
+import type { Body, BodyEnd, ResponseHead } from '../http/body.ts';
+import type { Digest, DigestAlgorithm } from '../http/digest.ts';
+
+/** What an entry is stored under. Purging acts on `primary`, with all its variants. */
+export interface Key {
+  primary: string;
+  variant?: string;
+}
+
+/** What is known of an entry without reading its body. */
+export interface EntryInfo {
+  key: Key;
+  /** Bytes of the body. */
+  size: number;
+  /** Digests of the bytes as they were stored: always SHA-256, and whatever was declared or asked for. */
+  digests: Digest[];
+  /** Milliseconds since the epoch at which the head arrived. */
+  storedAt: number;
+  /** Names under which the entry can be invalidated together with others. */
+  tags: string[];
+}
+
+/** A stored, complete body. It is held (can't be removed under its reader) until `release()`. */
+export interface Entry extends Body {
+  size: number;
+  info: EntryInfo;
+}
+
+/** A reader on a fill. It sees bytes as they come; what would make the body look whole comes only once it is verified. */
+export interface FillReader extends Body {
+  info: Pick<EntryInfo, 'key' | 'storedAt' | 'tags'>;
+  /** Bytes that can be read at once from position `from`. */
+  available(from: number): number;
+  /** Settles when the fill has ended; never rejects. */
+  ended: Promise<BodyEnd>;
+}
+
+/** What is known of a body before its first byte. */
+export interface FillOptions {
+  /** Declared length in bytes. */
+  size?: number;
+  /** Algorithms to compute besides SHA-256. */
+  algorithms?: readonly DigestAlgorithm[];
+  tags?: readonly string[];
+  /** Milliseconds since the epoch; default now. */
+  storedAt?: number;
+}
+
+/** What must hold for a body to become an entry. */
+export interface Proof {
+  length?: number;
+  digests?: readonly Digest[];
+}
+
+/** The write in progress. Whoever holds it owns its end: exactly one of `commit` and `abort`. */
+export interface Fill {
+  /** Takes a chunk, always; false says to wait for `drained()` before the next. The chunk may not change afterwards. */
+  write(chunk: Uint8Array): boolean;
+  /** Resolves when there is room for more; at once where there is. Never rejects. */
+  drained(): Promise<void>;
+  reader(): FillReader;
+  /**
+   * Verifies and publishes. Afterwards `open` finds the entry, and only then do readers get the rest.
+   * @throws IntegrityError when the bytes are not what `proof` says; SupersededError when the key was purged meanwhile;
+   *   StoreError when the store could not keep them. In each case nothing is stored and readers see the failure.
+   */
+  commit(proof: Proof): Promise<EntryInfo>;
+  /** Gives up: readers fail with `reason`, nothing is stored. */
+  abort(reason: Error): Promise<void>;
+}
+
+/** Why the cache would not take a body. */
+export type DeclineReason = 'closed' | 'fills-full' | 'no-room' | 'store-down' | 'too-large';
+
+/** Not taken; the response goes on without the cache. */
+export interface Declined {
+  declined: DeclineReason;
+}
+
+/** The right, and the duty, to fetch: the holder calls exactly one of `start` and `abandon`. */
+export interface LeaderClaim {
+  role: 'leader';
+  start(head: ResponseHead, options?: FillOptions): Promise<Fill | Declined>;
+  /** Lets the followers go; each decides for itself. */
+  abandon(): Promise<void>;
+}
+
+export type Claim =
+  /** Committed between `open` and `claim`. */
+  | { role: 'entry'; entry: Entry }
+  | LeaderClaim
+  /** Somebody else fetches. undefined: there was nothing to share. */
+  | { role: 'follower'; fill: Promise<FillReader | undefined> }
+  | { role: 'declined'; reason: DeclineReason };
+
+export interface ClaimOptions {
+  /** Follow a running fill, but never lead. */
+  join?: boolean;
+  /** An entry stored at this time (milliseconds since the epoch) or before is to be replaced, and is none. */
+  newerThan?: number;
+}
+
+/** What to make unreachable. */
+export type Invalidation = { key: string } | { prefix: string } | { tag: string } | { all: true };
+
+/** What was removed. */
+export interface Removed {
+  entries: number;
+  bytes: number;
+}
+
+export interface CacheStats {
+  entries: number;
+  /** Bytes charged to the budget: bodies, records and running fills, in whole blocks. */
+  bytes: number;
+  maxBytes: number;
+  fills: number;
+  evictions: number;
+  /** Bodies dropped because their stored form was damaged. */
+  corrupt: number;
+}
+
+/**
+ * Keeps bodies by key. A cache never makes a response worse: what fails inside it is a miss or a decline, never a rejection of
+ * `open` or `claim`.
+ */
+export interface Cache {
+  /** The entry, held for the caller, or undefined. */
+  open(key: Key): Promise<Entry | undefined> | Entry | undefined;
+  /** At most one leader a key at a time. undefined: `join` was asked for, and nothing runs. */
+  claim(key: Key, options?: ClaimOptions): Promise<Claim | undefined>;
+  /** How many entries became unreachable. Running fills of these keys are cut off from the cache; their readers go on. */
+  invalidate(what: Invalidation): Promise<number>;
+  info(key: Key): Promise<EntryInfo | undefined>;
+  list(): AsyncIterable<EntryInfo>;
+  /** Removes the least recently used until at most `toBytes` (default `maxBytes`) are charged. */
+  prune(options?: { toBytes?: number }): Promise<Removed>;
+  stats(): Promise<CacheStats>;
+  /** Waits for what runs inside the cache itself. Idempotent; afterwards `claim` declines and `open` finds nothing. */
+  close(): Promise<void>;
+}

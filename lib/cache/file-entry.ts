@@ -1,0 +1,94 @@
+import { read } from 'node:fs';
+import { Readable } from 'node:stream';
+import { StoreError } from '../errors.ts';
+import type { ByteRange, ResponseHead } from '../http/body.ts';
+import type { Entry, EntryInfo } from './cache.ts';
+import { READ_BYTES } from './fill/reader.ts';
+import type { EntryRecord } from './record.ts';
+
+/** A stored body, opened. The file stays readable even when it is unlinked meanwhile. */
+export class FileEntry implements Entry {
+  readonly head: ResponseHead;
+  readonly size: number;
+  readonly info: EntryInfo;
+  readonly path: string;
+  readonly #fd: number;
+  readonly #released: () => void;
+  #streams = 0;
+  #open = true;
+
+  /** @param released closes `fd`: nothing reads it any more */
+  constructor(record: EntryRecord, path: string, fd: number, released: () => void) {
+    const { head, fill: _, ...info } = record;
+    this.head = head;
+    this.size = record.size;
+    this.info = info;
+    this.path = path;
+    this.#fd = fd;
+    this.#released = released;
+  }
+
+  read(range: ByteRange = { start: 0, end: this.size }): Readable {
+    this.#streams++;
+    return new FileRange(this.#fd, range, () => {
+      this.#streams--;
+      this.#releaseIfUnused();
+    });
+  }
+
+  release(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#releaseIfUnused();
+  }
+
+  #releaseIfUnused(): void {
+    if (this.#open || this.#streams > 0) return;
+    this.#released();
+  }
+}
+
+/** A range of a file, in large pieces. */
+class FileRange extends Readable {
+  readonly #fd: number;
+  readonly #closed: () => void;
+  #position: number;
+  readonly #end: number;
+  #reading = false;
+  #afterRead: (() => void) | undefined;
+
+  constructor(fd: number, { start, end }: ByteRange, closed: () => void) {
+    super({ highWaterMark: READ_BYTES });
+    this.#fd = fd;
+    this.#position = start;
+    this.#end = end;
+    this.#closed = closed;
+  }
+
+  override _read(): void {
+    const length = Math.min(READ_BYTES, this.#end - this.#position);
+    if (length <= 0) {
+      this.push(null);
+      return;
+    }
+    this.#reading = true;
+    read(this.#fd, Buffer.allocUnsafeSlow(length), 0, length, this.#position, (error, count, buffer) => {
+      this.#reading = false;
+      if (this.#afterRead !== undefined) return this.#afterRead();
+      if (error !== null) return this.destroy(new StoreError('a stored body could not be read', { cause: error }));
+      if (count === 0) return this.destroy(new StoreError(`a stored body ends at ${this.#position} of ${this.#end} bytes`));
+      this.#position += count;
+      this.push(buffer.subarray(0, count));
+    });
+  }
+
+  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+    const done = () => {
+      this.#closed();
+      callback(error);
+    };
+    // A descriptor in use must not be closed: its number would soon be somebody else's.
+    if (this.#reading) this.#afterRead = done;
+    else done();
+  }
+}

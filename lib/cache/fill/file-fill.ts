@@ -1,0 +1,226 @@
+import { read as readFile, writev } from 'node:fs';
+import type { FileHandle } from 'node:fs/promises';
+import { promisify } from 'node:util';
+import { CacheFilterError, IntegrityError, StoreError, SupersededError } from '../../errors.ts';
+import type { ResponseHead } from '../../http/body.ts';
+import { conflicts } from '../../http/digest.ts';
+import type { EntryInfo, Fill, FillOptions, FillReader, Key, Proof } from '../cache.ts';
+import { GrowingReader } from './fill-reader.ts';
+import { Growing, UNSTORED_BYTES } from './growing.ts';
+import { Verifier } from './verify.ts';
+
+const pread = promisify(readFile);
+
+/** As many pieces go into one write. */
+const WRITE_PIECES = 64;
+
+/** What a fill needs of the cache it belongs to. */
+export interface FillOwner {
+  key: Key;
+  head: ResponseHead;
+  options: FillOptions;
+  file: FileHandle;
+  /** Asks for this many bytes on disk in all; false: the budget has no more. */
+  grow(bytes: number): Promise<boolean>;
+  /** Publishes the body under its key. @throws SupersededError */
+  publish(info: EntryInfo): Promise<void>;
+  /** Nobody may join any more: it ended, or its store failed. */
+  unjoinable(): void;
+  /** Nobody reads or writes it any more; the file may go. */
+  closed(): Promise<void>;
+}
+
+/** A body on its way to disk. */
+export class FileFill implements Fill {
+  readonly #owner: FillOwner;
+  readonly #growing: Growing;
+  readonly #verifier: Verifier;
+  readonly #info: Pick<EntryInfo, 'key' | 'storedAt' | 'tags'>;
+  #pending: Uint8Array[] = [];
+  #storing: Promise<void> | undefined;
+  #storeError: Error | undefined;
+  #waiting: (() => void)[] = [];
+  /** The writer, and each reader. */
+  #users = 1;
+  #over = false;
+
+  constructor(owner: FillOwner) {
+    const { key, options } = owner;
+    this.#owner = owner;
+    this.#growing = new Growing(options.size, { moved: () => this.#progress() });
+    this.#verifier = new Verifier(owner.file.fd, options.algorithms ?? []);
+    this.#info = { key, storedAt: options.storedAt ?? Date.now(), tags: [...(options.tags ?? [])] };
+  }
+
+  write(chunk: Uint8Array): boolean {
+    if (this.#over) return true;
+    this.#growing.take(chunk);
+    if (this.#storeError !== undefined) this.#verifier.feed(chunk);
+    else {
+      this.#pending.push(chunk);
+      this.#storing ??= this.#store();
+    }
+    return this.#hasRoom();
+  }
+
+  async drained(): Promise<void> {
+    while (!this.#over && !this.#hasRoom()) await this.#progressed();
+  }
+
+  reader(): FillReader {
+    this.#users++;
+    let released = false;
+    return new GrowingReader(this.#growing, (position, length) => this.#read(position, length), {
+      head: this.#owner.head,
+      info: this.#info,
+      released: () => {
+        if (released) return;
+        released = true;
+        void this.#leave();
+      },
+    });
+  }
+
+  async commit(proof: Proof): Promise<EntryInfo> {
+    try {
+      const info = await this.#verify(proof);
+      if (this.#storeError !== undefined) {
+        // Verified all the same, so its readers may have it to the end.
+        this.#finish('complete');
+        throw this.#storeError;
+      }
+      try {
+        await this.#owner.publish(info);
+      } catch (error) {
+        this.#finish(error instanceof SupersededError ? 'superseded' : 'complete');
+        throw error;
+      }
+      this.#finish('complete');
+      return info;
+    } catch (error) {
+      this.#finish('failed', error as Error);
+      throw error instanceof CacheFilterError ? error : new StoreError('the body could not be published', { cause: error });
+    } finally {
+      await this.#leave();
+    }
+  }
+
+  async abort(reason: Error): Promise<void> {
+    if (this.#over) return;
+    this.#finish('failed', reason);
+    await this.#leave();
+  }
+
+  /** Purged while it ran: those who read it get it to the end, nobody else joins. */
+  doom(): void {
+    this.#owner.unjoinable();
+  }
+
+  async #verify({ length, digests = [] }: Proof): Promise<EntryInfo> {
+    const { taken } = this.#growing;
+    while (this.#storeError === undefined && this.#growing.stored < taken) await this.#progressed();
+    if (length !== undefined && taken !== length) {
+      throw new IntegrityError(`the body has ${taken} bytes where ${length} were declared`);
+    }
+    const found = await this.#verifier.digest();
+    const wrong = conflicts(digests, found);
+    if (wrong !== undefined) {
+      const was = found.find(({ algorithm }) => algorithm === wrong.algorithm)?.hex;
+      throw new IntegrityError(`the body's ${wrong.algorithm} is ${was} where ${wrong.hex} was declared`);
+    }
+    return { ...this.#info, size: taken, digests: found };
+  }
+
+  /** Writes what is pending, in as few and as large writes as there is. */
+  async #store(): Promise<void> {
+    try {
+      while (this.#pending.length > 0 && this.#storeError === undefined && !this.#over) {
+        const batch = this.#pending.slice(0, WRITE_PIECES);
+        const bytes = batch.reduce((sum, { byteLength }) => sum + byteLength, 0);
+        if (!(await this.#owner.grow(this.#growing.stored + bytes))) throw new StoreError('the budget has no room for more');
+        await this.#writeAll(batch);
+        this.#pending.splice(0, batch.length);
+        this.#growing.advanceStored(this.#growing.stored + bytes);
+        this.#verifier.advance(this.#growing.stored);
+        this.#progress();
+      }
+    } catch (error) {
+      this.#loseStore(error as Error);
+    } finally {
+      this.#storing = undefined;
+    }
+  }
+
+  async #writeAll(batch: readonly Uint8Array[]): Promise<void> {
+    let position = this.#growing.stored;
+    let rest = [...batch];
+    while (rest.length > 0) {
+      let written = await new Promise<number>((resolve, reject) => {
+        writev(this.#owner.file.fd, rest, position, (error, count) => (error === null ? resolve(count) : reject(error)));
+      });
+      if (written === 0) throw new StoreError('the file takes no more bytes');
+      position += written;
+      // A disk that fills up takes a part first.
+      while (written > 0) {
+        const [first] = rest as [Uint8Array];
+        if (first.byteLength > written) {
+          rest[0] = first.subarray(written);
+          written = 0;
+        } else {
+          written -= first.byteLength;
+          rest = rest.slice(1);
+        }
+      }
+    }
+  }
+
+  /** The disk gave out: what is in the file is read out, the rest goes from memory at the pace of the slowest reader. */
+  #loseStore(error: Error): void {
+    this.#storeError = error instanceof StoreError ? error : new StoreError('the cache directory could not be written', { cause: error });
+    for (const chunk of this.#pending.splice(0)) this.#verifier.feed(chunk);
+    this.#growing.loseStore();
+    this.#owner.unjoinable();
+    this.#progress();
+  }
+
+  async #read(position: number, length: number): Promise<Uint8Array> {
+    // A descriptor in use must not be closed: its number would soon be somebody else's.
+    this.#users++;
+    try {
+      const { bytesRead, buffer } = await pread(this.#owner.file.fd, Buffer.allocUnsafeSlow(length), 0, length, position);
+      if (bytesRead === 0) throw new StoreError(`the file of a fill ends at ${position} bytes`);
+      return buffer.subarray(0, bytesRead);
+    } finally {
+      void this.#leave();
+    }
+  }
+
+  #hasRoom(): boolean {
+    return this.#growing.unstored < UNSTORED_BYTES;
+  }
+
+  #progress(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve();
+  }
+
+  #progressed(): Promise<void> {
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  #finish(end: 'complete' | 'failed' | 'superseded', error?: Error): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#growing.finish(end, error);
+    this.#verifier.close();
+    this.#pending = [];
+    this.#owner.unjoinable();
+    this.#progress();
+  }
+
+  async #leave(): Promise<void> {
+    if (--this.#users > 0) return;
+    await this.#storing;
+    await this.#owner.closed();
+  }
+}
+

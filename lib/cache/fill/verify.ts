@@ -1,0 +1,145 @@
+import { Worker } from 'node:worker_threads';
+import createDebug from 'debug';
+import { StoreError } from '../../errors.ts';
+import type { Digest, DigestAlgorithm } from '../../http/digest.ts';
+import { FileHashing, type VerifyAnswer, type VerifyRequest } from './hashing.ts';
+
+const debug = createDebug('cache-filter:fill');
+
+/** Below this a body is hashed on the spot: a message to another thread and back takes longer. */
+const INLINE_BYTES = 256 * 1024;
+
+type Waiting = { resolve(digests: Digest[]): void; reject(error: Error): void };
+
+/** The thread that hashes for all fills of this process; started when it is first needed, and no reason to keep the process alive. */
+class VerifyThread {
+  static #shared: VerifyThread | undefined;
+  readonly #worker: Worker;
+  readonly #waiting = new Map<number, Waiting>();
+  #nextId = 0;
+
+  static get(): VerifyThread | undefined {
+    try {
+      VerifyThread.#shared ??= new VerifyThread();
+    } catch (error) {
+      debug('no verification thread, hashing on the main thread: %o', error);
+    }
+    return VerifyThread.#shared;
+  }
+
+  private constructor() {
+    // The tests run the sources as they are.
+    const extension = import.meta.url.endsWith('.ts') ? '.ts' : '.js';
+    this.#worker = new Worker(new URL(`./verify-worker${extension}`, import.meta.url));
+    this.#worker.unref();
+    this.#worker.on('message', (answer: VerifyAnswer) => {
+      const waiting = this.#waiting.get(answer.id);
+      this.#waiting.delete(answer.id);
+      if ('digests' in answer) waiting?.resolve(answer.digests);
+      else waiting?.reject(new StoreError(`the stored bytes could not be read back: ${answer.error}`));
+    });
+    this.#worker.on('error', (error) => this.#lost(error));
+    this.#worker.on('exit', () => this.#lost(new Error('the verification thread ended')));
+  }
+
+  open(fd: number, algorithms: DigestAlgorithm[]): number {
+    const id = this.#nextId++;
+    this.post({ id, do: 'open', fd, algorithms });
+    return id;
+  }
+
+  post(request: VerifyRequest): void {
+    this.#worker.postMessage(request);
+  }
+
+  digest(id: number): Promise<Digest[]> {
+    return new Promise((resolve, reject) => {
+      // While somebody waits for it, the process may not end.
+      this.#worker.ref();
+      const done = () => {
+        if (this.#waiting.size === 0) this.#worker.unref();
+      };
+      this.#waiting.set(id, {
+        resolve: (digests) => (done(), resolve(digests)),
+        reject: (error) => (done(), reject(error)),
+      });
+      this.post({ id, do: 'digest' });
+    });
+  }
+
+  #lost(error: Error): void {
+    if (VerifyThread.#shared === this) VerifyThread.#shared = undefined;
+    const waiting = [...this.#waiting.values()];
+    this.#waiting.clear();
+    for (const { reject } of waiting) reject(new ThreadLost(error.message));
+  }
+}
+
+class ThreadLost extends Error {}
+
+/** Digests of what was written to a file, computed from the file itself while it grows. */
+export class Verifier {
+  readonly #fd: number;
+  readonly #algorithms: DigestAlgorithm[];
+  #stored = 0;
+  #fed: Uint8Array[] = [];
+  #thread: { thread: VerifyThread; id: number } | undefined;
+
+  constructor(fd: number, algorithms: Iterable<DigestAlgorithm>) {
+    this.#fd = fd;
+    this.#algorithms = [...new Set<DigestAlgorithm>(['sha256', ...algorithms])];
+  }
+
+  /** The file holds `to` bytes. */
+  advance(to: number): void {
+    this.#stored = to;
+    if (this.#thread === undefined && to > INLINE_BYTES) this.#start();
+    this.#thread?.thread.post({ id: this.#thread.id, do: 'advance', to });
+  }
+
+  /** Bytes that follow what the file holds, when it can take no more. */
+  feed(bytes: Uint8Array): void {
+    if (this.#thread === undefined) this.#start();
+    if (this.#thread === undefined) this.#fed.push(bytes);
+    else this.#thread.thread.post({ id: this.#thread.id, do: 'feed', bytes });
+  }
+
+  /** @throws StoreError where the file can't be read back */
+  async digest(): Promise<Digest[]> {
+    if (this.#thread !== undefined) {
+      try {
+        return await this.#thread.thread.digest(this.#thread.id);
+      } catch (error) {
+        if (!(error instanceof ThreadLost) || this.#fed.length > 0) throw error;
+        debug('hashing again on the main thread: %s', error.message);
+      }
+    }
+    return this.#inline();
+  }
+
+  close(): void {
+    this.#thread?.thread.post({ id: this.#thread.id, do: 'close' });
+    this.#thread = undefined;
+    this.#fed = [];
+  }
+
+  #start(): void {
+    const thread = VerifyThread.get();
+    if (thread === undefined) return;
+    this.#thread = { thread, id: thread.open(this.#fd, this.#algorithms) };
+    this.#thread.thread.post({ id: this.#thread.id, do: 'advance', to: this.#stored });
+  }
+
+  async #inline(): Promise<Digest[]> {
+    try {
+      const hashing = new FileHashing(this.#fd, this.#algorithms);
+      hashing.advance(this.#stored);
+      // A slice at a time: without the thread a large body would hold the loop.
+      while (hashing.step()) await new Promise((resolve) => setImmediate(resolve));
+      for (const bytes of this.#fed) hashing.feed(bytes);
+      return hashing.digests();
+    } catch (error) {
+      throw new StoreError('the stored bytes could not be read back', { cause: error });
+    }
+  }
+}

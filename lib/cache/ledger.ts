@@ -1,0 +1,128 @@
+import { LRUCache } from 'lru-cache';
+
+/** An entry as the budget sees it. */
+interface Account {
+  /** Charged for it, in bytes on disk. */
+  bytes: number;
+  /** How many readers hold it; it can't be evicted meanwhile. */
+  held: number;
+}
+
+/** Removes an entry's files; called once it is out of the ledger. */
+export type Remove = (name: string) => Promise<unknown>;
+
+/** Bytes and recency: what is charged to the budget, and who goes first when room is needed. */
+export class Ledger {
+  readonly maxBytes: number;
+  readonly #remove: Remove;
+  // lru-cache wants a bound of its own; ours is kept here, where it can spare what is held and wait for the disk.
+  readonly #accounts = new LRUCache<string, Account>({ maxSize: Number.MAX_SAFE_INTEGER, sizeCalculation: ({ bytes }) => bytes + 1 });
+  #bytes = 0;
+  /** For running fills. */
+  #reserved = 0;
+  /** Of entries that are being read. */
+  #held = 0;
+  /** Of entries whose files are on their way out. */
+  #leaving = 0;
+  readonly #removals = new Set<Promise<unknown>>();
+  evictions = 0;
+
+  constructor(maxBytes: number, remove: Remove) {
+    this.maxBytes = maxBytes;
+    this.#remove = remove;
+  }
+
+  get entries(): number {
+    return this.#accounts.size;
+  }
+
+  /** Charged in all, reservations included. */
+  get bytes(): number {
+    return this.#bytes + this.#reserved + this.#leaving;
+  }
+
+  /** Records an entry as the most recently used; one of the same name is replaced. */
+  add(name: string, bytes: number): void {
+    this.drop(name);
+    this.#bytes += bytes;
+    this.#accounts.set(name, { bytes, held: 0 });
+  }
+
+  has(name: string): boolean {
+    return this.#accounts.has(name);
+  }
+
+  /** Marks an entry as just used. */
+  touch(name: string): void {
+    this.#accounts.get(name);
+  }
+
+  /** Takes an entry out, because its files have gone. */
+  drop(name: string): void {
+    const account = this.#accounts.peek(name);
+    if (account === undefined) return;
+    this.#accounts.delete(name);
+    this.#bytes -= account.bytes;
+    if (account.held > 0) this.#held -= account.bytes;
+  }
+
+  /** Keeps an entry from being evicted until the returned function is called. */
+  hold(name: string): () => void {
+    const account = this.#accounts.peek(name);
+    if (account === undefined) return () => undefined;
+    if (account.held++ === 0) this.#held += account.bytes;
+    let released = false;
+    return () => {
+      if (released) return;
+      released = true;
+      if (--account.held === 0 && this.#accounts.peek(name) === account) this.#held -= account.bytes;
+    };
+  }
+
+  /** Sets bytes aside for a fill, making room as needed. Resolves to whether they could be had. */
+  async reserve(bytes: number): Promise<boolean> {
+    if (bytes > this.maxBytes - this.#reserved - this.#held) return false;
+    this.#reserved += bytes;
+    await this.evict(this.maxBytes);
+    if (this.#bytes + this.#reserved <= this.maxBytes) return true;
+    this.#reserved -= bytes;
+    return false;
+  }
+
+  unreserve(bytes: number): void {
+    this.#reserved -= bytes;
+  }
+
+  /** Removes the least recently used, but none that is held, until at most `toBytes` are charged; waits until they have gone. */
+  async evict(toBytes: number): Promise<{ entries: number; bytes: number }> {
+    const removed = { entries: 0, bytes: 0 };
+    for (const name of [...this.#overdue(toBytes)]) {
+      const bytes = this.#accounts.peek(name)?.bytes ?? 0;
+      this.drop(name);
+      removed.entries++;
+      removed.bytes += bytes;
+      this.#leaving += bytes;
+      const removal: Promise<unknown> = this.#remove(name)
+        .catch(() => undefined)
+        .finally(() => {
+          this.#leaving -= bytes;
+          this.#removals.delete(removal);
+        });
+      this.#removals.add(removal);
+    }
+    this.evictions += removed.entries;
+    await Promise.all(this.#removals);
+    return removed;
+  }
+
+  *#overdue(toBytes: number): Generator<string> {
+    let excess = this.#bytes + this.#reserved - toBytes;
+    for (const name of this.#accounts.rkeys()) {
+      if (excess <= 0) return;
+      const account = this.#accounts.peek(name);
+      if (account === undefined || account.held > 0) continue;
+      excess -= account.bytes;
+      yield name;
+    }
+  }
+}

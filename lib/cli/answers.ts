@@ -1,0 +1,49 @@
+// docs/guides/command-line.md
+
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
+import { CacheFilterError } from '../errors.ts';
+import { challengeFor } from './challenge.ts';
+
+/** Answers with a line of text of our own. */
+export function answerText(res: ServerResponse, status: number, text: string): void {
+  const body = `${text}\n`;
+  res.statusCode = status;
+  res.statusMessage = STATUS_CODES[status] ?? '';
+  res.setHeader('Content-Type', 'text/plain; charset=utf-8');
+  res.setHeader('Content-Length', Buffer.byteLength(body));
+  res.setHeader('Cache-Control', 'no-store');
+  res.setHeader('X-Content-Type-Options', 'nosniff');
+  res.end(body);
+}
+
+/**
+ * Answers with the status of an error, and with its message where that may be shown. Where the response has already begun it is broken
+ * off, so that the client can see that something is missing.
+ */
+export function answerError(req: IncomingMessage, res: ServerResponse, error: unknown): void {
+  if (res.headersSent) {
+    res.destroy();
+    return;
+  }
+  // What a handler had set for the answer that it could not give.
+  for (const name of res.getHeaderNames()) if (name !== 'cache-status') res.removeHeader(name);
+  const known = error instanceof CacheFilterError ? error : undefined;
+  const status = known?.status ?? 500;
+  const challenge = challengeFor(req);
+  if (status === 401 && challenge !== undefined) res.setHeader('WWW-Authenticate', challenge);
+  const title = `${status} ${STATUS_CODES[status] ?? 'Error'}`;
+  const detail = known?.expose ? known.message.replace(`${known.code}: `, '') : undefined;
+  answerText(res, status, detail === undefined || status < 500 ? title : `${title}: ${detail}`);
+}
+
+/** The answers to `/-/live` (the process works) and `/-/ready` (it wants traffic); undefined for other requests. */
+export function probeAnswer(
+  { method, url }: IncomingMessage,
+  draining: boolean,
+): { status: number; text: string } | undefined {
+  if (method !== 'GET' && method !== 'HEAD') return undefined;
+  if (url === '/-/live') return { status: 200, text: 'ok' };
+  if (url === '/-/ready')
+    return draining ? { status: 503, text: 'draining' } : { status: 200, text: 'ready' };
+  return undefined;
+}

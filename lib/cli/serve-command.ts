@@ -1,0 +1,125 @@
+// docs/guides/command-line.md
+
+import { Command, Option } from 'commander';
+import { OptionError } from '../errors.ts';
+import type { ServeOptions } from './commands/serve.ts';
+import * as read from './flags.ts';
+
+export type ServeFlags = Omit<ServeOptions, 'log'>;
+
+const EXAMPLES = `
+Each flag can also be given as a variable: CACHE_FILTER_MAX_BYTES for --max-bytes. A flag outdoes its variable; an empty
+variable counts as none.
+
+Examples:
+  In front of OpenStack Glance; who may have an image is asked of Glance each time:
+    $ cache-filter serve --origin http://127.0.0.1:9292 --routes glance \\
+        --directory /var/cache/cache-filter --max-bytes 100GiB --port 9393
+
+  Files whose content never changes under their name, for everybody:
+    $ cache-filter serve --origin https://files.example --routes '/files/:id' --freshness immutable \\
+        --authorize anyone --directory /var/cache/cache-filter --max-bytes 1TiB --host 0.0.0.0 --port 8080
+
+  Whatever the server itself allows to be kept, for whom another server allows it:
+    $ cache-filter serve --origin http://127.0.0.1:3000 --routes all \\
+        --authorize-url http://127.0.0.1:4000/may-read --directory ./cache`;
+
+/** `cache-filter serve`, with its flags. */
+export function serveCommand(start: (flags: ServeFlags) => Promise<void>): Command {
+  const command = new Command('serve')
+    .description('Answers downloads from disk, and everything else by passing it on to the origin.')
+    .addOption(
+      flag('--origin <url>', 'the server to pass requests on to', read.originUrl).makeOptionMandatory(),
+    )
+    .addOption(
+      flag(
+        '--routes <which>',
+        "what is cached: glance, all (every GET), or path patterns such as '/files/:id'",
+        read.routes,
+      ).makeOptionMandatory(),
+    )
+    .addOption(directoryFlag().makeOptionMandatory())
+    .addOption(
+      flag(
+        '--max-bytes <bytes>',
+        'how much is kept at most; plain, or in KiB, MiB, GiB, TiB',
+        read.bytes,
+      ).default(10 * 2 ** 30, '10GiB'),
+    )
+    .addOption(flag('--host <address>', 'where to listen').default('127.0.0.1'))
+    .addOption(flag('--port <number>', 'where to listen; 0: any free port', read.port).default(8080))
+    .addOption(
+      flag(
+        '--freshness <how-long>',
+        'response (what it says itself), immutable, or seconds; not with glance',
+        read.freshness,
+      ),
+    )
+    .addOption(
+      flag(
+        '--authorize <who>',
+        'anyone; or, with glance, download (whom Glance lets download) or visible (whom it lets see the image)',
+        read.authorize,
+      ),
+    )
+    .addOption(
+      flag(
+        '--authorize-url <url>',
+        'a server that is asked before every answer from the cache',
+        read.questionUrl,
+      ),
+    )
+    .addOption(
+      flag(
+        '--origin-timeout <seconds>',
+        'how long the origin may take to begin its answer',
+        read.seconds,
+      ).default(60_000, '60'),
+    )
+    .addOption(
+      flag(
+        '--shutdown-timeout <seconds>',
+        'how long requests may run on after SIGTERM',
+        read.seconds,
+      ).default(25_000, '25'),
+    )
+    .addOption(accessLogFlag())
+    .addHelpText('after', EXAMPLES);
+  return command.action(async () => {
+    const { originTimeout, shutdownTimeout, ...others } = command.opts();
+    await start({
+      ...(others as Omit<ServeFlags, 'originTimeoutMs' | 'shutdownTimeoutMs'>),
+      originTimeoutMs: originTimeout as number,
+      shutdownTimeoutMs: shutdownTimeout as number,
+    });
+  });
+}
+
+/** A flag with a value, and the variable of the same name. */
+function flag(flags: string, description: string, parse?: (text: string, before: never) => unknown): Option {
+  const option = new Option(flags, description);
+  const variable = `CACHE_FILTER_${option.name().replaceAll('-', '_').toUpperCase()}`;
+  // A compose file or a unit sets what it has no value for to nothing.
+  if (process.env[variable] === '') delete process.env[variable];
+  option.env(variable);
+  if (parse !== undefined) option.argParser(parse as (text: string, before: unknown) => unknown);
+  return option;
+}
+
+function directoryFlag(): Option {
+  const option = flag('--directory <path>', 'where the files are kept');
+  // systemd separates the directories of CacheDirectory= by colons.
+  const [ours] = (process.env['CACHE_DIRECTORY'] ?? '').split(':');
+  return ours ? option.default(ours, '$CACHE_DIRECTORY') : option;
+}
+
+function accessLogFlag(): Option {
+  const option = new Option('--access-log', 'a line for every request').default(false);
+  const value = process.env['CACHE_FILTER_ACCESS_LOG'] ?? '';
+  if (value === '') return option;
+  const wanted = read.yesOrNo(value);
+  if (wanted === undefined) {
+    throw new OptionError('access-log', `CACHE_FILTER_ACCESS_LOG must be 1 or 0, got '${value}'`);
+  }
+  return option.default(wanted);
+}

@@ -1,0 +1,73 @@
+// docs/reference/disk-format.md
+
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+
+/** The format that this version writes; it is part of the path, so that formats can live side by side. */
+const FORMAT = 'v1';
+
+/** The files of one finished or unfinished body are told apart by a fill id: two fills never share a file. */
+export interface FileName {
+  name: string;
+  fill: string | undefined;
+  kind: 'json' | 'body' | 'claim';
+}
+
+/** Where everything lies below a cache directory. Keys are hashed, so nothing that a client sends becomes part of a path. */
+export class Layout {
+  readonly root: string;
+  readonly entries: string;
+  readonly incomplete: string;
+  readonly tag: string;
+
+  constructor(directory: string) {
+    this.root = join(directory, FORMAT);
+    this.entries = join(this.root, 'entries');
+    this.incomplete = join(this.root, 'incomplete');
+    this.tag = join(this.root, 'CACHEDIR.TAG');
+  }
+
+  /** What the files of a key are called: variants share the primary key's name as prefix. */
+  name(primary: string, variant: string | undefined): string {
+    const name = sha256(primary);
+    return variant === undefined || variant === '' ? name : `${name}-${sha256(variant).slice(0, 16)}`;
+  }
+
+  shard(name: string): string {
+    return join(this.entries, name.slice(0, 2));
+  }
+
+  record(name: string): string {
+    return join(this.shard(name), `${name}.json`);
+  }
+
+  body(name: string, fill: string): string {
+    return join(this.shard(name), `${name}.${fill}.body`);
+  }
+
+  claim(name: string, fill: string): string {
+    return join(this.incomplete, `${name}.${fill}.claim`);
+  }
+
+  incompleteBody(name: string, fill: string): string {
+    return join(this.incomplete, `${name}.${fill}.body`);
+  }
+}
+
+const PATTERN = /^([0-9a-f]{64}(?:-[0-9a-f]{16})?)(?:\.([0-9a-f]{16}))?\.(json|body|claim)$/;
+
+/** What a file of ours is; undefined for one that isn't. */
+export function parseFileName(file: string): FileName | undefined {
+  const [, name, fill, kind] = PATTERN.exec(file) ?? [];
+  if (name === undefined || kind === undefined || (kind === 'json') !== (fill === undefined)) return undefined;
+  return { name, fill, kind: kind as FileName['kind'] };
+}
+
+/** The name without its variant. */
+export function primaryName(name: string): string {
+  return name.slice(0, 64);
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}

@@ -1,0 +1,11 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
+
+/** What a server of `node:http`, or the compatibility API of `node:http2`, hands to its listeners. */
+export type AnyRequest = IncomingMessage | Http2ServerRequest;
+export type AnyResponse = ServerResponse | Http2ServerResponse;
+
+/** Whether the exchange is HTTP/2. */
+export function isHttp2(message: AnyRequest | AnyResponse): boolean {
+  return 'stream' in message;
+}

@@ -1,0 +1,42 @@
+export type {
+  Cache,
+  CacheStats,
+  Claim,
+  ClaimOptions,
+  Declined,
+  DeclineReason,
+  Entry,
+  EntryInfo,
+  Fill,
+  FillOptions,
+  FillReader,
+  Invalidation,
+  Key,
+  LeaderClaim,
+  Proof,
+  Removed,
+} from './cache/cache.ts';
+export { FileCache, type FileCacheOptions } from './cache/file-cache.ts';
+export { MemoryCache, type MemoryCacheOptions } from './cache/memory-cache.ts';
+export { type CacheFilter, cacheFilter, cacheFilter as default, type PurgeTarget } from './cache-filter.ts';
+export {
+  CacheFilterError,
+  DirectoryError,
+  HookError,
+  IncompleteError,
+  IntegrityError,
+  OptionError,
+  RefusedError,
+  StoreError,
+  SupersededError,
+} from './errors.ts';
+export { type CacheInfo, getCacheInfo, type Next } from './exchange.ts';
+export type { Body, BodyEnd, ByteRange, HeaderPairs, ResponseHead } from './http/body.ts';
+export type { Digest, DigestAlgorithm } from './http/digest.ts';
+export type { AnyRequest, AnyResponse } from './http/message.ts';
+export type { CacheFilterOptions } from './options.ts';
+export type { Freshness } from './policy/freshness.ts';
+export type { AuthorizeContext, AuthorizeOutcome, HookContext, MetadataOutcome } from './policy/policy.ts';
+export type { Reason } from './reasons.ts';
+export { glance } from './routes/glance.ts';
+export type { Route, RouteAnswer, RouteRequest } from './routes/route.ts';

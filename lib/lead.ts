@@ -1,0 +1,237 @@
+import createDebug from 'debug';
+import type { Fill, LeaderClaim } from './cache/cache.ts';
+import { IncompleteError, SupersededError } from './errors.ts';
+import type { Exchange } from './exchange.ts';
+import type { HeaderPairs } from './http/body.ts';
+import { ifRangeHolds } from './http/conditional.ts';
+import { formatHttpDate } from './http/date.ts';
+import { declaredDigests } from './http/digest.ts';
+import { fieldValue, fieldValues, storedHeaders } from './http/headers.ts';
+import { contentRange, parseRange } from './http/ranges.ts';
+import type { Config } from './options.ts';
+import { isLasting, refusal } from './policy/storable.ts';
+import type { Reason } from './reasons.ts';
+import { failVisibly } from './response/flow.ts';
+import { send } from './response/send.ts';
+import type { PassOptions } from './response/tap/body.ts';
+import { Tap, type TappedHead } from './response/tap/tap.ts';
+
+const debug = createDebug('cache-filter:fill');
+
+/** Told by a leader what became of its claim. */
+export interface LeadOutcome {
+  /** The application's answer was not kept. `lasting`: nor will the next one be. */
+  refused(reason: Reason, lasting: boolean): void;
+}
+
+/**
+ * One leader: its handler writes to a virtual response, the bytes go to a fill, and its client reads from the fill like everybody else.
+ * Resolves when both are done. Never rejects.
+ */
+export async function lead(
+  config: Config,
+  exchange: Exchange,
+  claim: LeaderClaim,
+  closing: AbortSignal,
+  outcome: LeadOutcome,
+): Promise<void> {
+  const leader = new Lead(config, exchange, claim, outcome);
+  const stop = () => leader.stop();
+  closing.addEventListener('abort', stop, { once: true });
+  await leader.run();
+  closing.removeEventListener('abort', stop);
+}
+
+class Lead {
+  readonly #config: Config;
+  readonly #exchange: Exchange;
+  readonly #claim: LeaderClaim;
+  readonly #outcome: LeadOutcome;
+  readonly #tap: Tap;
+  readonly #ranged: boolean;
+  #head: TappedHead | undefined;
+  #fill: Fill | undefined;
+  #failure: Error | undefined;
+  #sent: Promise<unknown> = Promise.resolve();
+  #done!: () => void;
+
+  constructor(config: Config, exchange: Exchange, claim: LeaderClaim, outcome: LeadOutcome) {
+    this.#config = config;
+    this.#exchange = exchange;
+    this.#claim = claim;
+    this.#outcome = outcome;
+    this.#ranged = exchange.asked.headers.range !== undefined;
+    this.#tap = new Tap(
+      exchange.req,
+      exchange.res,
+      { head: (head) => this.#decide(head), failed: (error) => this.#failed(error) },
+      // The whole is fetched, whatever part of it this client wants.
+      this.#ranged ? { hide: ['range', 'if-range'] } : {},
+    );
+  }
+
+  run(): Promise<void> {
+    const done = new Promise<void>((resolve) => {
+      this.#done = resolve;
+    });
+    try {
+      const result = this.#exchange.next();
+      // A bare handler may be async. What it throws stays its own to answer for, as without us; the fill only must not wait for it.
+      if (isPromise(result)) {
+        result.then(undefined, (error: unknown) => {
+          this.#threw(error);
+          throw error;
+        });
+      }
+    } catch (error) {
+      this.#threw(error);
+      queueMicrotask(() => {
+        throw error;
+      });
+    }
+    return done;
+  }
+
+  /** The filter is closing, and can't wait any longer. */
+  stop(): void {
+    this.#tap.fail(new SupersededError('the filter was closed while the response was being written'));
+  }
+
+  #threw(error: unknown): void {
+    this.#tap.fail(error instanceof Error ? error : new IncompleteError(`the application threw ${String(error)}`));
+  }
+
+  /** The head is complete: kept or passed on. */
+  #decide(head: TappedHead): void {
+    this.#head = head;
+    const { freshness } = this.#exchange.match.route;
+    const { integrity, minEntryBytes, maxEntryBytes } = this.#config;
+    const rules = { freshness, integrity, minEntryBytes, maxEntryBytes, credentials: this.#exchange.credentials };
+    const reason = refusal(head, rules, Date.now());
+    if (reason === undefined) void this.#begin(head);
+    else void this.#decline(head, reason);
+  }
+
+  async #begin(head: TappedHead): Promise<void> {
+    const { match, tag } = this.#exchange;
+    const own = withDate(head, this.#exchange.res.sendDate);
+    const { status, statusMessage, removed = [], merged = [] } = head;
+    const common = { status, ...(statusMessage === undefined ? {} : { statusMessage }), removed, merged };
+    const started = await this.#claim.start(
+      { ...common, headers: storedHeaders(own, this.#config.dropHeaders) },
+      {
+        ...(head.length === undefined ? {} : { size: head.length }),
+        algorithms: [...declaredDigests(head.headers), ...(match.digest ? [match.digest] : [])]
+          .map(({ algorithm }) => algorithm)
+          .concat(match.route.digests),
+        tags: [tag],
+      },
+    );
+    if ('declined' in started) return this.#decline(head, started.declined);
+    this.#fill = started;
+    if (this.#failure !== undefined) return this.#abort(this.#failure);
+    this.#exchange.info.stored = true;
+    const existing = fieldValue(head.headers, 'cache-status');
+    this.#sent = send(this.#exchange.asked, this.#tap.wire, started.reader(), {
+      head: { ...common, headers: own.filter(([name]) => !FRAMING.has(name.toLowerCase())) },
+      headers: this.#exchange.statusField({ ...this.#forwarded(), stored: true }, existing),
+      provisional: true,
+      trailers: () => this.#tap.trailers,
+    });
+    this.#tap.divert({
+      write: (chunk) => started.write(chunk),
+      drained: () => started.drained(),
+      end: () => void this.#commit(started, head),
+    });
+  }
+
+  async #commit(fill: Fill, head: TappedHead): Promise<void> {
+    const { match, key } = this.#exchange;
+    const digests = [...declaredDigests(head.headers), ...declaredDigests(this.#tap.trailers), ...(match.digest ? [match.digest] : [])];
+    try {
+      await fill.commit({ digests, ...(head.length === undefined ? {} : { length: head.length }) });
+      debug('%s: committed', key.primary);
+    } catch (error) {
+      debug('%s: not kept: %s', key.primary, error);
+      this.#exchange.info.stored = false;
+      this.#exchange.info.reason = 'unproven';
+    }
+    await this.#end();
+  }
+
+  /** The answer is not kept; it goes to the client as it comes. */
+  async #decline(head: TappedHead, reason: Reason): Promise<void> {
+    const { info, key } = this.#exchange;
+    debug('%s: not kept: %s', key.primary, reason);
+    info.stored = false;
+    info.reason = reason;
+    this.#outcome.refused(reason, isLasting(reason));
+    const status = { ...this.#forwarded(), detail: reason };
+    const field = this.#exchange.statusField(status, fieldValue(head.all, 'cache-status'));
+    const ranged = this.#ranged ? rangeOf(this.#exchange, head) : {};
+    this.#tap.pass({ ...ranged, headers: { ...Object.fromEntries(field), ...ranged.headers } });
+    await this.#claim.abandon();
+    this.#done();
+  }
+
+  #forwarded(): { fwd: 'uri-miss' | 'stale' } {
+    return { fwd: this.#exchange.staleSince === undefined ? 'uri-miss' : 'stale' };
+  }
+
+  #failed(error: Error): void {
+    this.#failure = error;
+    this.#exchange.info.stored = false;
+    this.#exchange.info.reason = 'unfinished';
+    debug('%s: the application failed: %s', this.#exchange.key.primary, error);
+    if (this.#head === undefined) {
+      // Nothing to read from yet: the client sees what it would see without us.
+      failVisibly(this.#tap.wire);
+      void this.#claim.abandon().then(() => this.#done());
+    } else if (this.#fill !== undefined) {
+      void this.#abort(error);
+    }
+  }
+
+  async #abort(error: Error): Promise<void> {
+    await this.#fill?.abort(new IncompleteError('the application did not finish its response', { cause: error }));
+    // A fill that failed before its reader had begun leaves the connection to us.
+    if (!this.#exchange.res.headersSent) failVisibly(this.#tap.wire);
+    await this.#end();
+  }
+
+  async #end(): Promise<void> {
+    await this.#sent;
+    this.#done();
+  }
+}
+
+/** Said by whoever sends the message, not by what is sent. */
+const FRAMING: ReadonlySet<string> = new Set(['cache-status', 'content-length', 'transfer-encoding']);
+
+/** With the time at which the answer was made, which later hits repeat (RFC 9110, 6.6.1). */
+function withDate(head: TappedHead, sendDate: boolean): HeaderPairs {
+  if (!sendDate || fieldValues(head.all, 'date').length > 0) return head.headers;
+  return [...head.headers, ['Date', formatHttpDate(Date.now())]];
+}
+
+/** How to cut the range that was asked for out of an answer that was fetched whole and is not kept. */
+function rangeOf({ asked }: Exchange, head: TappedHead): PassOptions {
+  const { length } = head;
+  if (head.status !== 200 || length === undefined || fieldValue(head.all, 'content-encoding') !== undefined) return {};
+  const etag = fieldValue(head.all, 'etag');
+  const lastModified = fieldValue(head.all, 'last-modified');
+  const validators = { ...(etag === undefined ? {} : { etag }), ...(lastModified === undefined ? {} : { lastModified }) };
+  if (!ifRangeHolds(asked.headers, validators)) return {};
+  const request = parseRange(asked.headers.range, length);
+  const [range, ...more] = request.kind === 'ranges' ? request.ranges : [];
+  if (range === undefined || more.length > 0) return {};
+  return {
+    status: 206,
+    range,
+    headers: { 'Content-Range': contentRange(range, length), 'Content-Length': String(range.end - range.start) },
+  };
+}
+
+function isPromise(value: unknown): value is Promise<unknown> {
+  return typeof (value as { then?: unknown } | null | undefined)?.then === 'function';
+}

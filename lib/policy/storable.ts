@@ -1,0 +1,77 @@
+// docs/guides/nothing-is-cached.md
+
+import type { HeaderPairs, ResponseHead } from '../http/body.ts';
+import { parseCacheControl } from '../http/cache-control.ts';
+import { declaredDigests } from '../http/digest.ts';
+import { fieldValue, listMembers } from '../http/headers.ts';
+import type { Reason } from '../reasons.ts';
+import { type Freshness, freshnessLifetime } from './freshness.ts';
+
+/** A response, as far as it is known before its body. */
+export interface Candidate extends ResponseHead {
+  /** Every field, those of earlier middleware included; `headers` are the handler's own. */
+  all: HeaderPairs;
+  /** Bytes of the body, where that is known. */
+  length?: number;
+}
+
+export interface StoringRules {
+  freshness: Freshness;
+  integrity: 'length' | 'digest' | 'end';
+  minEntryBytes: number;
+  maxEntryBytes: number;
+  /** The request carried credentials, and nothing but the response can say that others may have its answer. */
+  credentials: boolean;
+}
+
+/** Why a response may not be kept; undefined where it may. What the handler forbids, no option allows. */
+export function refusal(response: Candidate, rules: StoringRules, now: number): Reason | undefined {
+  const { headers, all, length } = response;
+  if (response.status !== 200) return 'not-200';
+  if (fieldValue(headers, 'set-cookie') !== undefined) return 'set-cookie';
+  const control = parseCacheControl(fieldValue(all, 'cache-control'));
+  if (control.has('private')) return 'private';
+  if (control.has('no-store') || (control.has('no-cache') && rules.freshness === 'response')) return 'no-store';
+  if (fieldValue(headers, 'vary') !== undefined) return 'vary';
+  if (fieldValue(all, 'content-encoding') !== fieldValue(headers, 'content-encoding')) return 'encoding';
+  if (rules.credentials && !isPublic(response)) return 'credentials';
+  if (!freshnessLifetime({ ...response, headers: all }, rules.freshness, now)) return 'no-freshness';
+  if (length !== undefined && length > rules.maxEntryBytes) return 'too-large';
+  if (length !== undefined && length < rules.minEntryBytes) return 'too-small';
+  return provable(response, rules.integrity);
+}
+
+/** Whether the response says that it is for everybody, whoever asked first (RFC 9111, 3.5). */
+export function isPublic(head: ResponseHead): boolean {
+  const control = parseCacheControl(fieldValue(head.headers, 'cache-control'));
+  return control.has('public') || control.has('s-maxage');
+}
+
+/** Refusals that will meet the next response for the same key as well. */
+const LASTING: ReadonlySet<Reason> = new Set([
+  'encoding',
+  'no-digest',
+  'no-freshness',
+  'no-length',
+  'no-store',
+  'private',
+  'set-cookie',
+  'too-large',
+  'too-small',
+  'vary',
+]);
+
+/** Whether the refusal is about the representation, not about this one request. */
+export function isLasting(reason: Reason): boolean {
+  return LASTING.has(reason);
+}
+
+function provable({ headers, length }: Candidate, integrity: StoringRules['integrity']): Reason | undefined {
+  if (integrity === 'end') return undefined;
+  const trailers = listMembers(fieldValue(headers, 'trailer') ?? '').map((name) => name.toLowerCase());
+  const digest = declaredDigests(headers).length > 0 || trailers.some((name) => DIGEST_TRAILERS.has(name));
+  if (integrity === 'digest') return digest ? undefined : 'no-digest';
+  return digest || length !== undefined ? undefined : 'no-length';
+}
+
+const DIGEST_TRAILERS: ReadonlySet<string> = new Set(['repr-digest', 'content-digest', 'content-md5', 'docker-content-digest']);

@@ -1,0 +1,39 @@
+// docs/reference/reasons.md
+
+/** Why a request was not answered from the cache, or its answer not kept: stable tokens, with what each means. */
+export const REASONS = {
+  bypass: 'the `bypass` hook asked to step aside',
+  closed: 'the filter has been closed',
+  collapse: 'the fill it waited for did not start in time, or its answer could not be shared',
+  conditional: 'a conditional request for something not stored goes to the application as it is',
+  credentials: 'the request carries credentials and the response is not marked `public` or `s-maxage`',
+  deactivated: '`metadata` says that the resource is deactivated',
+  deleted: '`metadata` says that the resource is deleted',
+  denied: '`authorize` said no',
+  encoding: 'the response has a Content-Encoding that earlier middleware chose for this client',
+  expired: 'the stored response is no longer fresh',
+  'fills-full': 'as many fills run as are allowed',
+  head: 'a HEAD request for something not stored goes to the application',
+  'head-sent': 'an earlier middleware has already begun the response',
+  mismatch: 'the stored bytes are not what `metadata` describes',
+  'no-digest': 'no digest is declared, and `integrity` is `digest`',
+  'no-freshness': 'the response says nothing about how long it is fresh',
+  'no-length': 'neither a length nor a digest can prove the body',
+  'no-room': 'the body does not fit the budget beside what is being read or written',
+  'no-store': 'the response (or its no-cache) forbids to keep it',
+  'not-200': 'only complete 200 responses are kept',
+  'not-found': '`metadata` knows nothing of the resource for this caller',
+  private: 'the response is for one user',
+  purge: '`authorize` asked for the entry to be dropped',
+  range: 'a range far from where the fill is, or `coldRange` is `bypass`',
+  'set-cookie': 'the response sets a cookie',
+  'store-down': 'the cache could not be read or written',
+  'too-large': 'the body is larger than `maxEntryBytes`',
+  'too-small': 'the body is smaller than `minEntryBytes`',
+  unfinished: 'the application did not finish the response',
+  unproven: 'the body is not what its length or digests declare',
+  vary: 'the response varies by request headers',
+} as const;
+
+/** One of the tokens of {@link REASONS}. */
+export type Reason = keyof typeof REASONS;

@@ -1,0 +1,96 @@
+import type { ServerResponse } from 'node:http';
+import { constants, type Http2ServerResponse } from 'node:http2';
+import type { Body, ByteRange } from '../http/body.ts';
+import { type AnyResponse, isHttp2 } from '../http/message.ts';
+
+/** The client has left; nobody's fault. */
+export class ClientGone extends Error {}
+
+/** Writes to one client at the client's pace. */
+export class Flow {
+  /** Handed to the connection so far. */
+  bytes = 0;
+  readonly #res: AnyResponse;
+  #gone = false;
+  #wake: (() => void) | undefined;
+  #stop: (() => void) | undefined;
+
+  constructor(res: AnyResponse) {
+    this.#res = res;
+    this.#gone = (res as ServerResponse).destroyed || (isHttp2(res) && (res as Http2ServerResponse).stream?.destroyed !== false);
+    // Once each: compression, mounted outside, hands such listeners to its own stream and can't take them back.
+    res.on('drain', this.#onWake);
+    res.on('finish', this.#onWake);
+    res.on('close', this.#onClose);
+  }
+
+  readonly #onWake = (): void => this.#wake?.();
+
+  readonly #onClose = (): void => {
+    this.#gone = true;
+    this.#wake?.();
+    this.#stop?.();
+  };
+
+  release(): void {
+    this.#res.off('drain', this.#onWake);
+    this.#res.off('finish', this.#onWake);
+    this.#res.off('close', this.#onClose);
+  }
+
+  /** @throws ClientGone */
+  check(): void {
+    if (this.#gone) throw new ClientGone();
+  }
+
+  /** @throws ClientGone */
+  async write(chunk: Uint8Array): Promise<void> {
+    this.check();
+    this.bytes += chunk.byteLength;
+    if (!(this.#res as ServerResponse).write(chunk)) await this.#woken();
+  }
+
+  /** Sends the range, or the whole. @throws ClientGone, or what the body failed with */
+  async pump(body: Body, range: ByteRange | undefined): Promise<void> {
+    if (body.bytes !== undefined) {
+      return this.write(range === undefined ? body.bytes : body.bytes.subarray(range.start, range.end));
+    }
+    const stream = body.read(range);
+    this.#stop = () => stream.destroy(new ClientGone());
+    try {
+      for await (const chunk of stream) await this.write(chunk as Uint8Array);
+    } finally {
+      this.#stop = undefined;
+    }
+  }
+
+  /** Ends the answer, and waits until the connection has taken it. @throws ClientGone */
+  async finish(): Promise<void> {
+    this.check();
+    this.#res.end();
+    while (!this.#res.writableFinished) await this.#woken();
+    // On HTTP/2 `finish` comes for a stream that was reset, too.
+    if (isHttp2(this.#res) && (this.#res as Http2ServerResponse).stream?.aborted) throw new ClientGone();
+  }
+
+  async #woken(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+    });
+    this.#wake = undefined;
+    if (!this.#res.writableFinished) this.check();
+  }
+}
+
+/** Ends an answer so that its client can't take it for whole; the connection of an HTTP/2 client lives on. */
+export function failVisibly(res: AnyResponse): void {
+  if (isHttp2(res)) {
+    // destroy() would look like a clean end here.
+    (res as Http2ServerResponse).stream?.close(constants.NGHTTP2_INTERNAL_ERROR);
+    return;
+  }
+  const http1 = res as ServerResponse;
+  const delimitedByClose = http1.headersSent && !http1.chunkedEncoding && !http1.hasHeader('content-length');
+  if (delimitedByClose && http1.socket !== null) http1.socket.resetAndDestroy();
+  else http1.destroy();
+}

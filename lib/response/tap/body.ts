@@ -1,0 +1,374 @@
+import type { ByteRange } from '../../http/body.ts';
+import { type OutgoingValue, parseWriteHead, type WrittenHead } from '../../http/headers.ts';
+import type { AnyResponse } from '../../http/message.ts';
+import { coded, type VirtualHeaders } from './headers.ts';
+import type { TappedHead } from './tap.ts';
+import { method, type Member, type Overlay } from './view.ts';
+
+/** Where a diverted body goes. */
+export interface BodySink {
+  /** Takes the chunk, always; false asks to wait for `drained()`. */
+  write(chunk: Uint8Array): boolean;
+  drained(): Promise<void>;
+  /** The handler has ended its response, and its own `finish` and `close` listeners have run. */
+  end(): void;
+}
+
+/** Changes to the response on its way to the client, when the tap comes off. */
+export interface PassOptions {
+  status?: number;
+  /** Fields to set, and, without a value, to take away. */
+  headers?: Record<string, string | undefined>;
+  /** Only these bytes of what the handler writes. */
+  range?: ByteRange;
+}
+
+type Callback = (error?: Error | null) => void;
+type Wire = Record<'write' | 'end' | 'writeHead' | 'flushHeaders' | 'addTrailers', (...args: unknown[]) => unknown>;
+
+interface BodyOwner {
+  http2: boolean;
+  headers: VirtualHeaders;
+  status: number;
+  bodyless: boolean;
+  head(head: TappedHead): void;
+  /** Calls `res.writeHead(status)` as the handler would, through whatever middleware behind us has made of it. */
+  writeHead(status: number): void;
+  emit(type: 'drain' | 'finish' | 'prefinish'): void;
+  finished(): void;
+}
+
+/** Bytes that wait for the decision what to do with them, before the handler is asked to wait. */
+const HELD_BYTES = 256 * 1024;
+
+/** Status line and body as the handler writes them. */
+export class VirtualBody {
+  readonly trailers: [name: string, value: string][] = [];
+  readonly #owner: BodyOwner;
+  #status: number;
+  #statusMessage: string | undefined;
+  #headMade = false;
+  #headExplicit = false;
+  /** While the head is made because of the first write: the length of a body given in one piece, if it is. */
+  #implicit: { length: number | undefined } | undefined;
+  #ended = false;
+  #endedAtOnce = false;
+  #finished = false;
+  #needDrain = false;
+  #error: Error | undefined;
+  #held: Uint8Array[] = [];
+  #heldBytes = 0;
+  #callbacks: Callback[] = [];
+  #sink: BodySink | undefined;
+  #res: AnyResponse | undefined;
+  #wire: Wire | undefined;
+  #range: ByteRange | undefined;
+  #position = 0;
+
+  constructor(owner: BodyOwner) {
+    this.#owner = owner;
+    this.#status = owner.status;
+  }
+
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  members(res: AnyResponse, informational: (name: string) => ((...args: unknown[]) => unknown) | undefined): Record<string, Member> {
+    const members: Record<string, Member> = {
+      statusCode: { get: () => this.#status, set: (value) => (this.#status = Number(value)) },
+      statusMessage: { get: () => this.#statusMessage, set: (value) => (this.#statusMessage = value as string | undefined) },
+      headersSent: { get: () => this.#headMade },
+      _header: { get: () => (this.#owner.http2 ? this.#headMade : this.#headMade ? 'HTTP/1.1' : null) },
+      writableEnded: { get: () => this.#ended },
+      writableFinished: { get: () => this.#finished },
+      writableNeedDrain: { get: () => this.#needDrain },
+      writableCorked: { get: () => 0 },
+      cork: method(() => undefined),
+      uncork: method(() => undefined),
+      writeHead: method((...args: unknown[]) => (this.#writeHead(args), res)),
+      flushHeaders: method(() => this.#flushHeaders()),
+      write: method((...args: unknown[]) => this.#write(...writeArguments(args))),
+      end: method((...args: unknown[]) => (this.#end(...writeArguments(args)), res)),
+      addTrailers: method((trailers: object) => this.#addTrailers(trailers)),
+    };
+    if (this.#owner.http2) {
+      members['setTrailer'] = method((name: string, value: string) => this.#addTrailers({ [name]: value }));
+    }
+    for (const name of ['writeContinue', 'writeProcessing', 'writeEarlyHints', 'writeInformation']) {
+      if (name in res) members[name] = { get: () => informational(name) };
+    }
+    return members;
+  }
+
+  divert(sink: BodySink): void {
+    this.#sink = sink;
+    for (const chunk of this.#takeHeld()) sink.write(chunk);
+    void this.#settle(sink);
+  }
+
+  /** Nothing that is written from now on has anywhere to go. */
+  fail(error: Error): void {
+    this.#error = error;
+    this.#takeHeld();
+    for (const callback of this.#callbacks.splice(0)) process.nextTick(callback, error);
+  }
+
+  /** The methods that lead to the client, as long as they can still be told from ours. */
+  handOver(overlay: Overlay<AnyResponse>): Wire {
+    const real = (name: keyof Wire) => overlay.real(name) as Wire[keyof Wire];
+    return {
+      write: real('write'),
+      end: real('end'),
+      writeHead: real('writeHead'),
+      flushHeaders: real('flushHeaders'),
+      addTrailers: real('addTrailers'),
+    };
+  }
+
+  pass(res: AnyResponse, wire: Wire, { status, headers = {}, range }: PassOptions): void {
+    this.#res = res;
+    this.#wire = wire;
+    this.#range = range;
+    if (this.#error !== undefined || res.headersSent) return;
+    this.#owner.headers.applyTo(res);
+    for (const [name, value] of Object.entries(headers)) {
+      if (value === undefined) res.removeHeader(name);
+      else res.setHeader(name, value);
+    }
+    res.statusCode = status ?? this.#status;
+    if (!this.#owner.http2 && this.#statusMessage !== undefined && status === undefined) res.statusMessage = this.#statusMessage;
+    if (this.trailers.length > 0) wire.addTrailers.call(res, Object.fromEntries(this.trailers));
+    if (this.#headExplicit) wire.writeHead.call(res, res.statusCode);
+    this.#replay(res);
+  }
+
+  /** The handler's `close` listeners have run. */
+  closed(): void {
+    this.#sink?.end();
+  }
+
+  #replay(res: AnyResponse): void {
+    const held = this.#takeHeld();
+    const callbacks = this.#callbacks.splice(0);
+    const called: Callback = (error) => {
+      for (const callback of callbacks) callback(error);
+    };
+    if (this.#ended) {
+      // In one piece, so that it gets the length it would have had.
+      if (this.#endedAtOnce && held.length === 1) this.#passEnd(held[0], called);
+      else {
+        for (const chunk of held) this.#passWrite(chunk, undefined);
+        this.#passEnd(undefined, called);
+      }
+      return;
+    }
+    let room = true;
+    for (const chunk of held) room = this.#passWrite(chunk, undefined);
+    process.nextTick(called);
+    if (this.#needDrain && room) process.nextTick(() => res.emit('drain'));
+    this.#needDrain = false;
+  }
+
+  #takeHeld(): Uint8Array[] {
+    this.#heldBytes = 0;
+    return this.#held.splice(0);
+  }
+
+  #writeHead(args: unknown[]): void {
+    if (this.#wire !== undefined) {
+      this.#wire.writeHead.apply(this.#res, args);
+      return;
+    }
+    if (this.#headMade) {
+      throw coded(new Error('Cannot write headers after they are sent to the client'), 'ERR_HTTP_HEADERS_SENT');
+    }
+    this.#headExplicit ||= this.#implicit === undefined;
+    this.#makeHead(parseWriteHead(args), this.#implicit?.length);
+  }
+
+  #flushHeaders(): void {
+    if (this.#wire !== undefined) {
+      this.#wire.flushHeaders.call(this.#res);
+      return;
+    }
+    if (this.#headMade) return;
+    this.#headExplicit = true;
+    this.#implicitHead(undefined);
+    if (this.#wire !== undefined) (this.#wire as Wire).flushHeaders.call(this.#res);
+  }
+
+  /** @param length of a body given in one piece */
+  #makeHead(written: WrittenHead, length: number | undefined): void {
+    const { headers } = this.#owner;
+    headers.merge(written);
+    this.#status = written.status;
+    if (written.statusMessage !== undefined) this.#statusMessage = written.statusMessage;
+    this.#headMade = true;
+    headers.freeze();
+    const changes = headers.changes();
+    const declared = declaredLength(headers.get('content-length')) ?? length;
+    this.#owner.head({
+      status: this.#status,
+      ...(this.#statusMessage === undefined || this.#owner.http2 ? {} : { statusMessage: this.#statusMessage }),
+      headers: changes.headers,
+      removed: changes.removed,
+      merged: changes.merged,
+      all: headers.all(),
+      ...(declared === undefined ? {} : { length: declared }),
+    });
+  }
+
+  #implicitHead(length: number | undefined): void {
+    if (this.#headMade) return;
+    this.#implicit = { length };
+    this.#owner.writeHead(this.#status);
+    this.#implicit = undefined;
+  }
+
+  #write(chunk: unknown, encoding: BufferEncoding | undefined, callback: Callback | undefined): boolean {
+    const bytes = toBytes(chunk, encoding, callback !== undefined);
+    if (this.#refused(callback)) return false;
+    if (this.#wire === undefined) this.#implicitHead(undefined);
+    if (this.#wire !== undefined) return this.#passWrite(bytes, callback);
+    if (this.#hasNoBody()) {
+      if (callback !== undefined) process.nextTick(callback);
+      return true;
+    }
+    return this.#take(bytes, callback);
+  }
+
+  #end(chunk: unknown, encoding: BufferEncoding | undefined, callback: Callback | undefined): void {
+    const bytes = chunk === undefined || chunk === null ? undefined : toBytes(chunk, encoding, callback !== undefined);
+    if (this.#ended || this.#error !== undefined) {
+      if (bytes !== undefined) this.#refused(callback);
+      else if (callback !== undefined) process.nextTick(callback, this.#error ?? null);
+      return;
+    }
+    if (this.#wire === undefined && !this.#headMade) {
+      this.#endedAtOnce = true;
+      this.#implicitHead(bytes?.byteLength ?? 0);
+    }
+    if (this.#wire !== undefined) {
+      this.#passEnd(bytes, callback);
+      return;
+    }
+    if (bytes !== undefined && !this.#hasNoBody()) this.#take(bytes, undefined);
+    if (callback !== undefined) this.#callbacks.push(callback);
+    this.#ended = true;
+    if (this.#sink !== undefined) void this.#settle(this.#sink);
+  }
+
+  #refused(callback: Callback | undefined): boolean {
+    if (this.#error === undefined && !this.#ended) return false;
+    const error =
+      this.#error === undefined
+        ? coded(new Error('write after end'), 'ERR_STREAM_WRITE_AFTER_END')
+        : coded(new Error('Cannot call write after a stream was destroyed'), 'ERR_STREAM_DESTROYED');
+    if (callback !== undefined) process.nextTick(callback, error);
+    return true;
+  }
+
+  #hasNoBody(): boolean {
+    return this.#owner.bodyless || this.#status === 204 || this.#status === 304;
+  }
+
+  #take(bytes: Uint8Array, callback: Callback | undefined): boolean {
+    let room: boolean;
+    if (this.#sink === undefined) {
+      this.#held.push(bytes);
+      this.#heldBytes += bytes.byteLength;
+      room = this.#heldBytes < HELD_BYTES;
+    } else {
+      room = this.#sink.write(bytes);
+    }
+    if (callback !== undefined) {
+      if (room && this.#sink !== undefined) process.nextTick(callback);
+      else this.#callbacks.push(callback);
+    }
+    if (!room) {
+      const waiting = this.#needDrain;
+      this.#needDrain = true;
+      if (!waiting && this.#sink !== undefined) void this.#settle(this.#sink);
+    }
+    return room;
+  }
+
+  /** Once the sink has room: tells the handler to go on, or that it has finished. */
+  async #settle(sink: BodySink): Promise<void> {
+    await sink.drained();
+    if (this.#error !== undefined || this.#finished) return;
+    if (!this.#ended) {
+      for (const callback of this.#callbacks.splice(0)) callback();
+      if (!this.#needDrain) return;
+      this.#needDrain = false;
+      this.#owner.emit('drain');
+      return;
+    }
+    this.#finished = true;
+    for (const callback of this.#callbacks.splice(0)) callback();
+    this.#owner.emit('prefinish');
+    this.#owner.emit('finish');
+    this.#owner.finished();
+  }
+
+  #passWrite(bytes: Uint8Array, callback: Callback | undefined): boolean {
+    const wanted = this.#cut(bytes);
+    if (wanted.byteLength === 0 && bytes.byteLength > 0) {
+      if (callback !== undefined) process.nextTick(callback);
+      return true;
+    }
+    return this.#wire?.write.call(this.#res, wanted, callback) !== false;
+  }
+
+  #passEnd(bytes: Uint8Array | undefined, callback: Callback | undefined): void {
+    this.#ended = true;
+    if (bytes === undefined) this.#wire?.end.call(this.#res, callback);
+    else this.#wire?.end.call(this.#res, this.#cut(bytes), callback);
+  }
+
+  #cut(bytes: Uint8Array): Uint8Array {
+    if (this.#range === undefined) return bytes;
+    const from = this.#position;
+    this.#position += bytes.byteLength;
+    return bytes.subarray(Math.max(0, this.#range.start - from), Math.max(0, this.#range.end - from));
+  }
+
+  #addTrailers(trailers: object): void {
+    if (this.#wire !== undefined) {
+      this.#wire.addTrailers.call(this.#res, trailers);
+      return;
+    }
+    const pairs = Array.isArray(trailers) ? (trailers as [string, unknown][]) : Object.entries(trailers);
+    for (const [name, value] of pairs) {
+      for (const line of Array.isArray(value) ? value : [value]) this.trailers.push([name, String(line)]);
+    }
+  }
+}
+
+function writeArguments(args: unknown[]): [chunk: unknown, encoding: BufferEncoding | undefined, callback: Callback | undefined] {
+  const callback = args.find((argument) => typeof argument === 'function') as Callback | undefined;
+  const [chunk, encoding] = args;
+  return [
+    typeof chunk === 'function' ? undefined : chunk,
+    typeof encoding === 'string' ? (encoding as BufferEncoding) : undefined,
+    callback,
+  ];
+}
+
+/** @param reused whether the handler may use the memory again once its callback has run */
+function toBytes(chunk: unknown, encoding: BufferEncoding | undefined, reused: boolean): Uint8Array {
+  if (typeof chunk === 'string') return Buffer.from(chunk, encoding);
+  if (chunk instanceof Uint8Array) return reused ? Buffer.from(chunk) : chunk;
+  if (chunk === null) throw coded(new TypeError('May not write null values to stream'), 'ERR_STREAM_NULL_VALUES');
+  throw coded(
+    new TypeError(`The "chunk" argument must be of type string or an instance of Buffer or Uint8Array. Received ${typeof chunk}`),
+    'ERR_INVALID_ARG_TYPE',
+  );
+}
+
+function declaredLength(value: OutgoingValue | undefined): number | undefined {
+  const length = value === undefined ? Number.NaN : Number(value);
+  return Number.isSafeInteger(length) && length >= 0 ? length : undefined;
+}
+

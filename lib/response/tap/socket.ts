@@ -1,0 +1,103 @@
+import { EventEmitter } from 'node:events';
+import type { Duplex } from 'node:stream';
+
+/** What a virtual socket tells its owner. */
+export interface SocketOwner {
+  /** The handler destroyed it: that is how Express's final handler gives up a response it can no longer change. */
+  destroyed(error: Error | undefined): void;
+}
+
+export interface VirtualSocket {
+  /** What the handler is given for `res.socket`, `req.socket`, or `stream` on HTTP/2. */
+  proxy: Duplex;
+  /** The handler's response is over: its listeners hear of it, and it looks closed. */
+  close(hadError: boolean): void;
+  /** From now on it is the real one. */
+  unveil(): void;
+}
+
+/**
+ * The client's connection as the handler sees it: the same addresses, certificates and settings, but it does not close when the client
+ * leaves, and destroying it ends the handler's response only.
+ */
+export function virtualSocket(real: Duplex, owner: SocketOwner): VirtualSocket {
+  const events = new EventEmitter();
+  let state: 'open' | 'closed' | 'real' = 'open';
+  // Once the peer is gone the address can't be asked for any more, unless it was asked for before.
+  void (real as { remoteAddress?: unknown }).remoteAddress;
+
+  const destroy = (error?: Error): Duplex => {
+    owner.destroyed(error);
+    return proxy;
+  };
+  const overrides: Record<string, () => unknown> = {
+    destroyed: () => state === 'closed',
+    closed: () => state === 'closed',
+    aborted: () => false,
+    errored: () => null,
+    readable: () => state === 'open',
+    writable: () => state === 'open',
+    readyState: () => (state === 'open' ? 'open' : 'closed'),
+    destroy: () => destroy,
+    destroySoon: () => destroy,
+    resetAndDestroy: () => destroy,
+    end: () => () => destroy(),
+    // On HTTP/2: stream.close(code).
+    close: () => () => destroy(),
+  };
+  for (const name of EVENT_METHODS) {
+    const original = EventEmitter.prototype[name] as (...args: unknown[]) => unknown;
+    const bound = (...args: unknown[]): unknown => {
+      const result = original.apply(events, args);
+      return result === events ? proxy : result;
+    };
+    overrides[name] = () => bound;
+  }
+
+  const proxy = new Proxy(real, {
+    get(target, name) {
+      if (state !== 'real' && typeof name === 'string' && Object.hasOwn(overrides, name)) return overrides[name]?.();
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+    set(target, name, value) {
+      return Reflect.set(target, name, value, target);
+    },
+  });
+
+  return {
+    proxy,
+    close(hadError) {
+      if (state !== 'open') return;
+      state = 'closed';
+      events.emit('close', hadError);
+    },
+    unveil() {
+      if (state !== 'open') return;
+      state = 'real';
+      for (const type of events.eventNames()) {
+        for (const listener of events.rawListeners(type)) real.on(type, listener as (...args: unknown[]) => void);
+      }
+      if (real.destroyed) events.emit('close', false);
+      events.removeAllListeners();
+    },
+  };
+}
+
+const EVENT_METHODS = [
+  'on',
+  'once',
+  'addListener',
+  'prependListener',
+  'prependOnceListener',
+  'off',
+  'removeListener',
+  'removeAllListeners',
+  'emit',
+  'listeners',
+  'rawListeners',
+  'listenerCount',
+  'eventNames',
+  'setMaxListeners',
+  'getMaxListeners',
+] as const;

@@ -1,0 +1,277 @@
+// docs/reference/response-during-a-fill.md
+
+import { EventEmitter } from 'node:events';
+import type { Duplex } from 'node:stream';
+import type { IncomingHttpHeaders, ServerResponse } from 'node:http';
+import { IncompleteError } from '../../errors.ts';
+import type { HeaderPairs, ResponseHead } from '../../http/body.ts';
+import { type AnyRequest, type AnyResponse, isHttp2 } from '../../http/message.ts';
+import { type BodySink, type PassOptions, VirtualBody } from './body.ts';
+import { SplitEvents } from './events.ts';
+import { VirtualHeaders } from './headers.ts';
+import { type VirtualSocket, virtualSocket } from './socket.ts';
+import { method, type Member, Overlay, Scope } from './view.ts';
+
+/** What the handler has said before its body. */
+export interface TappedHead extends ResponseHead {
+  /** Every field, those of earlier middleware included: what the handler believes it sends. */
+  all: HeaderPairs;
+  /** Bytes of the body, where the handler declared them or gave it in one piece. */
+  length?: number;
+}
+
+export interface TapListener {
+  /** Called once, within the handler's own call. Answer, then or later, with `divert` or `pass`; until then the body waits. */
+  head(head: TappedHead): void;
+  /** The handler gave up before the end of its response: it destroyed it, or its socket. Not called once passing. */
+  failed(error: Error): void;
+}
+
+/** Request fields that the handler shall not see, lower-case. */
+export interface TapOptions {
+  hide?: readonly string[];
+}
+
+/**
+ * Puts a virtual response in front of the handler: same `req` and `res`, but what it writes goes where the listener says, and what
+ * happens to the client is not its concern. It ends by itself when the handler's response ends.
+ */
+export class Tap {
+  readonly #req: AnyRequest;
+  readonly #res: AnyResponse;
+  readonly #scope = new Scope();
+  readonly #listener: TapListener;
+  readonly #reqOverlay: Overlay<AnyRequest>;
+  readonly #resOverlay: Overlay<AnyResponse>;
+  readonly #reqEvents: SplitEvents;
+  readonly #resEvents: SplitEvents;
+  readonly #sockets: VirtualSocket[] = [];
+  readonly #headers: VirtualHeaders;
+  readonly #body: VirtualBody;
+  #departed: { reqDestroyed: unknown } | undefined;
+  #failure: Error | undefined;
+  readonly #aborter = new AbortController();
+  #reqClosed = false;
+  #over = false;
+
+  constructor(req: AnyRequest, res: AnyResponse, listener: TapListener, options: TapOptions = {}) {
+    this.#req = req;
+    this.#res = res;
+    this.#listener = listener;
+    const http2 = isHttp2(res);
+    this.#headers = new VirtualHeaders(res, http2);
+    this.#body = new VirtualBody({
+      http2,
+      headers: this.#headers,
+      status: res.statusCode,
+      bodyless: req.method === 'HEAD',
+      head: (head) => listener.head(head),
+      writeHead: (status) => this.#scope.asVirtual(() => void (res as ServerResponse).writeHead(status)),
+      emit: (type) => this.#resEvents.emitVirtual(type),
+      finished: () => this.#finished(),
+    });
+    this.#resEvents = new SplitEvents(res as EventEmitter, this.#scope);
+    this.#reqEvents = new SplitEvents(req as EventEmitter, this.#scope);
+
+    const socket = this.#virtual(req.socket as Duplex | null);
+    const stream = 'stream' in res ? this.#virtual(res.stream as Duplex) : undefined;
+    const shared: Record<string, Member> = {
+      socket: { get: () => socket },
+      connection: { get: () => socket },
+      __onFinished: { get: () => undefined },
+      ...(stream === undefined ? {} : { stream: { get: () => stream } }),
+    };
+    this.#resOverlay = new Overlay(res, this.#scope, {
+      ...shared,
+      ...this.#headers.members(res),
+      ...this.#body.members(res, (name) => this.#informational(name)),
+      ...this.#resEvents.members((type, args) => this.#routeResponseEvent(type, args)),
+      destroy: method((error?: Error) => (this.#fail(error), res)),
+      // Node sets these two on what it takes for the client's response.
+      destroyed: { get: () => this.#failure !== undefined, set: (value) => this.#resOverlay.setReal('destroyed', value) },
+      _closed: { get: () => this.#failure !== undefined, set: (value) => this.#resOverlay.setReal('_closed', value) },
+      closed: { get: () => this.#failure !== undefined },
+      errored: { get: () => this.#failure ?? null },
+    });
+    this.#reqOverlay = new Overlay(req, this.#scope, {
+      ...shared,
+      ...this.#reqEvents.members((type, args) => this.#routeRequestEvent(type, args)),
+      ...hiddenFields(req, options.hide ?? []),
+      destroy: method((error?: Error) => (this.#destroyRequest(error), req)),
+      destroyed: {
+        get: () => this.#failure !== undefined || (this.#departed?.reqDestroyed ?? this.#reqOverlay.real('destroyed')),
+        set: (value) => this.#reqOverlay.setReal('destroyed', value),
+      },
+      aborted: { get: () => false, set: (value) => this.#reqOverlay.setReal('aborted', value) },
+      ...('signal' in req ? { signal: { get: () => this.#aborter.signal } } : {}),
+    });
+  }
+
+  /** The client's response, to be used by us while the handler has the other. */
+  get wire(): AnyResponse {
+    return new Proxy(this.#res, {
+      get: (target, name) => {
+        const value: unknown = this.#scope.asReal(() => Reflect.get(target, name, target));
+        if (typeof value !== 'function') return value;
+        return (...args: unknown[]) => this.#scope.asReal(() => value.apply(target, args));
+      },
+      set: (target, name, value) => this.#scope.asReal(() => Reflect.set(target, name, value, target)),
+    });
+  }
+
+  /** Whether the client has left. */
+  get departed(): boolean {
+    return this.#departed !== undefined;
+  }
+
+  /** Trailers that the handler added; complete once the sink's `end` has been called. */
+  get trailers(): HeaderPairs {
+    return this.#body.trailers;
+  }
+
+  /** What the handler writes goes to `sink`. */
+  divert(sink: BodySink): void {
+    this.#body.divert(sink);
+  }
+
+  /** The tap comes off: what the handler has written so far, and all that follows, goes to the client. */
+  pass(options: PassOptions = {}): void {
+    if (this.#over) return;
+    this.#over = true;
+    const listeners = this.#resEvents.take();
+    const requestListeners = this.#reqEvents.take();
+    const wire = this.#body.handOver(this.#resOverlay);
+    this.#resOverlay.remove(true);
+    this.#reqOverlay.remove(true);
+    for (const [type, listener] of listeners) this.#res.on(type as string, listener);
+    for (const [type, listener] of requestListeners) listen(this.#req, type, listener);
+    for (const socket of this.#sockets) socket.unveil();
+    if (this.#departed !== undefined) {
+      this.#aborter.abort();
+      // Theirs to hear only now: until here the client's leaving was none of the handler's business.
+      for (const [type, listener] of requestListeners) if (type === 'aborted') listener.call(this.#req);
+      for (const [type, listener] of requestListeners) if (type === 'close') listener.call(this.#req);
+      for (const [type, listener] of listeners) if (type === 'close') listener.call(this.#res);
+    }
+    this.#body.pass(this.#res, wire, options);
+  }
+
+  /** Ends the handler's response as failed, when it threw rather than say so itself. */
+  fail(error: Error): void {
+    this.#fail(error);
+  }
+
+  #virtual(real: Duplex | null): Duplex | null {
+    if (real === null) return null;
+    const socket = virtualSocket(real, { destroyed: (error) => this.#fail(error) });
+    this.#sockets.push(socket);
+    return socket.proxy;
+  }
+
+  #routeResponseEvent(type: string | symbol, args: unknown[]): boolean {
+    switch (type) {
+      case 'close':
+        this.#depart();
+        return this.#resEvents.emitReal(this.#resOverlay as unknown as Overlay<EventEmitter>, type, args);
+      case 'finish':
+      case 'prefinish':
+      case 'drain':
+      case 'socket':
+        return this.#resEvents.emitReal(this.#resOverlay as unknown as Overlay<EventEmitter>, type, args);
+      case 'timeout': {
+        const heard = this.#resEvents.emitReal(this.#resOverlay as unknown as Overlay<EventEmitter>, type, args);
+        return this.#resEvents.emitVirtual(type, ...args) || heard;
+      }
+      default:
+        return this.#resEvents.emitVirtual(type, ...args);
+    }
+  }
+
+  #routeRequestEvent(type: string | symbol, args: unknown[]): boolean {
+    if (type === 'aborted' || (type === 'error' && isReset(args[0]))) this.#depart();
+    const ofDeparture = this.#departed !== undefined && (type === 'aborted' || type === 'error' || type === 'close');
+    const heard = this.#reqEvents.emitReal(this.#reqOverlay as unknown as Overlay<EventEmitter>, type, args);
+    if (ofDeparture) return heard;
+    if (type === 'close') this.#reqClosed = true;
+    return this.#reqEvents.emitVirtual(type, ...args) || heard;
+  }
+
+  #depart(): void {
+    this.#departed ??= { reqDestroyed: this.#reqOverlay.real('destroyed') };
+  }
+
+  /** Node destroys a request that has been read to its end, and that of a client that left; so does a handler that gives up. */
+  #destroyRequest(error: Error | undefined): void {
+    const left = isReset(error) && error.message === 'aborted';
+    if (!left && !this.#req.readableEnded) return this.#fail(error);
+    if (left) this.#depart();
+    const destroy = this.#reqOverlay.real('destroy') as (error?: Error) => void;
+    this.#scope.asReal(() => destroy.call(this.#req, error));
+  }
+
+  #fail(error: Error | undefined): void {
+    if (this.#over || this.#failure !== undefined || this.#body.ended) return;
+    this.#failure = error ?? new IncompleteError('the application destroyed its response before its end');
+    this.#body.fail(this.#failure);
+    this.#listener.failed(this.#failure);
+    this.#aborter.abort();
+    process.nextTick(() => this.#leave(true));
+  }
+
+  #finished(): void {
+    process.nextTick(() => {
+      this.#leave(false);
+      this.#body.closed();
+    });
+  }
+
+  /** The handler's response is over: its listeners hear `close`, and there is one face again. */
+  #leave(failed: boolean): void {
+    if (this.#over) return;
+    this.#over = true;
+    if (failed) {
+      for (const socket of this.#sockets) socket.close(true);
+      this.#reqEvents.emitVirtual('aborted');
+    }
+    this.#resEvents.emitVirtual('close');
+    if (!this.#reqClosed) this.#reqEvents.emitVirtual('close');
+    for (const socket of this.#sockets) socket.unveil();
+    this.#resOverlay.remove(false);
+    this.#reqOverlay.remove(false);
+  }
+
+  /** 1xx goes straight through, while there is a client. */
+  #informational(name: string): ((...args: unknown[]) => unknown) | undefined {
+    const real = this.#resOverlay.real(name);
+    if (typeof real !== 'function') return undefined;
+    return (...args) => (this.departed ? undefined : this.#scope.asReal(() => real.apply(this.#res, args)));
+  }
+
+}
+
+function isReset(error: unknown): error is Error {
+  return error instanceof Error && (error as NodeJS.ErrnoException).code === 'ECONNRESET';
+}
+
+/** Registers without the side effects that `on('data')` has on a stream. */
+function listen(target: AnyRequest, type: string | symbol, listener: (...args: unknown[]) => void): void {
+  EventEmitter.prototype.on.call(target as EventEmitter, type, listener);
+}
+
+function hiddenFields(req: AnyRequest, hide: readonly string[]): Record<string, Member> {
+  if (hide.length === 0) return {};
+  const headers: IncomingHttpHeaders = { ...req.headers };
+  for (const name of hide) delete headers[name];
+  const rawHeaders: string[] = [];
+  for (let i = 0; i < req.rawHeaders.length; i += 2) {
+    const name = req.rawHeaders[i] ?? '';
+    if (!hide.includes(name.toLowerCase())) rawHeaders.push(name, req.rawHeaders[i + 1] ?? '');
+  }
+  const members: Record<string, Member> = { headers: { get: () => headers }, rawHeaders: { get: () => rawHeaders } };
+  if ('headersDistinct' in req) {
+    const distinct = { ...req.headersDistinct };
+    for (const name of hide) delete distinct[name];
+    members['headersDistinct'] = { get: () => distinct };
+  }
+  return members;
+}

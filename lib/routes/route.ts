@@ -1,0 +1,217 @@
+// docs/guides/routes.md
+
+import { compile, match } from 'path-to-regexp';
+import { OptionError } from '../errors.ts';
+import { type Digest, type DigestAlgorithm, parseDigest } from '../http/digest.ts';
+import { type Freshness, freshnessProblem } from '../policy/freshness.ts';
+
+/** What a route's own function may answer about a request. */
+export interface RouteAnswer {
+  id: string;
+  /** Default: by the method, as for other routes. */
+  action?: 'read' | 'purge';
+  params?: Record<string, string>;
+  /** `'sha256:<hex>'`: what the path says the body hashes to. */
+  digest?: string;
+}
+
+/** What a route sees of a request: the method, the path below the mount point as it came, and the query without its `?`. */
+export interface RouteRequest {
+  method: string;
+  path: string;
+  query: string;
+}
+
+/** Which requests can be answered from the cache, and what they name. */
+export interface Route {
+  /** A pattern of path-to-regexp 8 (`/files/:id`, `/pool/*path`), a RegExp, or a function; of the path below the mount point. */
+  path: string | RegExp | ((request: RouteRequest) => RouteAnswer | undefined);
+  /** Default: the pattern as written. */
+  name?: string;
+  /** The parameter, or named group, that is the resource's id. Default `id`, else the first. */
+  id?: string;
+  /** Ids that are none: such a request does not match. */
+  reserved?: readonly string[];
+  /** Whether GET and HEAD are answered. Default true; false for routes that only purge. */
+  read?: boolean;
+  /** Methods that purge when the application has answered them with 2xx. Default DELETE. */
+  purge?: readonly string[];
+  /** Default: the filter's. */
+  freshness?: Freshness;
+  /** The primary key, from the id and the parameters. Default: the path as originally requested. */
+  key?: (match: { id: string; params: Readonly<Record<string, string>> }) => string;
+  /** Which query parameters tell representations apart. Default: all of the query, as it came; false: none. */
+  query?: readonly string[] | false;
+  /** Digests to compute besides SHA-256 and the declared ones, so that `metadata` can be compared with them. */
+  digests?: readonly DigestAlgorithm[];
+}
+
+export interface ResolvedRoute {
+  name: string;
+  freshness: Freshness;
+  digests: readonly DigestAlgorithm[];
+  match(request: RouteRequest): Omit<RouteMatch, 'route'> | undefined;
+}
+
+/** What a request means. */
+export interface RouteMatch {
+  route: ResolvedRoute;
+  action: 'read' | 'purge';
+  id: string;
+  params: Readonly<Record<string, string>>;
+  /** The primary key where the route makes its own; otherwise the path decides. */
+  key: string | undefined;
+  /** The path below the mount point in one spelling. */
+  path: string;
+  /** The part of the query that tells representations apart. */
+  query: string;
+  digest?: Digest;
+}
+
+/** The first route that matches decides. */
+export function matchRoute(routes: readonly ResolvedRoute[], request: RouteRequest): RouteMatch | undefined {
+  for (const route of routes) {
+    const found = route.match(request);
+    if (found !== undefined) return { route, ...found };
+  }
+  return undefined;
+}
+
+/** @throws OptionError where a route can't be understood */
+export function resolveRoutes(routes: unknown, freshness: Freshness): ResolvedRoute[] {
+  if (routes === undefined) return [resolveRoute({ path: everything, name: 'all' }, 'routes', freshness)];
+  if (!Array.isArray(routes)) {
+    throw new OptionError('routes', "routes must be an array, for example [{ path: '/files/:id' }] or glance()");
+  }
+  return routes.flat().map((route: unknown, i) => {
+    if (typeof route !== 'object' || route === null) {
+      throw new OptionError('routes', `routes[${i}] must be an object with a path, for example { path: '/files/:id' }`);
+    }
+    return resolveRoute(route as Route, `routes[${i}]`, freshness);
+  });
+}
+
+function everything({ path }: RouteRequest): RouteAnswer {
+  return { id: path };
+}
+
+const KNOWN = ['path', 'name', 'id', 'reserved', 'read', 'purge', 'freshness', 'key', 'query', 'digests'];
+
+function resolveRoute(route: Route, where: string, fallback: Freshness): ResolvedRoute {
+  const refuse = (text: string) => new OptionError('routes', `${where} ${text}`);
+  for (const name of Object.keys(route)) {
+    if (!KNOWN.includes(name)) throw refuse(`has an unknown member '${name}'; a route has ${KNOWN.join(', ')}`);
+  }
+  const { path, reserved = [], read = true, purge = ['DELETE'], freshness = fallback, key, query, digests = [] } = route;
+  const problem = freshnessProblem(freshness);
+  if (problem !== undefined) throw refuse(`freshness ${problem}`);
+  if (!Array.isArray(purge) || !purge.every((method) => /^[A-Z]+$/.test(method))) {
+    throw refuse("purge must be an array of methods in capitals, for example ['DELETE', 'PUT']");
+  }
+  if (purge.includes('GET') || purge.includes('HEAD')) throw refuse('purge may not hold GET or HEAD: they read');
+  if (key !== undefined && typeof key !== 'function') throw refuse('key must be a function of { id, params }');
+  const find = finder(route, refuse);
+  return {
+    name: route.name ?? String(typeof path === 'function' ? path.name || 'function' : path),
+    freshness,
+    digests,
+    match(request) {
+      const reads = read && (request.method === 'GET' || request.method === 'HEAD');
+      if (!reads && !purge.includes(request.method) && typeof path !== 'function') return undefined;
+      const answer = find(request);
+      if (answer === undefined || answer.id === '' || !request.path.startsWith('/') || reserved.includes(answer.id)) return undefined;
+      const action = answer.action ?? (reads ? 'read' : purge.includes(request.method) ? 'purge' : undefined);
+      if (action === undefined || (action === 'read' && !reads)) return undefined;
+      const { id, params = {} } = answer;
+      const digest = answer.digest === undefined ? undefined : parseDigest(answer.digest);
+      return {
+        action,
+        id,
+        params,
+        key: key?.({ id, params }),
+        path: answer.canonical ?? canonicalPath(request.path),
+        query: relevantQuery(request.query, query),
+        ...(digest === undefined ? {} : { digest }),
+      };
+    },
+  };
+}
+
+type Finder = (request: RouteRequest) => (RouteAnswer & { canonical?: string }) | undefined;
+
+function finder(route: Route, refuse: (text: string) => OptionError): Finder {
+  const { path, id: idName } = route;
+  const answer = (params: Record<string, string>, whole: string): RouteAnswer => ({
+    id: params[idName ?? 'id'] ?? Object.values(params)[0] ?? whole,
+    params,
+  });
+  if (typeof path === 'function') return path;
+  if (path instanceof RegExp) {
+    const pattern = new RegExp(path.source, path.flags.replace(/[gy]/g, ''));
+    return ({ path: requested }) => {
+      const found = pattern.exec(requested);
+      if (found === null) return undefined;
+      const params = decoded(found.groups ?? Object.fromEntries(found.slice(1).map((text, i) => [String(i), text])));
+      return params && answer(params, requested);
+    };
+  }
+  if (typeof path !== 'string' || !path.startsWith('/')) {
+    throw refuse("path must be a pattern that begins with '/', a RegExp or a function");
+  }
+  let matches: ReturnType<typeof match>;
+  let build: ReturnType<typeof compile>;
+  try {
+    // Decoding is ours: a malformed escape is no match, not an error.
+    matches = match(path, { decode: false });
+    build = compile(path);
+  } catch (error) {
+    throw new OptionError('routes', `the path '${path}' is no pattern of path-to-regexp 8: ${(error as Error).message}`, { cause: error });
+  }
+  return ({ path: requested }) => {
+    const found = matches(requested);
+    if (!found) return undefined;
+    const raw: Record<string, string> = {};
+    for (const [name, value] of Object.entries(found.params)) {
+      if (value !== undefined) raw[name] = Array.isArray(value) ? value.join('/') : value;
+    }
+    const params = decoded(raw);
+    // One spelling for all that the pattern takes for the same: letter case, a trailing slash, needless escapes.
+    return params && { ...answer(params, requested), canonical: build(decodedDeep(found.params)) };
+  };
+}
+
+function decodedDeep(params: Partial<Record<string, string | string[]>>): Partial<Record<string, string | string[]>> {
+  return Object.fromEntries(
+    Object.entries(params).map(([name, value]) => [name, Array.isArray(value) ? value.map(decodeURIComponent) : value && decodeURIComponent(value)]),
+  );
+}
+
+/** A path with each segment escaped in the one usual way; as it came where its escapes are malformed. */
+export function canonicalPath(path: string): string {
+  try {
+    return path.split('/').map((segment) => encodeURIComponent(decodeURIComponent(segment))).join('/');
+  } catch {
+    return path;
+  }
+}
+
+function decoded(raw: Record<string, string | undefined>): Record<string, string> | undefined {
+  const params: Record<string, string> = {};
+  try {
+    for (const [name, value] of Object.entries(raw)) {
+      if (value !== undefined) params[name] = decodeURIComponent(value);
+    }
+  } catch {
+    return undefined;
+  }
+  return params;
+}
+
+function relevantQuery(query: string, wanted: Route['query']): string {
+  if (wanted === false) return '';
+  if (wanted === undefined) return query;
+  const parameters = new URLSearchParams(query);
+  const kept = new URLSearchParams();
+  for (const name of wanted) for (const value of parameters.getAll(name)) kept.append(name, value);
+  return kept.toString();
+}

@@ -1,0 +1,137 @@
+/** The documentation names everything that the code has, and its examples compile. */
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import ts from 'typescript';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+/** What the examples of README.md leave to the reader's application. */
+const PREAMBLE = `
+  interface User { name: string }
+  declare namespace Express { interface Request { user?: User } }
+  declare const app: import('express').Express;
+  declare const requireUser: import('express').RequestHandler;
+  declare const requireAdmin: import('express').RequestHandler;
+  declare const filesRouter: import('express').Router;
+  declare const catalogue: { get(id: string): Promise<{ size: number; owner: string } | undefined> };
+  declare function mayRead(user: User | undefined, resource: { owner: string }): boolean;
+`;
+
+describe('documentation', () => {
+  test('docs/reference/options.md has every option', () => {
+    const options = propertiesOf('lib/options.ts', 'CacheFilterOptions');
+    assert.deepEqual(missingFrom('docs/reference/options.md', options), []);
+  });
+
+  test('docs/reference/errors.md has every error code, and no other', () => {
+    const pattern = /ERR_CACHE_FILTER_[A-Z_]+/g;
+    const sources = readdirSync(join(root, 'lib'), { recursive: true, encoding: 'utf8' }).filter((path) =>
+      path.endsWith('.ts'),
+    );
+    const thrown = new Set(sources.flatMap((path) => read(join('lib', path)).match(pattern) ?? []));
+    assert.notEqual(thrown.size, 0);
+    assert.deepEqual(missingFrom('docs/reference/errors.md', [...thrown]), []);
+    const unknown = read('docs/reference/errors.md')
+      .match(pattern)
+      ?.filter((code) => !thrown.has(code));
+    assert.deepEqual(unknown, [], 'codes that nothing in lib/ has');
+  });
+
+  test('docs/reference/reasons.md has every reason', async () => {
+    const { REASONS } = await import('../lib/reasons.ts');
+    assert.deepEqual(missingFrom('docs/reference/reasons.md', Object.keys(REASONS)), []);
+  });
+
+  test('CHANGELOG.md begins with the version of package.json', () => {
+    const { version } = JSON.parse(read('package.json')) as { version: string };
+    const top = /^## \[(?!Unreleased\])([^\]]+)\] - \d{4}-\d{2}-\d{2}$/m.exec(read('CHANGELOG.md'))?.[1];
+    assert.equal(top, version);
+  });
+
+  test('the TypeScript examples of README.md compile', () => {
+    const examples = examplesOf('README.md');
+    assert.notEqual(examples.size, 0, 'README.md has no ```ts examples');
+    assert.deepEqual(problemsOf(examples), []);
+  });
+
+  test('links between the pages lead somewhere', () => {
+    const pages = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md'].concat(
+      readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })
+        .filter((path) => path.endsWith('.md'))
+        .map((path) => join('docs', path)),
+    );
+    const broken = pages.flatMap((page) =>
+      [...read(page).matchAll(/\]\(([^)\s]+)\)/g)]
+        .map(([, link = '']) => link)
+        .filter((link) => !/^([a-z]+:|#)/.test(link))
+        .filter((link) => !existsSync(join(root, page, '..', link.replace(/#.*$/, ''))))
+        .map((link) => `${page}: ${link}`),
+    );
+    assert.deepEqual(broken, []);
+  });
+});
+
+/** Those of `names` that are in no heading and in no first cell of a table row, as code. */
+function missingFrom(page: string, names: readonly string[]): string[] {
+  const entries = read(page).match(/^(#+ .*|\|[^|]*\|)/gm) ?? [];
+  const documented = new Set(entries.flatMap((entry) => entry.match(/`[^`]+`/g) ?? []));
+  return names.filter((name) => !documented.has(`\`${name}\``));
+}
+
+function propertiesOf(path: string, name: string): string[] {
+  const source = ts.createSourceFile(path, read(path), ts.ScriptTarget.Latest);
+  const declaration = source.statements.find(
+    (statement): statement is ts.InterfaceDeclaration =>
+      ts.isInterfaceDeclaration(statement) && statement.name.text === name,
+  );
+  const names = declaration?.members.map(({ name }) => name?.getText(source) ?? '') ?? [];
+  assert.notEqual(names.length, 0, `${path} has no interface ${name} with members`);
+  return names;
+}
+
+/** The ```ts blocks of a page, as files of their own in which each line keeps its number. */
+function examplesOf(page: string): Map<string, string> {
+  const text = read(page);
+  const blocks = [...text.matchAll(/^```ts\n([\s\S]*?)^```$/gm)];
+  return new Map(
+    blocks.map((block, index) => {
+      const linesBefore = text.slice(0, block.index).split('\n').length;
+      return [join(root, `${page}.${index + 1}.ts`), `${'\n'.repeat(linesBefore)}${block[1]}export {};\n`];
+    }),
+  );
+}
+
+function problemsOf(examples: ReadonlyMap<string, string>): string[] {
+  const files = new Map(examples).set(join(root, 'preamble.d.ts'), PREAMBLE);
+  const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), ts.sys.readFile);
+  const { options } = ts.parseJsonConfigFileContent(config, ts.sys, root);
+  Object.assign(options, {
+    noUnusedLocals: false,
+    noUnusedParameters: false,
+    isolatedDeclarations: false,
+    declaration: false,
+    paths: {
+      'cache-filter': [join(root, 'lib/index.ts')],
+      'cache-filter/contracts': [join(root, 'lib/contracts/cache.ts')],
+    },
+  } satisfies ts.CompilerOptions);
+
+  const host = ts.createCompilerHost(options);
+  const { fileExists, readFile } = host;
+  host.fileExists = (path) => files.has(path) || fileExists.call(host, path);
+  host.readFile = (path) => files.get(path) ?? readFile.call(host, path);
+
+  return ts.getPreEmitDiagnostics(ts.createProgram([...files.keys()], options, host)).map((diagnostic) => {
+    const message = ts.flattenDiagnosticMessageText(diagnostic.messageText, '\n');
+    if (diagnostic.file === undefined || diagnostic.start === undefined) return message;
+    const { line } = diagnostic.file.getLineAndCharacterOfPosition(diagnostic.start);
+    return `${diagnostic.file.fileName.slice(root.length)}, line ${line + 1}: ${message}`;
+  });
+}
+
+function read(path: string): string {
+  return readFileSync(join(root, path), 'utf8');
+}

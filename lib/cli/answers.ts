@@ -21,13 +21,15 @@ export function answerText(res: ServerResponse, status: number, text: string): v
  * off, so that the client can see that something is missing.
  */
 export function answerError(req: IncomingMessage, res: ServerResponse, error: unknown): void {
+  const known = error instanceof CacheFilterError ? error : undefined;
+  // Anything else is a mistake in a program, and nobody else would hear of it.
+  if (known === undefined) console.error(`${req.method} ${req.url}:`, error);
   if (res.headersSent) {
     res.destroy();
     return;
   }
   // What a handler had set for the answer that it could not give.
   for (const name of res.getHeaderNames()) if (name !== 'cache-status') res.removeHeader(name);
-  const known = error instanceof CacheFilterError ? error : undefined;
   const status = known?.status ?? 500;
   const challenge = challengeFor(req);
   if (status === 401 && challenge !== undefined) res.setHeader('WWW-Authenticate', challenge);

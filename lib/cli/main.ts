@@ -46,8 +46,9 @@ async function start(flags: ServeFlags): Promise<void> {
 function stop(serving: Serving, signal: string, timeoutMs: number): void {
   stopping = true;
   const running = serving.running();
+  const closing = serving.close();
   console.log(`cache-filter: ${signal}, finishing ${running} requests within ${timeoutMs / 1000} s`);
-  serving.close().then(
+  closing.then(
     (cut) => {
       if (cut > 0) console.error(`cache-filter: ${cut} requests were cut off`);
       process.exit(0);

@@ -1,10 +1,12 @@
 // docs/guides/command-line.md
 
 import type { IncomingMessage } from 'node:http';
+import { match } from 'path-to-regexp';
 import { OptionError } from '../errors.ts';
 import type { CacheFilterOptions } from '../options.ts';
 import type { Freshness } from '../policy/freshness.ts';
 import { glance } from '../routes/glance.ts';
+import type { Route } from '../routes/route.ts';
 import { authorizeByUrl } from './authorize-url.ts';
 import type { Authorize, Routes } from './flags.ts';
 import { type GlanceImage, glancePolicy } from './glance-policy.ts';
@@ -85,6 +87,15 @@ function plainPolicyOf(
   return {
     authorize: may,
     ...(freshness === undefined ? {} : { freshness }),
-    ...(Array.isArray(routes) ? { routes: routes.map((path) => ({ path })) } : {}),
+    ...(Array.isArray(routes) ? { routes: routes.map(exactRoute) } : {}),
   };
+}
+
+/**
+ * A route for a pattern. Unlike a route of an application it takes the path literally, letter case and trailing slash included, and has an
+ * entry for each spelling: what is the same to the origin, only the origin knows.
+ */
+function exactRoute(pattern: string): Route {
+  const matches = match(pattern, { sensitive: true, trailing: false, decode: false });
+  return { name: pattern, path: ({ path }) => (matches(path) ? { id: path } : undefined) };
 }

@@ -4,7 +4,7 @@ import { request } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { type TestContext, test } from 'node:test';
-import { begin, type Deferred, deferred, serve, startOrigin } from './support.ts';
+import { ask, begin, type Deferred, deferred, serve, startOrigin } from './support.ts';
 
 /** An origin that sends half of a body, and the rest when told to. */
 async function halvingOrigin(t: TestContext): Promise<{ url: string; rest: Deferred }> {
@@ -46,8 +46,9 @@ for (const path of ['/plain', '/cached/1']) {
 test('while it drains, a connection that is already there hears that it is not ready, but alive', async (t) => {
   const origin = await halvingOrigin(t);
   const cli = await serve(t, ['--origin', origin.url, ...FLAGS]);
-  const download = await begin(`${cli.url}/plain`);
   const [first, second] = [await connected(cli.url), await connected(cli.url)];
+  // Connections are accepted in order: when this one is answered, the two have been accepted.
+  const download = await begin(`${cli.url}/plain`);
   cli.kill('SIGTERM');
   await cli.printed(/SIGTERM, finishing/);
   first.end('GET /-/ready HTTP/1.1\r\nHost: x\r\n\r\n');
@@ -64,8 +65,10 @@ test('connections that ask for nothing do not hold it up', async (t) => {
   const cli = await serve(t, ['--origin', origin.url, ...FLAGS]);
   const silent = await connected(cli.url);
   silent.on('error', () => {});
+  const closed = new Promise((resolve) => silent.resume().once('close', resolve));
+  await ask(`${cli.url}/-/live`);
   cli.kill('SIGTERM');
-  await once(silent.resume(), 'close');
+  await closed;
   assert.equal((await cli.ended).code, 0);
 });
 

@@ -75,7 +75,12 @@ export async function serve(options: ServeOptions): Promise<Serving> {
     const problem = targetProblem(req.url);
     if (problem !== undefined) return answerText(res, 400, `400 Bad Request: ${problem}`);
     const fail = (error: unknown) => answerError(req, res, error);
-    filter(req, res, (error?: unknown) => (error ? fail(error) : proxy(req, res, fail)));
+    try {
+      filter(req, res, (error?: unknown) => (error ? fail(error) : proxy(req, res, fail)));
+    } catch (error) {
+      // One request must not end the others.
+      fail(error);
+    }
   });
   // Node's default, 5 minutes for a whole request, would end uploads. The time for the headers stays limited.
   server.requestTimeout = 0;

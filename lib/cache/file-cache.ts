@@ -311,12 +311,12 @@ export class FileCache implements Cache {
         this.#touched.delete(name);
       },
       unjoinable: () => this.#unregister(name, running),
-      closed: async () => {
-        await file.close().catch(() => undefined);
+      discard: async () => {
         await unlink(path).catch(() => undefined);
-        if (this.#claims.has(claim)) await this.#giveUp(claim);
+        await this.#giveUp(claim);
         release();
       },
+      closed: () => file.close().catch(() => undefined),
     });
     running.tags = options.tags ?? [];
     running.settle(fill);

@@ -70,8 +70,8 @@ make_image() {
   [ -n "$ID" ] || { echo "no image was made: $STATUS $(cat "$T/body")" >&2; exit 1; }
 }
 
-upload() { # ID
-  http -X PUT "$FRONT/v2/images/$1/file" "${ADMIN[@]}" -H 'Content-Type: application/octet-stream' -T "$T/image"
+upload() { # ID [FILE]
+  http -X PUT "$FRONT/v2/images/$1/file" "${ADMIN[@]}" -H 'Content-Type: application/octet-stream' -T "${2:-$T/image}"
 }
 
 entries() { # FILTER ID: how many records the filter's directory holds of the image
@@ -182,6 +182,37 @@ wait "${PIDS[@]}"
 for i in 1 2 3 4 5 6 7 8; do same "one of 8 at once, number $i: byte for byte" "$T/image" "$T/crowd-$i"; done
 is '8 at once: Glance has given the image once' 1 "$(downloads glance-identity "$CROWD")"
 
+# --- damage --------------------------------------------------------------------------------------------------------------
+
+make_image public
+DAMAGED=$ID
+upload "$DAMAGED"
+printf X | dd of="$T/glance/store/$DAMAGED" bs=1 seek=5000000 conv=notrunc status=none
+http "$FRONT/v2/images/$DAMAGED/file" "${OWNER[@]}" 2>"$T/out"
+is 'bytes altered in the store of Glance: the download breaks' 'curl exit 18' "$STATUS"
+is '... and nothing is kept' 0 "$(entries filter "$DAMAGED")"
+cp "$T/image" "$T/glance/store/$DAMAGED"
+http "$FRONT/v2/images/$DAMAGED/file" "${OWNER[@]}"
+same '... until the store is mended' "$T/image" "$T/body"
+is '... then it is kept' 1 "$(entries filter "$DAMAGED")"
+BEFORE=$(downloads glance-identity "$DAMAGED")
+RECORD=$(grep -rl "glance:$DAMAGED" "$T/filter" --include='*.json')
+truncate -s 1000 "${RECORD%.json}".*.body
+http "$FRONT/v2/images/$DAMAGED/file" "${OWNER[@]}"
+is 'the body on disk cut short: 200' 200 "$STATUS"
+same '... byte for byte' "$T/image" "$T/body"
+is '... given by Glance' $((BEFORE + 1)) "$(downloads glance-identity "$DAMAGED")"
+
+make_image public
+EMPTY=$ID
+: >"$T/empty"
+upload "$EMPTY" "$T/empty"
+for i in 1 2; do
+  http "$FRONT/v2/images/$EMPTY/file" "${OWNER[@]}"
+  is "an empty image, download $i" '200 0' "$STATUS $(stat -c %s "$T/body")"
+done
+matches 'an empty image: a hit' '^cache-filter; hit' "$(header cache-status)"
+
 # --- the process ends and comes again --------------------------------------------------------------------------------
 
 stop filter
@@ -206,6 +237,10 @@ is '... the entry is gone' 0 "$(entries filter "$IMAGE")"
 is '... the other ones are not' 1 "$(entries filter "$PUBLIC")"
 http "$FILE" "${OWNER[@]}"
 is '... and it is 404' 404 "$STATUS"
+
+http -X DELETE "http://127.0.0.1:$GLANCE/v2/images/$DAMAGED" "${OWNER[@]}"
+http "$FRONT/v2/images/$DAMAGED/file" "${OWNER[@]}"
+is 'deleted at Glance directly: 404 here too' 404 "$STATUS"
 
 # --- the glance client -------------------------------------------------------------------------------------------------
 

@@ -26,7 +26,9 @@ export interface FillOwner {
   publish(info: EntryInfo): Promise<void>;
   /** Nobody may join any more: it ended, or its store failed. */
   unjoinable(): void;
-  /** Nobody reads or writes it any more; the file may go. */
+  /** It will never be published: what it has on disk goes, though those who read it still can. */
+  discard(): Promise<void>;
+  /** Nobody reads or writes it any more. */
   closed(): Promise<void>;
 }
 
@@ -99,6 +101,7 @@ export class FileFill implements Fill {
       return info;
     } catch (error) {
       this.#finish('failed', error as Error);
+      await this.#owner.discard();
       throw error instanceof CacheFilterError ? error : new StoreError('the body could not be published', { cause: error });
     } finally {
       await this.#leave();
@@ -108,6 +111,7 @@ export class FileFill implements Fill {
   async abort(reason: Error): Promise<void> {
     if (this.#over) return;
     this.#finish('failed', reason);
+    await this.#owner.discard();
     await this.#leave();
   }
 

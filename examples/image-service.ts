@@ -72,8 +72,9 @@ server.listen(port, '127.0.0.1', () => void show());
 
 async function show(): Promise<void> {
   const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  console.log(`An image service at ${origin}, its store 16 MiB/s away, the cache in ${directory}.`);
-  console.log('Images of 16 MiB; "origin" counts the requests that reached the service.\n');
+  console.log(`An image service at ${origin}, its store 16 MiB/s away.`);
+  console.log(`The filter stands before it, and keeps what it sends in ${directory}.`);
+  console.log('Images are 16 MiB. "origin" counts the requests that reached the service.\n');
   try {
     const left = await tour(origin, service, console.log);
     if (DEMO_ONCE === '1') return await stop();

@@ -1,22 +1,20 @@
 import type { IncomingMessage } from 'node:http';
 import createDebug from 'debug';
 import { LRUCache } from 'lru-cache';
-import type { Cache, CacheStats, Claim, Entry, FillReader } from './cache/cache.ts';
+import type { Cache, CacheStats, Claim, Entry } from './cache/cache.ts';
 import { FileCache } from './cache/file-cache.ts';
-import { Exchange, keyOf, mountOf, type Next, tagOf } from './exchange.ts';
-import type { HeaderPairs } from './http/body.ts';
+import { Exchange, mountOf, type Next, tagOf } from './exchange.ts';
+import { type Following, follow, leave, RANGE_AHEAD_BYTES, unshareable, waitFor } from './follow.ts';
+import { hit, ttl } from './hit.ts';
 import { isConditional } from './http/conditional.ts';
-import { formatReprDigest } from './http/digest.ts';
 import type { AnyRequest, AnyResponse } from './http/message.ts';
-import { firstPosition, parseRange } from './http/ranges.ts';
+import { firstPosition } from './http/ranges.ts';
 import { lead } from './lead.ts';
 import { type CacheFilterOptions, type Config, resolveOptions } from './options.ts';
-import { freshnessLifetime, initialAge } from './policy/freshness.ts';
 import { judge, type Verdict } from './policy/policy.ts';
 import { isPublic } from './policy/storable.ts';
 import type { Reason } from './reasons.ts';
-import { purgeAfter } from './purge.ts';
-import { send } from './response/send.ts';
+import { keysOf, purgeAfter } from './purge.ts';
 import { matchRoute } from './routes/route.ts';
 
 const debug = createDebug('cache-filter:filter');
@@ -37,9 +35,6 @@ export interface CacheFilter<Req extends AnyRequest = IncomingMessage> {
   [Symbol.asyncDispose](): Promise<void>;
   readonly cache: Cache;
 }
-
-/** A range on a miss waits for the fill if it begins at most this far ahead of it, in bytes. */
-const RANGE_AHEAD_BYTES = 16 * 2 ** 20;
 
 /** How long a key is remembered whose responses can't be kept, in milliseconds. */
 const UNCACHEABLE_MS = 10_000;
@@ -137,7 +132,8 @@ class Story {
       return () => this.#pass(exchange, 'credentials');
     }
     const verdict = await this.#judge(exchange, entry);
-    if (verdict.do === 'serve') return () => this.#hit(exchange, entry);
+    // 5. Answer from it.
+    if (verdict.do === 'serve') return () => hit(exchange, entry);
     entry.release();
     return this.#obey(exchange, verdict);
   }
@@ -174,19 +170,6 @@ class Story {
     return () => exchange.next(verdict.error);
   }
 
-  /** 5. Answer from the entry. */
-  async #hit(exchange: Exchange, entry: Entry): Promise<void> {
-    const { info, res, asked } = exchange;
-    info.status = 'hit';
-    const left = ttl(exchange, entry);
-    const status = { hit: true, ...(Number.isFinite(left) ? { ttl: Math.floor(left / 1000) } : {}) };
-    debug('%s: hit', exchange.key.primary);
-    await send(asked, res, entry, {
-      headers: [...exchange.statusField(status), ['Age', String(ageOf(entry))]],
-      supplement: supplementOf(entry),
-    });
-  }
-
   /** 6. Nothing to serve: lead, follow, or leave it to the application. */
   async #miss(exchange: Exchange): Promise<() => unknown> {
     const { key, asked } = exchange;
@@ -201,9 +184,11 @@ class Story {
       if (claim.role === 'leader') return () => this.#lead(exchange, claim);
       if (claim.role === 'entry') return this.#late(exchange, claim.entry);
       // A fill that ended with nothing to share let its followers go all at once: one of them leads now, the rest pass.
-      const answer = attempt === 0 ? await this.#follow(exchange, claim) : leave(claim);
-      if (answer === 'pass') return () => this.#pass(exchange, 'collapse', 'uri-miss');
+      const answer = attempt === 0 ? await this.#follow(exchange, claim) : undefined;
       if (answer !== undefined) return answer;
+      if (attempt === 0) continue;
+      leave(claim);
+      return () => this.#pass(exchange, 'collapse', 'uri-miss');
     }
   }
 
@@ -219,7 +204,7 @@ class Story {
   /** Committed between looking and claiming: a hit after all. */
   async #late(exchange: Exchange, entry: Entry): Promise<() => unknown> {
     const verdict = await this.#judge(exchange, entry);
-    if (verdict.do === 'serve' && !(exchange.credentials && !isPublic(entry.head))) return () => this.#hit(exchange, entry);
+    if (verdict.do === 'serve' && !(exchange.credentials && !isPublic(entry.head))) return () => hit(exchange, entry);
     entry.release();
     return verdict.do === 'serve' ? () => this.#pass(exchange, 'credentials') : this.#obey(exchange, verdict);
   }
@@ -235,40 +220,24 @@ class Story {
   }
 
   /** Reads what somebody else fetches; undefined where there is nothing to share. The same gate as for a hit comes first. */
-  async #follow(exchange: Exchange, claim: Claim & { role: 'follower' }): Promise<(() => unknown) | undefined> {
-    const waiting = withTimeout(claim.fill, this.#config.collapseTimeoutMs, exchange.signal);
+  async #follow(exchange: Exchange, claim: Following): Promise<(() => unknown) | undefined> {
     let verdict: Verdict;
     try {
       verdict = await this.#judge(exchange, undefined);
     } catch (error) {
-      waiting.then((fill) => fill?.release());
+      leave(claim);
       throw error;
     }
     if (verdict.do !== 'serve') {
-      waiting.then((fill) => fill?.release());
+      leave(claim);
       return this.#obey(exchange, verdict);
     }
-    const fill = await waiting;
+    const fill = await waitFor(claim, this.#config.collapseTimeoutMs, exchange.signal);
     if (fill === undefined) return undefined;
-    const reason = this.#unshareable(exchange, fill);
-    if (reason !== undefined) {
-      fill.release();
-      return () => this.#pass(exchange, reason, 'uri-miss');
-    }
-    exchange.info.collapsed = true;
-    return () =>
-      send(exchange.asked, exchange.res, fill, {
-        headers: exchange.statusField({ fwd: 'uri-miss', collapsed: true }),
-        provisional: true,
-      });
-  }
-
-  #unshareable({ credentials, asked }: Exchange, fill: FillReader): Reason | undefined {
-    if (credentials && !isPublic(fill.head)) return 'credentials';
-    if (asked.headers.range === undefined || fill.size === undefined) return undefined;
-    const request = parseRange(asked.headers.range, fill.size);
-    const start = request.kind === 'ranges' ? Math.max(...request.ranges.map((range) => range.start)) : 0;
-    return start > RANGE_AHEAD_BYTES && fill.available(start - RANGE_AHEAD_BYTES) === 0 ? 'range' : undefined;
+    const reason = unshareable(exchange, fill);
+    if (reason === undefined) return () => follow(exchange, fill);
+    fill.release();
+    return () => this.#pass(exchange, reason, 'uri-miss');
   }
 
   /** The application answers, untouched. */
@@ -296,23 +265,12 @@ class Story {
     if ('key' in what) return this.#purgeKey(what.key);
     let count = 0;
     if ('url' in what) {
-      for (const key of this.#keysOf(what.url)) count += await this.#purgeKey(key);
+      for (const key of keysOf(this.#config, what.url)) count += await this.#purgeKey(key);
       return count;
     }
     const names = what.route === undefined ? this.#config.routes.map(({ name }) => name) : [what.route];
     for (const name of new Set(names)) count += await this.cache.invalidate({ tag: tagOf(name, what.id) });
     return count;
-  }
-
-  /** The keys that a URL may have, wherever below its path the filter is mounted. */
-  #keysOf(url: string): Set<string> {
-    const { pathname } = new URL(url, 'http://localhost');
-    const keys = new Set<string>();
-    for (let at = 0; at >= 0; at = pathname.indexOf('/', at + 1)) {
-      const match = matchRoute(this.#config.routes, { method: 'GET', path: pathname.slice(at), query: '' });
-      if (match !== undefined) keys.add(keyOf(this.#config, match, pathname.slice(0, at)).primary);
-    }
-    return keys;
   }
 
   async idle(): Promise<void> {
@@ -334,54 +292,4 @@ class Story {
 
 function nameOf({ key }: Exchange): string {
   return `${key.primary}\0${key.variant ?? ''}`;
-}
-
-/** How much longer the entry is fresh, in milliseconds. */
-function ttl({ match }: Exchange, { head, info }: Entry): number {
-  return (freshnessLifetime(head, match.route.freshness, info.storedAt) ?? 0) - (Date.now() - info.storedAt);
-}
-
-/** RFC 9111, 4.2.3, in whole seconds. */
-function ageOf({ head, info }: Entry): number {
-  return Math.floor((initialAge(head, info.storedAt) + Math.max(0, Date.now() - info.storedAt)) / 1000);
-}
-
-/** What verified bytes let us add: a strong validator, and the digest itself (RFC 9530). */
-function supplementOf({ info }: Entry): HeaderPairs {
-  const digest = formatReprDigest(info.digests.filter(({ algorithm }) => algorithm === 'sha256'));
-  const sha256 = info.digests.find(({ algorithm }) => algorithm === 'sha256');
-  if (digest === undefined || sha256 === undefined) return [];
-  return [
-    ['ETag', `"sha256-${sha256.hex}"`],
-    ['Repr-Digest', digest],
-  ];
-}
-
-/** A follower that won't: it lets go of what it was promised. */
-function leave(claim: Claim & { role: 'follower' }): 'pass' {
-  void claim.fill.then((fill) => fill?.release());
-  return 'pass';
-}
-
-/** The fill, unless it takes too long or the client leaves; it is released then, when it comes after all. */
-function withTimeout(
-  fill: Promise<FillReader | undefined>,
-  timeoutMs: number,
-  signal: AbortSignal,
-): Promise<FillReader | undefined> {
-  return new Promise((resolve) => {
-    let given = false;
-    const giveUp = () => {
-      given = true;
-      resolve(undefined);
-    };
-    const timer = setTimeout(giveUp, timeoutMs);
-    signal.addEventListener('abort', giveUp, { once: true });
-    void fill.then((reader) => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', giveUp);
-      if (given) reader?.release();
-      else resolve(reader);
-    });
-  });
 }

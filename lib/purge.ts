@@ -1,7 +1,9 @@
 import createDebug from 'debug';
-import type { Exchange } from './exchange.ts';
+import { type Exchange, keyOf } from './exchange.ts';
+import type { Config } from './options.ts';
 import { failVisibly } from './response/flow.ts';
 import { Tap, type TappedHead } from './response/tap/tap.ts';
+import { matchRoute } from './routes/route.ts';
 
 const debug = createDebug('cache-filter:filter');
 
@@ -34,6 +36,17 @@ export function purgeAfter(exchange: Exchange, purge: () => Promise<number>): Pr
     throw error;
   }
   return promise;
+}
+
+/** The keys that a URL may have, wherever above its last segment the filter is mounted. */
+export function keysOf(config: Config, url: string): Set<string> {
+  const { pathname } = new URL(url, 'http://localhost');
+  const keys = new Set<string>();
+  for (let at = 0; at >= 0; at = pathname.indexOf('/', at + 1)) {
+    const match = matchRoute(config.routes, { method: 'GET', path: pathname.slice(at), query: '' });
+    if (match !== undefined) keys.add(keyOf(config, match, pathname.slice(0, at)).primary);
+  }
+  return keys;
 }
 
 function deferred(): { promise: Promise<void>; resolve: () => void } {

@@ -59,18 +59,18 @@ export async function tour(
   const act = (id: string, action: string) =>
     fetchAs('admin', `${origin}/v2/images/${id}/actions/${action}`, { method: 'POST' });
 
-  await step('download, nothing stored yet', 'member', file(first.id), {}, first.md5);
+  await step('first download', 'member', file(first.id), {}, first.md5);
   await step('the same again', 'member', file(first.id), {}, first.md5);
-  await step('another image, ten clients', 'member', file(second.id), {}, second.md5, 10);
+  await step('another, ten at once', 'member', file(second.id), {}, second.md5, 10);
   const range = { headers: { Range: `bytes=${MIB}-${2 * MIB - 1}` } };
-  await step('its second MiB (Range)', 'member', file(second.id), range, second.md5OfSecondMib);
+  await step('a range of it', 'member', file(second.id), range, second.md5OfSecondMib);
   await act(second.id, 'deactivate');
-  await step('deactivated: a member', 'member', file(second.id));
-  await step('deactivated: an admin', 'admin', file(second.id), {}, second.md5);
+  await step('deactivated, a member', 'member', file(second.id));
+  await step('deactivated, an admin', 'admin', file(second.id), {}, second.md5);
   await act(second.id, 'reactivate');
-  await step('reactivated: a member', 'member', file(second.id), {}, second.md5);
-  await step('DELETE of the first image', 'admin', `/v2/images/${first.id}`, { method: 'DELETE' });
-  await step('its download after that', 'member', file(first.id));
+  await step('reactivated, a member', 'member', file(second.id), {}, second.md5);
+  await step('the first is deleted', 'admin', `/v2/images/${first.id}`, { method: 'DELETE' });
+  await step('its download now', 'member', file(first.id));
 
   for (const line of table(rows)) print(line);
   return second.id;

@@ -75,8 +75,10 @@ class FileRange extends Readable {
     read(this.#fd, Buffer.allocUnsafeSlow(length), 0, length, this.#position, (error, count, buffer) => {
       this.#reading = false;
       if (this.#afterRead !== undefined) return this.#afterRead();
-      if (error !== null) return this.destroy(new StoreError('a stored body could not be read', { cause: error }));
-      if (count === 0) return this.destroy(new StoreError(`a stored body ends at ${this.#position} of ${this.#end} bytes`));
+      if (error !== null)
+        return this.destroy(new StoreError('a stored body could not be read', { cause: error }));
+      if (count === 0)
+        return this.destroy(new StoreError(`a stored body ends at ${this.#position} of ${this.#end} bytes`));
       this.#position += count;
       this.push(buffer.subarray(0, count));
     });

@@ -1,25 +1,39 @@
 import * as fs from 'node:fs/promises';
 import { join } from 'node:path';
 import createDebug from 'debug';
-import { list, readIfThere, unlink } from '../fs/files.ts';
+import { exists, list, readIfThere, unlink } from '../fs/files.ts';
 import { type Layout, parseFileName } from '../fs/layout.ts';
 import { decodeRecord, type EntryRecord } from './record.ts';
+import { isNeeded } from './removal.ts';
 
 const debug = createDebug('cache-filter:store');
 
 /** A claim without a sign of life for this long has lost its owner, in milliseconds. */
 const DEAD_MS = 5_000;
 
-/** Every entry on disk, with the time of its last use in milliseconds. Damaged records are passed over. */
-export async function* records(layout: Layout): AsyncGenerator<{ name: string; record: EntryRecord; usedAt: number }> {
+export interface FoundRecord {
+  name: string;
+  record: EntryRecord;
+  /** Of the record itself. */
+  bytes: number;
+  /** When the entry was last used, in milliseconds. */
+  usedAt: number;
+}
+
+/** Every entry on disk. Damaged and unreadable records are passed over. */
+export async function* records(layout: Layout): AsyncGenerator<FoundRecord> {
   for (const shard of await list(layout.entries)) {
     for (const file of await list(join(layout.entries, shard))) {
       const parsed = parseFileName(file);
       if (parsed?.kind !== 'json') continue;
       const path = layout.record(parsed.name);
-      const [bytes, stat] = await Promise.all([readIfThere(path), fs.stat(path).catch(() => undefined)]);
+      const [bytes, stat] = await Promise.all([
+        readIfThere(path).catch(() => undefined),
+        fs.stat(path).catch(() => undefined),
+      ]);
       const record = bytes && decodeRecord(bytes);
-      if (record !== undefined && stat !== undefined) yield { name: parsed.name, record, usedAt: stat.mtimeMs };
+      if (record === undefined || stat === undefined) continue;
+      yield { name: parsed.name, record, bytes: bytes?.byteLength ?? 0, usedAt: stat.mtimeMs };
     }
   }
 }
@@ -29,50 +43,51 @@ export async function* records(layout: Layout): AsyncGenerator<{ name: string; r
  * without a body. Claims are read first and records last, so that nothing is taken away that is just being published.
  * @param own fill ids of this process
  */
-export async function sweep(layout: Layout, own: ReadonlySet<string>): Promise<number> {
-  let removed = 0;
-  const remove = async (path: string) => {
-    debug('sweeping %s', path);
-    if (await unlink(path)) removed++;
-  };
-  const alive = new Set(own);
-  const unfinished = await list(layout.incomplete);
-  for (const file of unfinished) {
-    const parsed = parseFileName(file);
-    if (parsed?.kind !== 'claim' || parsed.fill === undefined) continue;
-    const path = join(layout.incomplete, file);
-    const stat = await fs.stat(path).catch(() => undefined);
-    if (stat === undefined) continue;
-    if (own.has(parsed.fill) || Date.now() - stat.mtimeMs < DEAD_MS) alive.add(parsed.fill);
-    else await remove(path);
-  }
-  for (const file of unfinished) {
-    const parsed = parseFileName(file);
-    if (parsed?.kind === 'body' && parsed.fill !== undefined && !alive.has(parsed.fill)) await remove(join(layout.incomplete, file));
-  }
-  for (const shard of await list(layout.entries)) {
-    const directory = join(layout.entries, shard);
-    const files = await list(directory);
-    const present = new Set(files);
-    for (const file of files) {
-      const parsed = parseFileName(file);
-      if (parsed === undefined) continue;
-      const record = decodeRecord((await readIfThere(layout.record(parsed.name))) ?? Buffer.alloc(0));
-      if (parsed.kind === 'body' && parsed.fill !== undefined && record?.fill !== parsed.fill && !alive.has(parsed.fill)) {
-        await remove(join(directory, file));
-      }
-      if (parsed.kind === 'json' && (record === undefined || !present.has(`${parsed.name}.${record.fill}.body`))) {
-        const gone = record === undefined || !(await exists(layout.body(parsed.name, record.fill)));
-        if (gone) await remove(join(directory, file));
-      }
-    }
-  }
-  return removed;
+export async function sweep(layout: Layout, own: ReadonlySet<string>): Promise<void> {
+  const alive = await sweepIncomplete(layout, own);
+  for (const shard of await list(layout.entries)) await sweepShard(layout, shard, alive);
 }
 
-async function exists(path: string): Promise<boolean> {
-  return fs.access(path).then(
-    () => true,
-    () => false,
-  );
+/** Resolves to the fills that somebody still writes. */
+async function sweepIncomplete(layout: Layout, own: ReadonlySet<string>): Promise<Set<string>> {
+  const alive = new Set(own);
+  const files = (await list(layout.incomplete)).map((file) => ({
+    path: join(layout.incomplete, file),
+    ...parseFileName(file),
+  }));
+  for (const { path, kind, fill } of files) {
+    if (fill === undefined || (kind !== 'claim' && kind !== 'gone')) continue;
+    const stat = await fs.stat(path).catch(() => undefined);
+    if (stat === undefined) continue;
+    // A record on its way out keeps the time of its last use; when it was renamed, ctime says.
+    const seen = kind === 'gone' ? stat.ctimeMs : stat.mtimeMs;
+    if (own.has(fill) || Date.now() - seen < DEAD_MS) alive.add(fill);
+    else await remove(path);
+  }
+  for (const { path, kind, fill } of files) {
+    if (kind === 'body' && fill !== undefined && !alive.has(fill)) await remove(path);
+  }
+  return alive;
+}
+
+async function sweepShard(layout: Layout, shard: string, alive: ReadonlySet<string>): Promise<void> {
+  const directory = join(layout.entries, shard);
+  for (const file of await list(directory)) {
+    const { name, fill, kind } = parseFileName(file) ?? {};
+    if (name === undefined || layout.shard(name) !== directory) continue;
+    if (kind === 'body' && fill !== undefined && !alive.has(fill) && !(await isNeeded(layout, name, fill))) {
+      await remove(join(directory, file));
+    }
+    if (kind !== 'json') continue;
+    const bytes = await readIfThere(layout.record(name)).catch(() => undefined);
+    if (bytes === undefined) continue;
+    const record = decodeRecord(bytes);
+    if (record === undefined || !(await exists(layout.body(name, record.fill))))
+      await remove(join(directory, file));
+  }
+}
+
+async function remove(path: string): Promise<void> {
+  debug('sweeping %s', path);
+  await unlink(path).catch((error: unknown) => debug('%s stays: %o', path, error));
 }

@@ -16,7 +16,10 @@ export class Ledger {
   readonly maxBytes: number;
   readonly #remove: Remove;
   // lru-cache wants a bound of its own; ours is kept here, where it can spare what is held and wait for the disk.
-  readonly #accounts = new LRUCache<string, Account>({ maxSize: Number.MAX_SAFE_INTEGER, sizeCalculation: ({ bytes }) => bytes + 1 });
+  readonly #accounts = new LRUCache<string, Account>({
+    maxSize: Number.MAX_SAFE_INTEGER,
+    sizeCalculation: ({ bytes }) => bytes + 1,
+  });
   #bytes = 0;
   /** For running fills. */
   #reserved = 0;
@@ -24,7 +27,7 @@ export class Ledger {
   #held = 0;
   /** Of entries whose files are on their way out. */
   #leaving = 0;
-  readonly #removals = new Set<Promise<unknown>>();
+  readonly #removals = new Map<string, Promise<unknown>>();
   evictions = 0;
 
   constructor(maxBytes: number, remove: Remove) {
@@ -52,9 +55,21 @@ export class Ledger {
     return this.#accounts.has(name);
   }
 
+  /** Records entries, least recently used first, as less recently used than all that it knows of already. */
+  addOlder(entries: Iterable<{ name: string; bytes: number }>): void {
+    const newer = [...this.#accounts.rkeys()];
+    for (const { name, bytes } of entries) if (!this.has(name)) this.add(name, bytes);
+    for (const name of newer) this.touch(name);
+  }
+
   /** Marks an entry as just used. */
   touch(name: string): void {
     this.#accounts.get(name);
+  }
+
+  /** Resolves when no files of this name are on their way out. */
+  async left(name: string): Promise<void> {
+    await this.#removals.get(name);
   }
 
   /** Takes an entry out, because its files have gone. */
@@ -106,12 +121,12 @@ export class Ledger {
         .catch(() => undefined)
         .finally(() => {
           this.#leaving -= bytes;
-          this.#removals.delete(removal);
+          if (this.#removals.get(name) === removal) this.#removals.delete(name);
         });
-      this.#removals.add(removal);
+      this.#removals.set(name, removal);
     }
     this.evictions += removed.entries;
-    await Promise.all(this.#removals);
+    await Promise.all(this.#removals.values());
     return removed;
   }
 

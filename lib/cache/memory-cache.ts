@@ -1,12 +1,31 @@
 import { Readable } from 'node:stream';
-import { IntegrityError, OptionError, StoreError, SupersededError } from '../errors.ts';
+import { OptionError, StoreError, SupersededError } from '../errors.ts';
 import type { ByteRange, ResponseHead } from '../http/body.ts';
-import { conflicts } from '../http/digest.ts';
-import type { Cache, CacheStats, Claim, ClaimOptions, Declined, Entry, EntryInfo, Fill, FillOptions, FillReader, Invalidation, Key, Proof, Removed } from './cache.ts';
+import type { Digest, DigestAlgorithm } from '../http/digest.ts';
+import type {
+  Cache,
+  CacheStats,
+  Claim,
+  ClaimOptions,
+  Declined,
+  Entry,
+  EntryInfo,
+  Fill,
+  FillOptions,
+  FillReader,
+  Invalidation,
+  Key,
+  Proof,
+  Removed,
+} from './cache.ts';
 import { GrowingReader } from './fill/fill-reader.ts';
 import { Growing, UNSTORED_BYTES } from './fill/growing.ts';
 import { Hashing } from './fill/hashing.ts';
+import { belated, checkDigests, checkLength } from './fill/proof.ts';
+import { identity, Run, Runs } from './fill/runs.ts';
+import { concerns } from './invalidation.ts';
 import { Ledger } from './ledger.ts';
+import { Reservation } from './reservation.ts';
 
 export interface MemoryCacheOptions {
   /** Hard limit for all bodies, in bytes. Default 64 MiB. */
@@ -24,12 +43,10 @@ interface Stored {
   bytes: Buffer;
 }
 
-interface Running {
-  key: Key;
-  tags: readonly string[];
-  doomed: boolean;
-  fill: Promise<MemoryFill | undefined>;
-  settle(fill: MemoryFill | undefined): void;
+/** One key being fetched. */
+class MemoryRun extends Run<MemoryFill> {
+  /** Purged while it ran. */
+  doomed = false;
 }
 
 /** The small reference implementation: the whole contract, in memory, for tests and for small bodies. */
@@ -38,12 +55,15 @@ export class MemoryCache implements Cache {
   readonly maxEntryBytes: number;
   readonly #ledger: Ledger;
   readonly #entries = new Map<string, Stored>();
-  readonly #running = new Map<string, Running>();
+  readonly #runs = new Runs<MemoryRun>();
   #fills = 0;
   #closed = false;
 
   /** @throws OptionError */
-  constructor({ maxBytes = 64 * 2 ** 20, maxEntryBytes = Math.floor(maxBytes / 2) }: MemoryCacheOptions = {}) {
+  constructor({
+    maxBytes = 64 * 2 ** 20,
+    maxEntryBytes = Math.floor(maxBytes / 2),
+  }: MemoryCacheOptions = {}) {
     for (const [name, value] of Object.entries({ maxBytes, maxEntryBytes })) {
       if (!Number.isSafeInteger(value) || value < 0) {
         throw new OptionError(name, `${name} must be a whole number of bytes, got ${String(value)}`);
@@ -55,50 +75,39 @@ export class MemoryCache implements Cache {
   }
 
   open(key: Key): Entry | undefined {
-    const name = nameOf(key);
+    const name = identity(key);
     const stored = this.#closed ? undefined : this.#entries.get(name);
     if (stored === undefined) return undefined;
     this.#ledger.touch(name);
     return entryOf(stored, this.#ledger.hold(name));
   }
 
-  async claim(key: Key, { join = false, newerThan = Number.NEGATIVE_INFINITY }: ClaimOptions = {}): Promise<Claim | undefined> {
-    const name = nameOf(key);
-    const other = this.#running.get(name);
+  async claim(
+    key: Key,
+    { join = false, newerThan = Number.NEGATIVE_INFINITY }: ClaimOptions = {},
+  ): Promise<Claim | undefined> {
+    const other = this.#runs.of(key);
     if (other !== undefined) return { role: 'follower', fill: other.fill.then((fill) => fill?.reader()) };
     if (join) return undefined;
     if (this.#closed) return { role: 'declined', reason: 'closed' };
     const entry = this.open(key);
     if (entry !== undefined && entry.info.storedAt > newerThan) return { role: 'entry', entry };
     entry?.release();
-    let settle!: (fill: MemoryFill | undefined) => void;
-    const fill = new Promise<MemoryFill | undefined>((done) => {
-      settle = done;
-    });
-    const running: Running = { key, tags: [], doomed: false, fill, settle };
-    this.#running.set(name, running);
+    const run = new MemoryRun(key);
+    this.#runs.add(run);
     this.#fills++;
     return {
       role: 'leader',
-      start: (head, options = {}) => this.#start(name, running, head, options),
-      abandon: async () => this.#end(name, running),
+      start: (head, options = {}) => this.#start(run, head, options),
+      abandon: async () => this.#end(run),
     };
   }
 
   async invalidate(what: Invalidation): Promise<number> {
-    const matches = (key: Key, tags: readonly string[]): boolean => {
-      if ('key' in what) return key.primary === what.key;
-      if ('prefix' in what) return key.primary.startsWith(what.prefix);
-      return 'tag' in what ? tags.includes(what.tag) : true;
-    };
-    for (const [name, running] of this.#running) {
-      if (!matches(running.key, running.tags)) continue;
-      running.doomed = true;
-      this.#running.delete(name);
-    }
+    for (const run of this.#runs.cut(what)) run.doomed = true;
     let count = 0;
     for (const [name, { info }] of this.#entries) {
-      if (!matches(info.key, info.tags)) continue;
+      if (!concerns(what, info.key, info.tags)) continue;
       this.#entries.delete(name);
       this.#ledger.drop(name);
       count++;
@@ -107,7 +116,7 @@ export class MemoryCache implements Cache {
   }
 
   async info(key: Key): Promise<EntryInfo | undefined> {
-    return this.#entries.get(nameOf(key))?.info;
+    return this.#entries.get(identity(key))?.info;
   }
 
   async *list(): AsyncGenerator<EntryInfo> {
@@ -127,50 +136,49 @@ export class MemoryCache implements Cache {
     this.#closed = true;
   }
 
-  async #start(name: string, running: Running, head: ResponseHead, options: FillOptions): Promise<Fill | Declined> {
-    const { size } = options;
+  async #start(run: MemoryRun, head: ResponseHead, options: FillOptions): Promise<Fill | Declined> {
+    const { size, tags = [] } = options;
+    const reservation = new Reservation(this.#ledger);
     const tooLarge = size !== undefined && size > this.maxEntryBytes;
-    if (tooLarge || !(await this.#ledger.reserve((size ?? 0) + OVERHEAD_BYTES))) {
-      this.#end(name, running);
+    if (tooLarge || !(await reservation.reach((size ?? 0) + OVERHEAD_BYTES))) {
+      this.#end(run);
       return { declined: tooLarge ? 'too-large' : 'no-room' };
     }
-    let reserved = (size ?? 0) + OVERHEAD_BYTES;
-    const fill = new MemoryFill(running.key, head, options, {
-      grow: async (bytes) => {
-        const more = bytes + OVERHEAD_BYTES - reserved;
-        if (more <= 0) return true;
-        if (bytes > this.maxEntryBytes || !(await this.#ledger.reserve(more))) return false;
-        reserved += more;
-        return true;
-      },
+    const name = identity(run.key);
+    const fill = new MemoryFill(run.key, head, options, {
+      grow: async (bytes) => bytes <= this.maxEntryBytes && reservation.reach(bytes + OVERHEAD_BYTES),
       publish: (stored) => {
-        if (running.doomed) throw new SupersededError('the key was purged while its body was being written');
+        if (run.doomed) throw new SupersededError('the key was purged while its body was being written');
+        reservation.release();
         this.#entries.set(name, stored);
-        this.#ledger.unreserve(reserved);
-        reserved = 0;
         this.#ledger.add(name, stored.bytes.byteLength + OVERHEAD_BYTES);
       },
+      unjoinable: () => this.#runs.remove(run),
       ended: () => {
-        this.#ledger.unreserve(reserved);
-        reserved = 0;
-        this.#end(name, running);
+        reservation.release();
+        this.#end(run);
       },
     });
-    running.tags = options.tags ?? [];
-    running.settle(fill);
+    if (run.begin(fill, tags)) {
+      run.doomed = true;
+      this.#runs.remove(run);
+    }
     return fill;
   }
 
-  #end(name: string, running: Running): void {
-    if (this.#running.get(name) === running) this.#running.delete(name);
-    running.settle(undefined);
+  #end(run: MemoryRun): void {
+    this.#runs.remove(run);
+    run.end();
     this.#fills--;
   }
 }
 
 interface FillOwner {
   grow(bytes: number): Promise<boolean>;
+  /** @throws SupersededError */
   publish(stored: Stored): void;
+  /** Nobody may join any more. */
+  unjoinable(): void;
   ended(): void;
 }
 
@@ -182,6 +190,7 @@ class MemoryFill implements Fill {
   readonly #hashing: Hashing;
   #chunks: Uint8Array[] = [];
   #room: Promise<boolean> = Promise.resolve(true);
+  #lost = false;
   #waiting: (() => void)[] = [];
 
   constructor(key: Key, head: ResponseHead, options: FillOptions, owner: FillOwner) {
@@ -194,11 +203,13 @@ class MemoryFill implements Fill {
 
   write(chunk: Uint8Array): boolean {
     if (this.#growing.end !== undefined) return true;
-    this.#chunks.push(chunk);
+    if (!this.#lost) this.#chunks.push(chunk);
     this.#hashing.update(chunk);
     this.#growing.take(chunk);
     const { taken } = this.#growing;
-    this.#room = this.#room.then(async (room) => room && ((await this.#owner.grow(taken)) || this.#loseStore()));
+    this.#room = this.#room.then(
+      async (room) => room && ((await this.#owner.grow(taken)) || this.#loseStore()),
+    );
     return this.#hasRoom();
   }
 
@@ -209,18 +220,20 @@ class MemoryFill implements Fill {
   }
 
   reader(): FillReader {
-    return new GrowingReader(this.#growing, nothingStored, { head: this.#head, info: this.#info, released: () => undefined });
+    return new GrowingReader(this.#growing, nothingStored, {
+      head: this.#head,
+      info: this.#info,
+      released: () => undefined,
+    });
   }
 
-  async commit({ length, digests = [] }: Proof): Promise<EntryInfo> {
-    const { taken } = this.#growing;
+  async commit(proof: Proof): Promise<EntryInfo> {
+    const { taken, size } = this.#growing;
     const found = this.#hashing.digests();
-    const wrong = conflicts(digests, found);
     try {
-      if (length !== undefined && length !== taken) {
-        throw new IntegrityError(`the body has ${taken} bytes where ${length} were declared`);
-      }
-      if (wrong !== undefined) throw new IntegrityError(`the body's ${wrong.algorithm} is not ${wrong.hex}, as was declared`);
+      checkLength(proof, size, taken);
+      if (!this.#lost) found.push(...this.#hash(belated(proof, found)));
+      checkDigests(proof, found);
     } catch (error) {
       await this.abort(error as Error);
       throw error;
@@ -246,10 +259,18 @@ class MemoryFill implements Fill {
     this.#owner.ended();
   }
 
+  #hash(algorithms: readonly DigestAlgorithm[]): Digest[] {
+    const hashing = new Hashing(algorithms);
+    for (const chunk of this.#chunks) hashing.update(chunk);
+    return hashing.digests();
+  }
+
   /** The budget is used up: what is read goes through memory, at the pace of the slowest reader, and is not kept. */
   #loseStore(): false {
+    this.#lost = true;
     this.#chunks = [];
     this.#growing.loseStore();
+    this.#owner.unjoinable();
     return false;
   }
 
@@ -268,13 +289,10 @@ function entryOf({ head, info, bytes }: Stored, release: () => void): Entry {
     info,
     size: info.size,
     bytes,
-    read: ({ start, end }: ByteRange = { start: 0, end: info.size }) => Readable.from([bytes.subarray(start, end)], { objectMode: false }),
+    read: ({ start, end }: ByteRange = { start: 0, end: info.size }) =>
+      Readable.from([bytes.subarray(start, end)], { objectMode: false }),
     release,
   };
-}
-
-function nameOf({ primary, variant = '' }: Key): string {
-  return JSON.stringify([primary, variant]);
 }
 
 async function nothingStored(): Promise<Uint8Array> {

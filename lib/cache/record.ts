@@ -16,29 +16,38 @@ export interface EntryRecord extends EntryInfo {
 
 /** One JSON object, whose last member is a checksum of all that stands before it. */
 export function encodeRecord(record: EntryRecord): Buffer {
-  const content = { format: FORMAT, ...record };
-  return Buffer.from(JSON.stringify({ ...content, checksum: checksum(content) }));
+  return Buffer.from(sealed({ format: FORMAT, ...record }));
 }
 
 /** The record, or undefined where the bytes are damaged, cut short, or of a format that this version does not know. */
 export function decodeRecord(bytes: Uint8Array): EntryRecord | undefined {
+  const text = Buffer.from(bytes).toString();
   let content: unknown;
   try {
-    content = JSON.parse(Buffer.from(bytes).toString());
+    content = JSON.parse(text);
   } catch {
     return undefined;
   }
   if (!isObject(content)) return undefined;
-  const { checksum: expected, ...rest } = content;
-  if (rest['format'] !== FORMAT || expected !== checksum(rest)) return undefined;
+  const { checksum: _, ...rest } = content;
+  // Letter by letter: what JSON does not mind (a space at the end, \u001F for \u001f) is damage all the same.
+  if (rest['format'] !== FORMAT || text !== sealed(rest)) return undefined;
   const { key, head, size, digests, storedAt, tags, fill } = rest;
   if (!isKey(key) || !isHead(head) || !isDigests(digests) || !isStrings(tags)) return undefined;
-  if (!Number.isSafeInteger(size) || (size as number) < 0 || typeof storedAt !== 'number' || typeof fill !== 'string') return undefined;
+  if (
+    !Number.isSafeInteger(size) ||
+    (size as number) < 0 ||
+    typeof storedAt !== 'number' ||
+    typeof fill !== 'string'
+  )
+    return undefined;
   return { key, head, size: size as number, digests, storedAt, tags, fill };
 }
 
-function checksum(content: object): string {
-  return createHash('sha256').update(JSON.stringify(content)).digest('hex');
+function sealed(content: object): string {
+  const text = JSON.stringify(content);
+  const checksum = createHash('sha256').update(text).digest('hex');
+  return `${text.slice(0, -1)},"checksum":"${checksum}"}`;
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {
@@ -46,7 +55,11 @@ function isObject(value: unknown): value is Record<string, unknown> {
 }
 
 function isKey(value: unknown): value is Key {
-  return isObject(value) && typeof value['primary'] === 'string' && ['string', 'undefined'].includes(typeof value['variant']);
+  return (
+    isObject(value) &&
+    typeof value['primary'] === 'string' &&
+    ['string', 'undefined'].includes(typeof value['variant'])
+  );
 }
 
 function isHead(value: unknown): value is ResponseHead {
@@ -60,7 +73,12 @@ function isPairs(value: unknown): value is HeaderPairs {
 }
 
 function isDigests(value: unknown): value is Digest[] {
-  return Array.isArray(value) && value.every((each) => isObject(each) && typeof each['algorithm'] === 'string' && typeof each['hex'] === 'string');
+  return (
+    Array.isArray(value) &&
+    value.every(
+      (each) => isObject(each) && typeof each['algorithm'] === 'string' && typeof each['hex'] === 'string',
+    )
+  );
 }
 
 function isStrings(value: unknown): value is string[] {

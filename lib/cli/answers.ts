@@ -3,6 +3,7 @@
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import { CacheFilterError } from '../errors.ts';
 import { challengeFor } from './challenge.ts';
+import { HttpError } from './http-error.ts';
 
 /** Answers with a line of text of our own. */
 export function answerText(res: ServerResponse, status: number, text: string): void {
@@ -17,25 +18,24 @@ export function answerText(res: ServerResponse, status: number, text: string): v
 }
 
 /**
- * Answers with the status of an error, and with its message where that may be shown. Where the response has already begun it is broken
+ * Answers with the status of an error, and with the message of our own ones. Where the response has already begun it is broken
  * off, so that the client can see that something is missing.
  */
 export function answerError(req: IncomingMessage, res: ServerResponse, error: unknown): void {
-  const known = error instanceof CacheFilterError ? error : undefined;
+  const known = error instanceof HttpError || error instanceof CacheFilterError;
   // Anything else is a mistake in a program, and nobody else would hear of it.
-  if (known === undefined) console.error(`${req.method} ${req.url}:`, error);
+  if (!known) console.error(`${req.method} ${req.url}:`, error);
   if (res.headersSent) {
     res.destroy();
     return;
   }
   // What a handler had set for the answer that it could not give.
   for (const name of res.getHeaderNames()) if (name !== 'cache-status') res.removeHeader(name);
-  const status = known?.status ?? 500;
+  const status = known ? error.status : 500;
   const challenge = challengeFor(req);
   if (status === 401 && challenge !== undefined) res.setHeader('WWW-Authenticate', challenge);
   const title = `${status} ${STATUS_CODES[status] ?? 'Error'}`;
-  const detail = known?.expose ? known.message.replace(`${known.code}: `, '') : undefined;
-  answerText(res, status, detail === undefined || status < 500 ? title : `${title}: ${detail}`);
+  answerText(res, status, error instanceof HttpError ? `${title}: ${error.message}` : title);
 }
 
 /** The answers to `/-/live` (the process works) and `/-/ready` (it wants traffic); undefined for other requests. */

@@ -3,7 +3,8 @@
 import type { AuthorizeContext, AuthorizeOutcome, HookContext } from '../policy/policy.ts';
 import { rememberChallenge } from './challenge.ts';
 import { questionHeaders } from './forwarding.ts';
-import { type Upstream, UpstreamError } from './upstream.ts';
+import { HttpError } from './http-error.ts';
+import type { Upstream } from './upstream.ts';
 
 /** What Glance says of an image to one caller. */
 export interface GlanceImage {
@@ -36,7 +37,7 @@ const DESCRIPTION_BYTES = 2 ** 20;
 const SKIMMED_BYTES = 64 * 1024;
 
 /**
- * Hooks that ask Glance itself, before every answer from the cache, with the caller's own headers. Both throw UpstreamError when
+ * Hooks that ask Glance itself, before every answer from the cache, with the caller's own headers. Both throw HttpError when
  * Glance does not answer, or not in a way that decides the question: then nothing is served.
  */
 export function glancePolicy(glance: Upstream, { download, also }: GlancePolicyOptions): GlancePolicy {
@@ -49,7 +50,7 @@ export function glancePolicy(glance: Upstream, { download, also }: GlancePolicyO
     if (status === 404) return undefined;
     if (status === 401) rememberChallenge(req, headers);
     if (status === 401 || status === 403) return { status: 'refused', refusal: status };
-    throw new UpstreamError(502, `Glance answered ${status} when asked about the image`);
+    throw new HttpError(502, `Glance answered ${status} when asked about the image`);
   }
 
   async function authorize(
@@ -85,7 +86,7 @@ export function glancePolicy(glance: Upstream, { download, also }: GlancePolicyO
     if (status === 401 || status === 403 || status === 404) return { status };
     // No data in Glance's store, or a store out of order: what that means to a client is for Glance to say.
     if (status < 500) return 'bypass';
-    throw new UpstreamError(502, `Glance answered ${status} when asked for the download`);
+    throw new HttpError(502, `Glance answered ${status} when asked for the download`);
   }
 }
 
@@ -98,10 +99,10 @@ function described(text: string): GlanceImage {
   try {
     image = Object(JSON.parse(text));
   } catch (error) {
-    throw new UpstreamError(502, 'Glance described the image in something other than JSON', { cause: error });
+    throw new HttpError(502, 'Glance described the image in something other than JSON', { cause: error });
   }
   const { status, size, checksum, os_hash_algo: algorithm, os_hash_value: hash } = image;
-  if (typeof status !== 'string') throw new UpstreamError(502, 'Glance described the image without a status');
+  if (typeof status !== 'string') throw new HttpError(502, 'Glance described the image without a status');
   // Nothing to compare with until it is active; and of a deactivated image the entry has to stay.
   if (status !== 'active') return { status };
   return {

@@ -4,8 +4,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { PassThrough, type Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import createDebug from 'debug';
-import { CacheFilterError } from '../errors.ts';
 import { copyHead, requestHeaders, timesSeen } from './forwarding.ts';
+import { HttpError } from './http-error.ts';
 import type { Upstream } from './upstream.ts';
 
 const debug = createDebug('cache-filter:cli:proxy');
@@ -29,10 +29,10 @@ export function reverseProxy(origin: Upstream): Handler {
 async function forward(origin: Upstream, req: IncomingMessage, res: ServerResponse): Promise<void> {
   const method = req.method ?? 'GET';
   const target = req.url ?? '/';
-  if (timesSeen(req) > MAX_TIMES_SEEN) throw refusal(508, 'the origin leads back to this proxy');
+  if (timesSeen(req) > MAX_TIMES_SEEN) throw new HttpError(508, 'the origin leads back to this proxy');
   const hasBody = 'transfer-encoding' in req.headers || Number(req.headers['content-length'] ?? 0) > 0;
   if (hasBody && (method === 'GET' || method === 'HEAD')) {
-    throw refusal(501, `a ${method} request with a body can't be passed on`);
+    throw new HttpError(501, `a ${method} request with a body can't be passed on`);
   }
   // The response's 'close', not the request's: while a fill runs, the filter decides what a departure means for it.
   const left = new AbortController();
@@ -90,8 +90,4 @@ function shielded(req: IncomingMessage): Readable {
     if (!req.complete) body.destroy(new Error('the client left before the end of its request'));
   });
   return req.pipe(body);
-}
-
-function refusal(status: number, message: string): CacheFilterError {
-  return new CacheFilterError('ERR_CACHE_FILTER_UPSTREAM', message, { status, expose: true });
 }

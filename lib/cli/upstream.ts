@@ -5,18 +5,9 @@ import https from 'node:https';
 import type { Readable } from 'node:stream';
 import createDebug from 'debug';
 import fetch, { type Headers, type Response } from 'node-fetch';
-import { CacheFilterError } from '../errors.ts';
+import { HttpError } from './http-error.ts';
 
 const debug = createDebug('cache-filter:cli:upstream');
-
-/** Another server did not answer, or not with anything that can be used: 502, or 504 when it took too long. */
-export class UpstreamError extends CacheFilterError {
-  override readonly name = 'UpstreamError';
-
-  constructor(status: 502 | 504, message: string, options?: ErrorOptions) {
-    super('ERR_CACHE_FILTER_UPSTREAM', message, { ...options, status, expose: true });
-  }
-}
 
 export interface UpstreamRequest {
   method: string;
@@ -48,7 +39,7 @@ export class Upstream {
    * Resolves with the head; the body is a stream of raw bytes. Redirects are not followed.
    *
    * @param target path and query, beginning with '/'; undefined: the URL itself
-   * @throws UpstreamError when there is no answer; whatever `signal` was aborted with
+   * @throws HttpError, 502 or 504, when there is no answer; whatever `signal` was aborted with
    */
   async request(target: string | undefined, request: UpstreamRequest): Promise<Response> {
     try {
@@ -97,9 +88,9 @@ export class Upstream {
       signal.throwIfAborted();
       debug('%s %s: %o', method, url, error);
       if (timedOut) {
-        throw new UpstreamError(504, `no answer within ${this.#timeoutMs / 1000} s`, { cause: error });
+        throw new HttpError(504, `no answer within ${this.#timeoutMs / 1000} s`, { cause: error });
       }
-      throw new UpstreamError(502, `no answer (${reasonOf(error)})`, { cause: error });
+      throw new HttpError(502, `no answer (${reasonOf(error)})`, { cause: error });
     } finally {
       clearTimeout(timer);
     }
@@ -117,7 +108,7 @@ export class Upstream {
     const response = await this.request(target, request);
     const body = response.body as Readable;
     const late = setTimeout(() => {
-      body.destroy(new UpstreamError(504, `no end of the answer within ${this.#timeoutMs / 1000} s`));
+      body.destroy(new HttpError(504, `no end of the answer within ${this.#timeoutMs / 1000} s`));
     }, this.#timeoutMs);
     const chunks: Buffer[] = [];
     let bytes = 0;
@@ -130,8 +121,8 @@ export class Upstream {
       }
     } catch (error) {
       request.signal.throwIfAborted();
-      if (error instanceof UpstreamError) throw error;
-      throw new UpstreamError(502, `no whole answer (${reasonOf(error)})`, { cause: error });
+      if (error instanceof HttpError) throw error;
+      throw new HttpError(502, `no whole answer (${reasonOf(error)})`, { cause: error });
     } finally {
       clearTimeout(late);
     }
@@ -149,8 +140,7 @@ export class Upstream {
  * before the answer, and repeating is safe for what asks for nothing to be done (RFC 9110 9.2.2).
  */
 function mayRepeat(error: unknown, { method, body }: UpstreamRequest): boolean {
-  if (!(error instanceof UpstreamError) || body !== undefined || !['GET', 'HEAD'].includes(method))
-    return false;
+  if (!(error instanceof HttpError) || body !== undefined || !['GET', 'HEAD'].includes(method)) return false;
   const code = (error.cause as { code?: unknown }).code;
   return code === 'ECONNRESET' || code === 'EPIPE';
 }

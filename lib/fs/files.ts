@@ -22,6 +22,13 @@ export async function createNew(path: string, mode: number): Promise<fs.FileHand
   return fs.open(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, mode);
 }
 
+/** Writes all of the bytes from the beginning of the file on: a disk that fills up takes a part first, and says so only then. */
+export async function writeWhole(file: fs.FileHandle, bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.byteLength; ) {
+    at += (await file.write(bytes, at, bytes.byteLength - at, at)).bytesWritten;
+  }
+}
+
 /** The whole file, or undefined where it is missing. */
 export async function readIfThere(path: string): Promise<Buffer | undefined> {
   try {
@@ -32,12 +39,19 @@ export async function readIfThere(path: string): Promise<Buffer | undefined> {
   }
 }
 
-/** File names in a directory; none where it is missing. */
+export async function exists(path: string): Promise<boolean> {
+  return fs.access(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** File names in a directory; none where it is missing, or no directory: a stray file among ours is not our business. */
 export async function list(directory: string): Promise<string[]> {
   try {
     return await fs.readdir(directory);
   } catch (error) {
-    if (isMissing(error)) return [];
+    if (isMissing(error) || (error as NodeJS.ErrnoException).code === 'ENOTDIR') return [];
     throw error;
   }
 }
@@ -48,4 +62,3 @@ const BLOCK = 4096;
 export function onDisk(size: number): number {
   return Math.ceil(size / BLOCK) * BLOCK;
 }
-

@@ -10,7 +10,7 @@ const FORMAT = 'v1';
 export interface FileName {
   name: string;
   fill: string | undefined;
-  kind: 'json' | 'body' | 'claim';
+  kind: 'json' | 'body' | 'claim' | 'gone';
 }
 
 /** Where everything lies below a cache directory. Keys are hashed, so nothing that a client sends becomes part of a path. */
@@ -49,17 +49,23 @@ export class Layout {
     return join(this.incomplete, `${name}.${fill}.claim`);
   }
 
+  /** Where a record goes that is being removed. */
+  gone(name: string, id: string): string {
+    return join(this.incomplete, `${name}.${id}.gone`);
+  }
+
   incompleteBody(name: string, fill: string): string {
     return join(this.incomplete, `${name}.${fill}.body`);
   }
 }
 
-const PATTERN = /^([0-9a-f]{64}(?:-[0-9a-f]{16})?)(?:\.([0-9a-f]{16}))?\.(json|body|claim)$/;
+const PATTERN = /^([0-9a-f]{64}(?:-[0-9a-f]{16})?)(?:\.([0-9a-f]{16}))?\.(json|body|claim|gone)$/;
 
 /** What a file of ours is; undefined for one that isn't. */
 export function parseFileName(file: string): FileName | undefined {
   const [, name, fill, kind] = PATTERN.exec(file) ?? [];
-  if (name === undefined || kind === undefined || (kind === 'json') !== (fill === undefined)) return undefined;
+  if (name === undefined || kind === undefined || (kind === 'json') !== (fill === undefined))
+    return undefined;
   return { name, fill, kind: kind as FileName['kind'] };
 }
 

@@ -56,7 +56,7 @@ function askHttp2(port: number, { path = '/', method = 'GET', headers = {}, sign
     const stream = session.request({ ':path': path, ':method': method, ...headers });
     const chunks: Buffer[] = [];
     let ended = false;
-    let head: IncomingHttpHeaders & { ':status'?: number } = {};
+    let head: IncomingHttpHeaders & { ':status'?: number | undefined } = {};
     let trailers: IncomingHttpHeaders = {};
     signal?.addEventListener('abort', () => stream.close(constants.NGHTTP2_CANCEL));
     stream.on('error', () => undefined);

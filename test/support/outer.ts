@@ -5,7 +5,7 @@ import cors from 'cors';
 import session from 'express-session';
 import helmet from 'helmet';
 import morgan from 'morgan';
-import pinoHttp from 'pino-http';
+import { pinoHttp } from 'pino-http';
 import responseTime from 'response-time';
 import type { Handler } from './servers.ts';
 

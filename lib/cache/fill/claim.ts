@@ -1,9 +1,19 @@
 import { randomBytes } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { createNew, unlink } from '../../fs/files.ts';
+import { createNew, unlink, writeWhole } from '../../fs/files.ts';
 import type { Layout } from '../../fs/layout.ts';
-import type { Key } from '../cache.ts';
+import type { Invalidation, Key } from '../cache.ts';
+import { concerns } from '../invalidation.ts';
+
+/** What a claim says, to other processes and to people. */
+interface ClaimText {
+  key: Key;
+  /** Absent until the fill begins. */
+  tags?: readonly string[];
+  owner: { host: string; pid: number };
+  since: number;
+}
 
 /**
  * The file that says that somebody fetches a key. It exists before the first byte is asked for, and becomes the record by the very
@@ -14,27 +24,33 @@ export class ClaimFile {
   readonly fill: string;
   readonly path: string;
   readonly #handle: FileHandle;
+  readonly #text: ClaimText;
   #closed = false;
 
-  private constructor(name: string, fill: string, path: string, handle: FileHandle) {
+  private constructor(name: string, fill: string, path: string, handle: FileHandle, key: Key) {
     this.name = name;
     this.fill = fill;
     this.path = path;
     this.#handle = handle;
+    this.#text = { key, owner: { host: hostname(), pid: process.pid }, since: Date.now() };
   }
 
   static async create(layout: Layout, name: string, key: Key, mode: number): Promise<ClaimFile> {
     const fill = randomBytes(8).toString('hex');
     const path = layout.claim(name, fill);
-    const handle = await createNew(path, mode);
-    const claim = new ClaimFile(name, fill, path, handle);
+    const claim = new ClaimFile(name, fill, path, await createNew(path, mode), key);
     try {
-      await handle.write(JSON.stringify({ key, owner: { host: hostname(), pid: process.pid }, since: Date.now() }), 0);
+      await claim.#write(Buffer.from(JSON.stringify(claim.#text)));
     } catch (error) {
       await claim.remove();
       throw error;
     }
     return claim;
+  }
+
+  /** Says what tags the fill has: another process may invalidate one of them. */
+  async tag(tags: readonly string[]): Promise<void> {
+    await this.#write(Buffer.from(JSON.stringify({ ...this.#text, tags })));
   }
 
   /** Says that the owner lives. */
@@ -45,8 +61,7 @@ export class ClaimFile {
 
   /** Makes the record of it that the rename will publish. Through the open file: a claim that was removed must not come back. */
   async become(record: Uint8Array): Promise<void> {
-    await this.#handle.truncate(0);
-    await this.#handle.write(record, 0, record.byteLength, 0);
+    await this.#write(record);
     await this.close();
   }
 
@@ -59,5 +74,21 @@ export class ClaimFile {
     if (this.#closed) return;
     this.#closed = true;
     await this.#handle.close();
+  }
+
+  async #write(bytes: Uint8Array): Promise<void> {
+    await this.#handle.truncate(0);
+    await writeWhole(this.#handle, bytes);
+  }
+}
+
+/** Whether the claim of another process may be for what is to be invalidated. In doubt it is: that costs a fill, not a wrong answer. */
+export function mayConcern(what: Invalidation, claim: Uint8Array): boolean {
+  try {
+    const { key, tags } = JSON.parse(Buffer.from(claim).toString()) as ClaimText;
+    return concerns(what, key, tags ?? ('tag' in what ? [what.tag] : []));
+  } catch {
+    // Being written at this moment.
+    return true;
   }
 }

@@ -1,12 +1,12 @@
 import { read as readFile, writev } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { promisify } from 'node:util';
-import { CacheFilterError, IntegrityError, StoreError, SupersededError } from '../../errors.ts';
+import { CacheFilterError, StoreError, SupersededError } from '../../errors.ts';
 import type { ResponseHead } from '../../http/body.ts';
-import { conflicts } from '../../http/digest.ts';
 import type { EntryInfo, Fill, FillOptions, FillReader, Key, Proof } from '../cache.ts';
 import { GrowingReader } from './fill-reader.ts';
 import { Growing, UNSTORED_BYTES } from './growing.ts';
+import { belated, checkDigests, checkLength } from './proof.ts';
 import { Verifier } from './verify.ts';
 
 const pread = promisify(readFile);
@@ -55,7 +55,7 @@ export class FileFill implements Fill {
   }
 
   write(chunk: Uint8Array): boolean {
-    if (this.#over) return true;
+    if (this.#over || chunk.byteLength === 0) return this.#over || this.#hasRoom();
     this.#growing.take(chunk);
     if (this.#storeError !== undefined) this.#verifier.feed(chunk);
     else {
@@ -102,7 +102,9 @@ export class FileFill implements Fill {
     } catch (error) {
       this.#finish('failed', error as Error);
       await this.#owner.discard();
-      throw error instanceof CacheFilterError ? error : new StoreError('the body could not be published', { cause: error });
+      throw error instanceof CacheFilterError
+        ? error
+        : new StoreError('the body could not be published', { cause: error });
     } finally {
       await this.#leave();
     }
@@ -115,23 +117,14 @@ export class FileFill implements Fill {
     await this.#leave();
   }
 
-  /** Purged while it ran: those who read it get it to the end, nobody else joins. */
-  doom(): void {
-    this.#owner.unjoinable();
-  }
-
-  async #verify({ length, digests = [] }: Proof): Promise<EntryInfo> {
+  async #verify(proof: Proof): Promise<EntryInfo> {
     const { taken } = this.#growing;
     while (this.#storeError === undefined && this.#growing.stored < taken) await this.#progressed();
-    if (length !== undefined && taken !== length) {
-      throw new IntegrityError(`the body has ${taken} bytes where ${length} were declared`);
-    }
+    checkLength(proof, this.#growing.size, taken);
     const found = await this.#verifier.digest();
-    const wrong = conflicts(digests, found);
-    if (wrong !== undefined) {
-      const was = found.find(({ algorithm }) => algorithm === wrong.algorithm)?.hex;
-      throw new IntegrityError(`the body's ${wrong.algorithm} is ${was} where ${wrong.hex} was declared`);
-    }
+    const more = belated(proof, found);
+    if (more.length > 0 && this.#storeError === undefined) found.push(...(await this.#verifier.again(more)));
+    checkDigests(proof, found);
     return { ...this.#info, size: taken, digests: found };
   }
 
@@ -141,7 +134,8 @@ export class FileFill implements Fill {
       while (this.#pending.length > 0 && this.#storeError === undefined && !this.#over) {
         const batch = this.#pending.slice(0, WRITE_PIECES);
         const bytes = batch.reduce((sum, { byteLength }) => sum + byteLength, 0);
-        if (!(await this.#owner.grow(this.#growing.stored + bytes))) throw new StoreError('the budget has no room for more');
+        if (!(await this.#owner.grow(this.#growing.stored + bytes)))
+          throw new StoreError('the budget has no room for more');
         await this.#writeAll(batch);
         this.#pending.splice(0, batch.length);
         this.#growing.advanceStored(this.#growing.stored + bytes);
@@ -160,7 +154,9 @@ export class FileFill implements Fill {
     let rest = [...batch];
     while (rest.length > 0) {
       let written = await new Promise<number>((resolve, reject) => {
-        writev(this.#owner.file.fd, rest, position, (error, count) => (error === null ? resolve(count) : reject(error)));
+        writev(this.#owner.file.fd, rest, position, (error, count) =>
+          error === null ? resolve(count) : reject(error),
+        );
       });
       if (written === 0) throw new StoreError('the file takes no more bytes');
       position += written;
@@ -180,7 +176,10 @@ export class FileFill implements Fill {
 
   /** The disk gave out: what is in the file is read out, the rest goes from memory at the pace of the slowest reader. */
   #loseStore(error: Error): void {
-    this.#storeError = error instanceof StoreError ? error : new StoreError('the cache directory could not be written', { cause: error });
+    this.#storeError =
+      error instanceof StoreError
+        ? error
+        : new StoreError('the cache directory could not be written', { cause: error });
     for (const chunk of this.#pending.splice(0)) this.#verifier.feed(chunk);
     this.#growing.loseStore();
     this.#owner.unjoinable();
@@ -191,7 +190,13 @@ export class FileFill implements Fill {
     // A descriptor in use must not be closed: its number would soon be somebody else's.
     this.#users++;
     try {
-      const { bytesRead, buffer } = await pread(this.#owner.file.fd, Buffer.allocUnsafeSlow(length), 0, length, position);
+      const { bytesRead, buffer } = await pread(
+        this.#owner.file.fd,
+        Buffer.allocUnsafeSlow(length),
+        0,
+        length,
+        position,
+      );
       if (bytesRead === 0) throw new StoreError(`the file of a fill ends at ${position} bytes`);
       return buffer.subarray(0, bytesRead);
     } finally {
@@ -227,4 +232,3 @@ export class FileFill implements Fill {
     await this.#owner.closed();
   }
 }
-

@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import type { BodyEnd, ByteRange, ResponseHead } from '../../http/body.ts';
 import type { EntryInfo, FillReader } from '../cache.ts';
-import type { Growing } from './growing.ts';
+import type { Follower, Growing } from './growing.ts';
 import { GrowingReadable, type ReadStored } from './reader.ts';
 
 /** One client's view of a fill. */
@@ -13,7 +13,8 @@ export class GrowingReader implements FillReader {
   readonly #growing: Growing;
   readonly #readStored: ReadStored;
   readonly #released: () => void;
-  /** Until it reads, the beginning is kept for it. */
+  /** What it may yet read: all at first, then what follows its latest part. */
+  readonly #pin: Follower = { position: 0, wake: () => undefined };
   readonly #unfollow: () => void;
 
   constructor(
@@ -28,7 +29,7 @@ export class GrowingReader implements FillReader {
     this.#growing = growing;
     this.#readStored = readStored;
     this.#released = released;
-    this.#unfollow = growing.follow({ position: 0, wake: () => undefined });
+    this.#unfollow = growing.follow(this.#pin);
   }
 
   available(from: number): number {
@@ -36,9 +37,16 @@ export class GrowingReader implements FillReader {
   }
 
   read(range?: ByteRange): Readable {
-    const stream = new GrowingReadable(this.#growing, this.#readStored, range);
-    // A single stream stands for itself; several parts are read one after the other.
+    const pin = (position: number) => {
+      this.#pin.position = position;
+    };
+    const stream = new GrowingReadable(this.#growing, this.#readStored, range, pin);
+    // A stream of the whole stands for itself; of several parts, the next one is asked for when this one has ended.
     if (range === undefined) this.#unfollow();
+    else {
+      pin(range.start);
+      this.#growing.moved();
+    }
     return stream;
   }
 

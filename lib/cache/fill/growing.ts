@@ -45,7 +45,10 @@ export class Growing {
    * @param keepAll the window is the store
    * @param moved called when a reader has moved on, or left, that a body without a store waits for
    */
-  constructor(size: number | undefined, { keepAll = false, moved = () => {} }: { keepAll?: boolean; moved?: () => void } = {}) {
+  constructor(
+    size: number | undefined,
+    { keepAll = false, moved = () => {} }: { keepAll?: boolean; moved?: () => void } = {},
+  ) {
     this.size = size;
     this.#keepAll = keepAll;
     this.#moved = moved;

@@ -2,7 +2,7 @@ import * as fs from 'node:fs/promises';
 import { SupersededError } from '../../errors.ts';
 import { isMissing, readIfThere, unlink } from '../../fs/files.ts';
 import type { Layout } from '../../fs/layout.ts';
-import { decodeRecord, encodeRecord, type EntryRecord } from '../record.ts';
+import { decodeRecord, type EntryRecord, encodeRecord } from '../record.ts';
 import type { ClaimFile } from './claim.ts';
 
 /**
@@ -10,13 +10,18 @@ import type { ClaimFile } from './claim.ts';
  * size of the record in bytes.
  * @throws SupersededError when the claim has been taken away: the key was purged while the body was written
  */
-export async function publish(layout: Layout, claim: ClaimFile, record: EntryRecord, directoryMode: number): Promise<number> {
+export async function publish(
+  layout: Layout,
+  claim: ClaimFile,
+  record: EntryRecord,
+  directoryMode: number,
+): Promise<number> {
   const { name, fill } = claim;
   const bytes = encodeRecord(record);
   const body = layout.body(name, fill);
-  const previous = decodeRecord((await readIfThere(layout.record(name))) ?? Buffer.alloc(0));
   await claim.become(bytes);
   await fs.mkdir(layout.shard(name), { recursive: true, mode: directoryMode });
+  const previous = decodeRecord((await readIfThere(layout.record(name))) ?? Buffer.alloc(0));
   try {
     await fs.rename(layout.incompleteBody(name, fill), body);
     await fs.rename(claim.path, layout.record(name));

@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream';
+import { StoreError } from '../../errors.ts';
 import type { ByteRange } from '../../http/body.ts';
 import type { Growing } from './growing.ts';
 
@@ -15,15 +16,23 @@ export class GrowingReadable extends Readable {
   readonly #readStored: ReadStored;
   readonly #end: number;
   readonly #unfollow: () => void;
+  readonly #moved: (position: number) => void;
   #wanted = false;
   #reading = false;
 
-  constructor(growing: Growing, readStored: ReadStored, range: ByteRange | undefined) {
+  /** @param moved told how far it has got */
+  constructor(
+    growing: Growing,
+    readStored: ReadStored,
+    range: ByteRange | undefined,
+    moved: (position: number) => void,
+  ) {
     super({ highWaterMark: READ_BYTES });
     this.#growing = growing;
     this.#readStored = readStored;
     this.position = range?.start ?? 0;
     this.#end = range?.end ?? Number.POSITIVE_INFINITY;
+    this.#moved = moved;
     this.#unfollow = growing.follow(this);
   }
 
@@ -44,7 +53,10 @@ export class GrowingReadable extends Readable {
   #advance(): void {
     if (this.#reading || this.destroyed) return;
     const growing = this.#growing;
-    if (this.position >= this.#end) return this.#finish();
+    if (this.position >= this.#end) {
+      this.#finish();
+      return;
+    }
     if (growing.failed) {
       this.destroy(growing.error);
       return;
@@ -54,8 +66,14 @@ export class GrowingReadable extends Readable {
       return;
     }
     const piece = growing.peek(this.position);
-    if (piece !== undefined) return this.#deliver(piece);
-    if (this.position < growing.stored) this.#fetch(Math.min(growing.stored, growing.limit, this.#end) - this.position);
+    if (piece !== undefined) {
+      this.#deliver(piece);
+    } else if (this.position < growing.stored) {
+      this.#fetch(Math.min(growing.stored, growing.limit, this.#end) - this.position);
+    } else {
+      // Only where the store was lost, and nobody was known to want these bytes.
+      this.destroy(new StoreError(`the bytes at ${this.position} were not kept: the store takes no more`));
+    }
   }
 
   #fetch(length: number): void {
@@ -73,6 +91,7 @@ export class GrowingReadable extends Readable {
     const wanted = piece.subarray(0, Math.min(piece.byteLength, this.#end - this.position));
     this.#wanted = false;
     this.position += wanted.byteLength;
+    this.#moved(this.position);
     this.#growing.moved();
     this.push(wanted);
   }

@@ -17,6 +17,7 @@ class VerifyThread {
   readonly #worker: Worker;
   readonly #waiting = new Map<number, Waiting>();
   #nextId = 0;
+  #loss: ThreadLost | undefined;
 
   static get(): VerifyThread | undefined {
     try {
@@ -54,6 +55,8 @@ class VerifyThread {
 
   digest(id: number): Promise<Digest[]> {
     return new Promise((resolve, reject) => {
+      // What is posted to a thread that has ended is never answered.
+      if (this.#loss !== undefined) return reject(this.#loss);
       // While somebody waits for it, the process may not end.
       this.#worker.ref();
       const done = () => {
@@ -69,9 +72,10 @@ class VerifyThread {
 
   #lost(error: Error): void {
     if (VerifyThread.#shared === this) VerifyThread.#shared = undefined;
+    this.#loss ??= new ThreadLost(error.message);
     const waiting = [...this.#waiting.values()];
     this.#waiting.clear();
-    for (const { reject } of waiting) reject(new ThreadLost(error.message));
+    for (const { reject } of waiting) reject(this.#loss);
   }
 }
 
@@ -84,6 +88,7 @@ export class Verifier {
   #stored = 0;
   #fed: Uint8Array[] = [];
   #thread: { thread: VerifyThread; id: number } | undefined;
+  #closed = false;
 
   constructor(fd: number, algorithms: Iterable<DigestAlgorithm>) {
     this.#fd = fd;
@@ -92,6 +97,7 @@ export class Verifier {
 
   /** The file holds `to` bytes. */
   advance(to: number): void {
+    if (this.#closed) return;
     this.#stored = to;
     if (this.#thread === undefined && to > INLINE_BYTES) this.#start();
     this.#thread?.thread.post({ id: this.#thread.id, do: 'advance', to });
@@ -99,6 +105,7 @@ export class Verifier {
 
   /** Bytes that follow what the file holds, when it can take no more. */
   feed(bytes: Uint8Array): void {
+    if (this.#closed) return;
     if (this.#thread === undefined) this.#start();
     if (this.#thread === undefined) this.#fed.push(bytes);
     else this.#thread.thread.post({ id: this.#thread.id, do: 'feed', bytes });
@@ -114,10 +121,16 @@ export class Verifier {
         debug('hashing again on the main thread: %s', error.message);
       }
     }
-    return this.#inline();
+    return this.#inline(this.#algorithms);
+  }
+
+  /** Digests that were not asked for at the start, of a body that is all in the file. @throws StoreError */
+  again(algorithms: readonly DigestAlgorithm[]): Promise<Digest[]> {
+    return this.#inline(algorithms);
   }
 
   close(): void {
+    this.#closed = true;
     this.#thread?.thread.post({ id: this.#thread.id, do: 'close' });
     this.#thread = undefined;
     this.#fed = [];
@@ -130,9 +143,9 @@ export class Verifier {
     this.#thread.thread.post({ id: this.#thread.id, do: 'advance', to: this.#stored });
   }
 
-  async #inline(): Promise<Digest[]> {
+  async #inline(algorithms: readonly DigestAlgorithm[]): Promise<Digest[]> {
     try {
-      const hashing = new FileHashing(this.#fd, this.#algorithms);
+      const hashing = new FileHashing(this.#fd, algorithms);
       hashing.advance(this.#stored);
       // A slice at a time: without the thread a large body would hold the loop.
       while (hashing.step()) await new Promise((resolve) => setImmediate(resolve));

@@ -37,7 +37,10 @@ export function hashOf(algorithm: 'md5' | 'sha256' | 'sha512', bytes: Uint8Array
 export async function settled<T>(promise: Promise<T>, what: string): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${what}: nothing happened for ${PATIENCE_MS} ms`)), PATIENCE_MS);
+    timer = setTimeout(
+      () => reject(new Error(`${what}: nothing happened for ${PATIENCE_MS} ms`)),
+      PATIENCE_MS,
+    );
   });
   try {
     return await Promise.race([promise, late]);
@@ -52,23 +55,30 @@ export async function lead(cache: Cache, key: Key, options?: ClaimOptions): Prom
   return claim;
 }
 
-/** What a follower gets; undefined: nothing to share. */
-export async function follow(cache: Cache, key: Key, options?: ClaimOptions): Promise<Promise<FillReader | undefined>[]> {
+export async function follow(
+  cache: Cache,
+  key: Key,
+  options?: ClaimOptions,
+): Promise<Claim & { role: 'follower' }> {
   const claim = await settled(cache.claim(key, options), 'claim');
   if (claim?.role !== 'follower') throw new Error(`expected to follow ${show(key)}, got ${describe(claim)}`);
-  // In an array: a promise of a promise would wait for the fill.
-  return [claim.fill];
+  return claim;
 }
 
 /** Follows a fill that has begun. */
 export async function joined(cache: Cache, key: Key): Promise<FillReader> {
-  const [fill] = await follow(cache, key);
-  const reader = await settled(fill ?? Promise.resolve(undefined), 'the fill to follow');
+  const { fill } = await follow(cache, key);
+  const reader = await settled(fill, 'the fill to follow');
   if (reader === undefined) throw new Error(`the fill of ${show(key)} had nothing to share`);
   return reader;
 }
 
-export async function start(cache: Cache, key: Key, options?: FillOptions, claim?: ClaimOptions): Promise<Fill> {
+export async function start(
+  cache: Cache,
+  key: Key,
+  options?: FillOptions,
+  claim?: ClaimOptions,
+): Promise<Fill> {
   const leader = await lead(cache, key, claim);
   return begun(leader, options);
 }
@@ -90,7 +100,12 @@ export interface PutOptions extends FillOptions {
 }
 
 /** Stores a body under a key. */
-export async function put(cache: Cache, key: Key, bytes: Uint8Array, options: PutOptions = {}): Promise<EntryInfo> {
+export async function put(
+  cache: Cache,
+  key: Key,
+  bytes: Uint8Array,
+  options: PutOptions = {},
+): Promise<EntryInfo> {
   const { proof = { length: bytes.byteLength }, claim, ...rest } = options;
   const fill = await start(cache, key, { size: bytes.byteLength, ...rest }, claim);
   await write(fill, bytes);
@@ -153,7 +168,8 @@ export class Reading {
       this.#arrived();
     });
     await settled(Promise.race([arrived, this.#ended]), `${length} bytes`);
-    if (this.length < length) throw new Error(`expected ${length} bytes, the stream ended after ${this.length}`);
+    if (this.length < length)
+      throw new Error(`expected ${length} bytes, the stream ended after ${this.length}`);
   }
 
   /** The error that ended it; undefined for a clean end. */

@@ -1,6 +1,8 @@
 import type { ByteRange } from '../../http/body.ts';
-import { type OutgoingValue, parseWriteHead, type WrittenHead } from '../../http/headers.ts';
+import { parseWriteHead, type WrittenHead } from '../../http/headers.ts';
 import type { AnyResponse } from '../../http/message.ts';
+import { type Cut, cutter } from './cut.ts';
+import { type Callback, declaredLength, toBytes, writeArguments } from './arguments.ts';
 import { coded, type VirtualHeaders } from './headers.ts';
 import type { TappedHead } from './tap.ts';
 import { method, type Member, type Overlay } from './view.ts';
@@ -23,7 +25,6 @@ export interface PassOptions {
   range?: ByteRange;
 }
 
-type Callback = (error?: Error | null) => void;
 type Wire = Record<'write' | 'end' | 'writeHead' | 'flushHeaders' | 'addTrailers', (...args: unknown[]) => unknown>;
 
 interface BodyOwner {
@@ -62,8 +63,7 @@ export class VirtualBody {
   #sink: BodySink | undefined;
   #res: AnyResponse | undefined;
   #wire: Wire | undefined;
-  #range: ByteRange | undefined;
-  #position = 0;
+  #cut: Cut = (bytes) => bytes;
 
   constructor(owner: BodyOwner) {
     this.#owner = owner;
@@ -88,8 +88,8 @@ export class VirtualBody {
       uncork: method(() => undefined),
       writeHead: method((...args: unknown[]) => (this.#writeHead(args), res)),
       flushHeaders: method(() => this.#flushHeaders()),
-      write: method((...args: unknown[]) => this.#write(...writeArguments(args))),
-      end: method((...args: unknown[]) => (this.#end(...writeArguments(args)), res)),
+      write: method(this.#writeMethod),
+      end: method((...args: unknown[]) => (this.#endMethod(...args), res)),
       addTrailers: method((trailers: object) => this.#addTrailers(trailers)),
     };
     if (this.#owner.http2) {
@@ -100,6 +100,13 @@ export class VirtualBody {
     }
     return members;
   }
+
+  readonly #writeMethod = (...args: unknown[]): boolean => this.#write(...writeArguments(args));
+
+  readonly #endMethod = (...args: unknown[]): AnyResponse | undefined => {
+    this.#end(...writeArguments(args));
+    return this.#res;
+  };
 
   divert(sink: BodySink): void {
     this.#sink = sink;
@@ -129,7 +136,12 @@ export class VirtualBody {
   pass(res: AnyResponse, wire: Wire, { status, headers = {}, range }: PassOptions): void {
     this.#res = res;
     this.#wire = wire;
-    this.#range = range;
+    if (range !== undefined) {
+      this.#cut = cutter(range);
+      // What is cut has to go on passing through here, unless middleware behind us has wrapped it and so calls it anyway.
+      if (res.write === wire.write) Object.assign(res, { write: this.#writeMethod });
+      if (res.end === wire.end) Object.assign(res, { end: this.#endMethod });
+    }
     if (this.#error !== undefined || res.headersSent) return;
     this.#owner.headers.applyTo(res);
     for (const [name, value] of Object.entries(headers)) {
@@ -327,13 +339,6 @@ export class VirtualBody {
     else this.#wire?.end.call(this.#res, this.#cut(bytes), callback);
   }
 
-  #cut(bytes: Uint8Array): Uint8Array {
-    if (this.#range === undefined) return bytes;
-    const from = this.#position;
-    this.#position += bytes.byteLength;
-    return bytes.subarray(Math.max(0, this.#range.start - from), Math.max(0, this.#range.end - from));
-  }
-
   #addTrailers(trailers: object): void {
     if (this.#wire !== undefined) {
       this.#wire.addTrailers.call(this.#res, trailers);
@@ -345,30 +350,3 @@ export class VirtualBody {
     }
   }
 }
-
-function writeArguments(args: unknown[]): [chunk: unknown, encoding: BufferEncoding | undefined, callback: Callback | undefined] {
-  const callback = args.find((argument) => typeof argument === 'function') as Callback | undefined;
-  const [chunk, encoding] = args;
-  return [
-    typeof chunk === 'function' ? undefined : chunk,
-    typeof encoding === 'string' ? (encoding as BufferEncoding) : undefined,
-    callback,
-  ];
-}
-
-/** @param reused whether the handler may use the memory again once its callback has run */
-function toBytes(chunk: unknown, encoding: BufferEncoding | undefined, reused: boolean): Uint8Array {
-  if (typeof chunk === 'string') return Buffer.from(chunk, encoding);
-  if (chunk instanceof Uint8Array) return reused ? Buffer.from(chunk) : chunk;
-  if (chunk === null) throw coded(new TypeError('May not write null values to stream'), 'ERR_STREAM_NULL_VALUES');
-  throw coded(
-    new TypeError(`The "chunk" argument must be of type string or an instance of Buffer or Uint8Array. Received ${typeof chunk}`),
-    'ERR_INVALID_ARG_TYPE',
-  );
-}
-
-function declaredLength(value: OutgoingValue | undefined): number | undefined {
-  const length = value === undefined ? Number.NaN : Number(value);
-  return Number.isSafeInteger(length) && length >= 0 ? length : undefined;
-}
-

@@ -11,6 +11,8 @@ export class SplitEvents {
   readonly #scope: Scope;
   #events: unknown = Object.create(null);
   #count: unknown = 0;
+  /** The event that is on its way to the handler, so that it is not taken for one of Node's. */
+  #dispatching: string | symbol | undefined;
 
   constructor(target: EventEmitter, scope: Scope) {
     this.#target = target;
@@ -24,7 +26,11 @@ export class SplitEvents {
       _eventsCount: { get: () => this.#count, set: (value) => (this.#count = value) },
       emit: { get: () => emit },
     };
-    const emit = (type: string | symbol, ...args: unknown[]): boolean => route(type, args);
+    const emit = (type: string | symbol, ...args: unknown[]): boolean => {
+      if (type !== this.#dispatching) return route(type, args);
+      this.#dispatching = undefined;
+      return this.#scope.asVirtual(() => EventEmitter.prototype.emit.call(this.#target, type, ...args));
+    };
     // Middleware outside may have replaced these (compression does); the handler's listeners are not for it.
     for (const name of REGISTRATION) {
       if (!Object.hasOwn(this.#target, name)) continue;
@@ -36,17 +42,20 @@ export class SplitEvents {
 
   /** To the handler's listeners. An `error` that nobody listens to is dropped. */
   emitVirtual(type: string | symbol, ...args: unknown[]): boolean {
-    return this.#scope.asVirtual(() => this.#emit(EventEmitter.prototype.emit, type, args));
+    return this.#scope.asVirtual(() => {
+      if (type === 'error' && this.#target.listenerCount('error') === 0) return false;
+      this.#dispatching = type;
+      // By its name: a second filter behind us has to decide whose it is.
+      return this.#target.emit(type, ...args);
+    });
   }
 
   /** To everybody else's. An `error` that nobody listens to is dropped. */
   emitReal(overlay: Overlay<EventEmitter>, type: string | symbol, args: unknown[]): boolean {
-    return this.#scope.asReal(() => this.#emit(overlay.real('emit') as typeof EventEmitter.prototype.emit, type, args));
-  }
-
-  #emit(emit: typeof EventEmitter.prototype.emit, type: string | symbol, args: unknown[]): boolean {
-    if (type === 'error' && this.#target.listenerCount('error') === 0) return false;
-    return emit.call(this.#target, type, ...args);
+    return this.#scope.asReal(() => {
+      if (type === 'error' && this.#target.listenerCount('error') === 0) return false;
+      return (overlay.real('emit') as typeof EventEmitter.prototype.emit).call(this.#target, type, ...args);
+    });
   }
 
   /** Takes the handler's listeners, in order, to give them to the object once it has a single face again. */

@@ -39,7 +39,7 @@ export interface TapOptions {
 export class Tap {
   readonly #req: AnyRequest;
   readonly #res: AnyResponse;
-  readonly #scope = new Scope();
+  readonly #scope: Scope;
   readonly #listener: TapListener;
   readonly #reqOverlay: Overlay<AnyRequest>;
   readonly #resOverlay: Overlay<AnyResponse>;
@@ -58,6 +58,7 @@ export class Tap {
     this.#req = req;
     this.#res = res;
     this.#listener = listener;
+    this.#scope = new Scope(res);
     const http2 = isHttp2(res);
     this.#headers = new VirtualHeaders(res, http2);
     this.#body = new VirtualBody({

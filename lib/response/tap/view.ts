@@ -4,13 +4,23 @@
  * differs becomes an accessor that asks which face is meant.
  */
 
+/** The innermost tap of a response, where several filters stand one behind the other. */
+const innermost = new WeakMap<object, Scope>();
+
 /** Which face is shown. Shared by `req` and `res` of one exchange. */
 export class Scope {
   /** The handler runs asynchronously and can't be bracketed, so its face is the default; everything of ours is bracketed. */
   #real = false;
+  /** Of the tap in front of this one: what is real for it lies deeper than what is real for us. */
+  readonly #outer: Scope | undefined;
+
+  constructor(res: object) {
+    this.#outer = innermost.get(res);
+    innermost.set(res, this);
+  }
 
   get real(): boolean {
-    return this.#real;
+    return this.#real || this.#outer?.real === true;
   }
 
   asReal<T>(run: () => T): T {
@@ -49,6 +59,8 @@ export class Overlay<T extends object> {
   readonly #scope: Scope;
   readonly #own = new Map<string, PropertyDescriptor | undefined>();
   readonly #assigned = new Map<string, unknown>();
+  readonly #getters = new Map<string, () => unknown>();
+  #removed = false;
 
   constructor(target: T, scope: Scope, members: Record<string, Member>) {
     this.#target = target;
@@ -65,27 +77,30 @@ export class Overlay<T extends object> {
 
   /** Takes the overlay off. `keep`: what the handler's side has assigned (wrapped methods, say) stays in place. */
   remove(keep: boolean): void {
+    this.#removed = true;
     for (const [name, own] of this.#own) {
+      // Another overlay lies on top, of a second filter behind us: ours stays in place, and shows the one face that is left.
+      if (Object.getOwnPropertyDescriptor(this.#target, name)?.get !== this.#getters.get(name)) continue;
       Reflect.deleteProperty(this.#target, name);
       if (own !== undefined) Object.defineProperty(this.#target, name, own);
       if (keep && this.#assigned.has(name)) Reflect.set(this.#target, name, this.#assigned.get(name));
     }
-    this.#own.clear();
-    this.#assigned.clear();
   }
 
   #lay(name: string, member: Member): void {
     const own = Object.getOwnPropertyDescriptor(this.#target, name);
     this.#own.set(name, own);
+    const get = (): unknown => {
+      if (this.#removed || this.#scope.real) return this.real(name);
+      return this.#assigned.has(name) ? this.#assigned.get(name) : member.get();
+    };
+    this.#getters.set(name, get);
     Object.defineProperty(this.#target, name, {
       configurable: true,
       enumerable: own?.enumerable ?? false,
-      get: () => {
-        if (this.#scope.real) return this.real(name);
-        return this.#assigned.has(name) ? this.#assigned.get(name) : member.get();
-      },
+      get,
       set: (value: unknown) => {
-        if (this.#scope.real) this.setReal(name, value);
+        if (this.#removed || this.#scope.real) this.setReal(name, value);
         else if (member.set !== undefined) member.set(value);
         else this.#assigned.set(name, value);
       },

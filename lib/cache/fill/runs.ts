@@ -1,0 +1,69 @@
+import type { Invalidation, Key } from '../cache.ts';
+import { concerns } from '../invalidation.ts';
+
+/** One key being fetched by this process, from the claim to the end of its fill. */
+export class Run<F> {
+  readonly key: Key;
+  /** What followers get; undefined: nothing. */
+  readonly fill: Promise<F | undefined>;
+  #settle!: (fill: F | undefined) => void;
+  /** Known once the fill begins. */
+  #tags: readonly string[] | undefined;
+  /** Tags that were invalidated before it was known whether they are its own. */
+  readonly #suspects = new Set<string>();
+
+  constructor(key: Key) {
+    this.key = key;
+    this.fill = new Promise((resolve) => {
+      this.#settle = resolve;
+    });
+  }
+
+  /** The fill has begun: followers get it. Whether a tag of its own was invalidated before. */
+  begin(fill: F, tags: readonly string[]): boolean {
+    this.#tags = tags;
+    this.#settle(fill);
+    return tags.some((tag) => this.#suspects.has(tag));
+  }
+
+  /** There is nothing to share, or no more of it. */
+  end(): void {
+    this.#settle(undefined);
+  }
+
+  /** Whether it fetches what is to be invalidated. */
+  isConcerned(what: Invalidation): boolean {
+    if ('tag' in what && this.#tags === undefined) this.#suspects.add(what.tag);
+    return concerns(what, this.key, this.#tags ?? []);
+  }
+}
+
+/** What this process fetches; at most one run a key can be joined. */
+export class Runs<R extends Pick<Run<unknown>, 'key' | 'isConcerned'>> {
+  readonly #byKey = new Map<string, R>();
+
+  of(key: Key): R | undefined {
+    return this.#byKey.get(identity(key));
+  }
+
+  add(run: R): void {
+    this.#byKey.set(identity(run.key), run);
+  }
+
+  /** Nobody joins it any more. */
+  remove(run: R): void {
+    if (this.of(run.key) === run) this.#byKey.delete(identity(run.key));
+  }
+
+  /** Takes out, and returns, what fetches something that is to be invalidated. */
+  cut(what: Invalidation): R[] {
+    const runs = [...this.#byKey.values()].filter((run) => run.isConcerned(what));
+    for (const run of runs) this.remove(run);
+    return runs;
+  }
+}
+
+/** One string for each key. */
+export function identity({ primary, variant = '' }: Key): string {
+  return JSON.stringify([primary, variant]);
+}

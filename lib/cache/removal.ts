@@ -1,0 +1,48 @@
+import { randomBytes } from 'node:crypto';
+import * as fs from 'node:fs/promises';
+import { join } from 'node:path';
+import { exists, isMissing, list, readIfThere, unlink } from '../fs/files.ts';
+import { type Layout, parseFileName } from '../fs/layout.ts';
+import { decodeRecord } from './record.ts';
+
+/**
+ * Takes an entry away: the record in one step, so that nobody replaces it meanwhile, then the body that this very record names.
+ * Resolves to whether there was one.
+ */
+export async function removeEntry(layout: Layout, name: string): Promise<boolean> {
+  const record = layout.record(name);
+  const gone = layout.gone(name, randomBytes(8).toString('hex'));
+  let path = gone;
+  try {
+    await fs.rename(record, gone);
+  } catch (error) {
+    if (isMissing(error)) return false;
+    // A full disk may have no room for one more name, and it is now that room is needed.
+    path = record;
+  }
+  const bytes = await readIfThere(path);
+  if (bytes === undefined) return false;
+  await unlink(path);
+  const fill = decodeRecord(bytes)?.fill;
+  if (fill === undefined) await removeBodies(layout, name);
+  else await unlink(layout.body(name, fill));
+  return true;
+}
+
+/** Removes the bodies of an entry whose record no longer says which one is its own; not one that is just being published. */
+async function removeBodies(layout: Layout, name: string): Promise<void> {
+  for (const file of await list(layout.shard(name))) {
+    const parsed = parseFileName(file);
+    if (parsed?.name !== name || parsed.fill === undefined) continue;
+    if (!(await isNeeded(layout, name, parsed.fill))) await unlink(join(layout.shard(name), file));
+  }
+}
+
+/**
+ * Whether a body among the entries has a claim or a record. The claim first: it becomes the record in one step, so that one of the
+ * two is always there.
+ */
+export async function isNeeded(layout: Layout, name: string, fill: string): Promise<boolean> {
+  if (await exists(layout.claim(name, fill))) return true;
+  return decodeRecord((await readIfThere(layout.record(name))) ?? Buffer.alloc(0))?.fill === fill;
+}

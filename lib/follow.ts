@@ -1,0 +1,54 @@
+import type { Claim, FillReader } from './cache/cache.ts';
+import type { Exchange } from './exchange.ts';
+import { parseRange } from './http/ranges.ts';
+import { isPublic } from './policy/storable.ts';
+import type { Reason } from './reasons.ts';
+import { send } from './response/send.ts';
+
+/** A range waits for a fill if it begins at most this far ahead of it, in bytes. */
+export const RANGE_AHEAD_BYTES: number = 16 * 2 ** 20;
+
+/** A claim on what somebody else fetches. */
+export type Following = Claim & { role: 'follower' };
+
+/** Streams a fill to one more client. */
+export async function follow(exchange: Exchange, fill: FillReader): Promise<void> {
+  exchange.info.collapsed = true;
+  await send(exchange.asked, exchange.res, fill, {
+    headers: exchange.statusField({ fwd: 'uri-miss', collapsed: true }),
+    provisional: true,
+  });
+}
+
+/** Why this client can't have what is being fetched; undefined where it can. */
+export function unshareable({ credentials, asked }: Exchange, fill: FillReader): Reason | undefined {
+  if (credentials && !isPublic(fill.head)) return 'credentials';
+  if (asked.headers.range === undefined || fill.size === undefined) return undefined;
+  const request = parseRange(asked.headers.range, fill.size);
+  const start = request.kind === 'ranges' ? Math.max(...request.ranges.map((range) => range.start)) : 0;
+  return start > RANGE_AHEAD_BYTES && fill.available(start - RANGE_AHEAD_BYTES) === 0 ? 'range' : undefined;
+}
+
+/** Lets go of what was promised. */
+export function leave(claim: Following): void {
+  void claim.fill.then((fill) => fill?.release());
+}
+
+/** The fill, unless it takes too long or the client leaves; it is released then, when it comes after all. */
+export function waitFor({ fill }: Following, timeoutMs: number, signal: AbortSignal): Promise<FillReader | undefined> {
+  return new Promise((resolve) => {
+    let given = false;
+    const giveUp = () => {
+      given = true;
+      resolve(undefined);
+    };
+    const timer = setTimeout(giveUp, timeoutMs);
+    signal.addEventListener('abort', giveUp, { once: true });
+    void fill.then((reader) => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', giveUp);
+      if (given) reader?.release();
+      else resolve(reader);
+    });
+  });
+}

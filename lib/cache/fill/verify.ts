@@ -59,13 +59,13 @@ class VerifyThread {
       if (this.#loss !== undefined) return reject(this.#loss);
       // While somebody waits for it, the process may not end.
       this.#worker.ref();
-      const done = () => {
-        if (this.#waiting.size === 0) this.#worker.unref();
-      };
-      this.#waiting.set(id, {
-        resolve: (digests) => (done(), resolve(digests)),
-        reject: (error) => (done(), reject(error)),
-      });
+      const then =
+        <T>(settle: (result: T) => void) =>
+        (result: T): void => {
+          if (this.#waiting.size === 0) this.#worker.unref();
+          settle(result);
+        };
+      this.#waiting.set(id, { resolve: then(resolve), reject: then(reject) });
       this.post({ id, do: 'digest' });
     });
   }

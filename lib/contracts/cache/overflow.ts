@@ -9,6 +9,9 @@ const PIECE = 64 * 1024;
 /** More than a cache may hold for a reader that lags behind. */
 const MOST_IN_MEMORY = 6 * MIB;
 
+/** A part that nothing but memory ever holds. */
+const FAR = { start: 12 * MIB, end: 12 * MIB + 100 };
+
 /** A body that turns out to be larger than what may be kept: its readers get it all the same. */
 export function overflow(suite: Suite): void {
   const { assert } = suite;
@@ -135,27 +138,28 @@ export function overflow(suite: Suite): void {
     async (cache) => {
       const fill = await start(cache, KEY);
       const reader = fill.reader();
-      const range = { start: 12 * MIB, end: 12 * MIB + 100 };
-      const reading = Reading.of(reader, range);
-      await settled(pour(fill), 'the source');
-      assert.ok((await reading.whole()).equals(bytes.subarray(range.start, range.end)));
+      const reading = Reading.of(reader, FAR);
+      const pouring = pour(fill);
+      assert.ok((await reading.whole()).equals(bytes.subarray(FAR.start, FAR.end)));
       reader.release();
+      await settled(pouring, 'the source');
       await suite.code(settled(fill.commit({}), 'commit'));
     },
     limits,
   );
 
   suite.state(
-    'what is no longer there fails visibly',
+    'what was not kept fails visibly',
     async (cache) => {
       const fill = await start(cache, KEY);
       const reader = fill.reader();
-      const first = Reading.of(reader, { start: 12 * MIB, end: 12 * MIB + 100 });
-      await settled(pour(fill), 'the source');
-      await first.whole();
+      const ahead = Reading.of(reader, FAR);
+      const pouring = pour(fill);
+      await ahead.whole();
       const failure = await Reading.of(reader, { start: 4 * MIB, end: 4 * MIB + 100 }).failure();
       assert.equal((failure as { code?: unknown } | undefined)?.code, 'ERR_CACHE_FILTER_STORE');
       reader.release();
+      await settled(pouring, 'the source');
       await fill.abort(new Error('enough'));
     },
     limits,

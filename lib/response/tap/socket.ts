@@ -23,8 +23,8 @@ export interface VirtualSocket {
 export function virtualSocket(real: Duplex, owner: SocketOwner): VirtualSocket {
   const events = new EventEmitter();
   let state: 'open' | 'closed' | 'real' = 'open';
-  // Once the peer is gone the address can't be asked for any more, unless it was asked for before.
-  void (real as { remoteAddress?: unknown }).remoteAddress;
+  // Once the peer is gone they can't be asked for any more.
+  const addresses = new Map<string | symbol, unknown>(ADDRESSES.map((name) => [name, Reflect.get(real, name, real)]));
 
   const destroy = (error?: Error): Duplex => {
     owner.destroyed(error);
@@ -58,7 +58,8 @@ export function virtualSocket(real: Duplex, owner: SocketOwner): VirtualSocket {
     get(target, name) {
       if (state !== 'real' && typeof name === 'string' && Object.hasOwn(overrides, name)) return overrides[name]?.();
       const value: unknown = Reflect.get(target, name, target);
-      return typeof value === 'function' ? value.bind(target) : value;
+      if (typeof value === 'function') return value.bind(target);
+      return value === undefined ? addresses.get(name) : value;
     },
     set(target, name, value) {
       return Reflect.set(target, name, value, target);
@@ -83,6 +84,8 @@ export function virtualSocket(real: Duplex, owner: SocketOwner): VirtualSocket {
     },
   };
 }
+
+const ADDRESSES = ['remoteAddress', 'remotePort', 'remoteFamily', 'localAddress', 'localPort', 'encrypted'];
 
 const EVENT_METHODS = [
   'on',

@@ -140,7 +140,7 @@ class Story {
 
   async #open(exchange: Exchange): Promise<Entry | undefined> {
     const { key } = exchange;
-    const entry = await this.cache.open(key);
+    const entry = await this.#try(exchange, () => this.cache.open(key));
     if (entry === undefined) return undefined;
     const since = entry.info.storedAt;
     const purged = (this.#tombstones.get(key.primary) ?? Number.NEGATIVE_INFINITY) >= since;
@@ -164,7 +164,7 @@ class Story {
   /** What follows from a verdict other than to serve. */
   async #obey(exchange: Exchange, verdict: Exclude<Verdict, { do: 'serve' }>): Promise<() => unknown> {
     exchange.info.reason = verdict.reason;
-    if (verdict.drop) await this.#purgeKey(exchange.key.primary);
+    if (verdict.drop) await this.#try(exchange, () => this.#purgeKey(exchange.key.primary));
     if (verdict.do === 'pass') return verdict.drop ? this.#miss(exchange) : () => this.#pass(exchange, verdict.reason);
     exchange.info.status = 'bypass';
     return () => exchange.next(verdict.error);
@@ -178,8 +178,8 @@ class Story {
     for (let attempt = 0; ; attempt++) {
       const lasting = this.#uncacheable.get(nameOf(exchange));
       if (lasting !== undefined) return () => this.#pass(exchange, lasting, 'uri-miss');
-      const claim = await this.cache.claim(key, { join: reluctance !== undefined, ...newerThan });
-      if (claim === undefined) return () => this.#pass(exchange, reluctance ?? 'collapse', 'uri-miss');
+      const claim = await this.#try(exchange, () => this.cache.claim(key, { join: reluctance !== undefined, ...newerThan }));
+      if (claim === undefined) return () => this.#pass(exchange, reluctance ?? 'store-down', 'uri-miss');
       if (claim.role === 'declined') return () => this.#pass(exchange, claim.reason, 'uri-miss');
       if (claim.role === 'leader') return () => this.#lead(exchange, claim);
       if (claim.role === 'entry') return this.#late(exchange, claim.entry);
@@ -238,6 +238,16 @@ class Story {
     if (reason === undefined) return () => follow(exchange, fill);
     fill.release();
     return () => this.#pass(exchange, reason, 'uri-miss');
+  }
+
+  /** A cache never makes a response worse: one that fails has nothing. */
+  async #try<T>({ key }: Exchange, run: () => Promise<T> | T): Promise<T | undefined> {
+    try {
+      return await run();
+    } catch (error) {
+      debug('%s: the cache failed: %o', key.primary, error);
+      return undefined;
+    }
   }
 
   /** The application answers, untouched. */

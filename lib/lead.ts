@@ -1,8 +1,8 @@
 import createDebug from 'debug';
-import type { Fill, LeaderClaim } from './cache/cache.ts';
-import { IncompleteError, SupersededError } from './errors.ts';
+import type { Declined, Fill, FillOptions, LeaderClaim } from './cache/cache.ts';
+import { IncompleteError, StoreError, SupersededError } from './errors.ts';
 import type { Exchange } from './exchange.ts';
-import type { HeaderPairs } from './http/body.ts';
+import type { HeaderPairs, ResponseHead } from './http/body.ts';
 import { ifRangeHolds } from './http/conditional.ts';
 import { formatHttpDate } from './http/date.ts';
 import { declaredDigests } from './http/digest.ts';
@@ -52,7 +52,8 @@ class Lead {
   #head: TappedHead | undefined;
   #fill: Fill | undefined;
   #failure: Error | undefined;
-  #sent: Promise<unknown> = Promise.resolve();
+  /** The leader's own answer, once it is on its way. */
+  #sent: Promise<unknown> | undefined;
   #done!: () => void;
 
   constructor(config: Config, exchange: Exchange, claim: LeaderClaim, outcome: LeadOutcome) {
@@ -117,7 +118,7 @@ class Lead {
     const own = withDate(head, this.#exchange.res.sendDate);
     const { status, statusMessage, removed = [], merged = [] } = head;
     const common = { status, ...(statusMessage === undefined ? {} : { statusMessage }), removed, merged };
-    const started = await this.#claim.start(
+    const started = await this.#start(
       { ...common, headers: storedHeaders(own, this.#config.dropHeaders) },
       {
         ...(head.length === undefined ? {} : { size: head.length }),
@@ -145,6 +146,16 @@ class Lead {
     });
   }
 
+  /** A cache that fails is one that declines: the response goes on. */
+  async #start(head: ResponseHead, options: FillOptions): Promise<Fill | Declined> {
+    try {
+      return await this.#claim.start(head, options);
+    } catch (error) {
+      debug('%s: the cache failed to begin: %o', this.#exchange.key.primary, error);
+      return { declined: 'store-down' };
+    }
+  }
+
   async #commit(fill: Fill, head: TappedHead): Promise<void> {
     const { match, key } = this.#exchange;
     const digests = [...declaredDigests(head.headers), ...declaredDigests(this.#tap.trailers), ...(match.digest ? [match.digest] : [])];
@@ -154,7 +165,7 @@ class Lead {
     } catch (error) {
       debug('%s: not kept: %s', key.primary, error);
       this.#exchange.info.stored = false;
-      this.#exchange.info.reason = 'unproven';
+      this.#exchange.info.reason = reasonOf(error);
     }
     await this.#end();
   }
@@ -170,8 +181,14 @@ class Lead {
     const field = this.#exchange.statusField(status, fieldValue(head.all, 'cache-status'));
     const ranged = this.#ranged ? rangeOf(this.#exchange, head) : {};
     this.#tap.pass({ ...ranged, headers: { ...Object.fromEntries(field), ...ranged.headers } });
-    await this.#claim.abandon();
+    // It failed while the cache was still making up its mind: nobody else will tell the client.
+    if (this.#failure !== undefined) failVisibly(this.#tap.wire);
+    await this.#abandon();
     this.#done();
+  }
+
+  async #abandon(): Promise<void> {
+    await this.#claim.abandon().catch((error: unknown) => debug('%s: %o', this.#exchange.key.primary, error));
   }
 
   #forwarded(): { fwd: 'uri-miss' | 'stale' } {
@@ -186,16 +203,17 @@ class Lead {
     if (this.#head === undefined) {
       // Nothing to read from yet: the client sees what it would see without us.
       failVisibly(this.#tap.wire);
-      void this.#claim.abandon().then(() => this.#done());
+      void this.#abandon().then(() => this.#done());
     } else if (this.#fill !== undefined) {
       void this.#abort(error);
     }
   }
 
   async #abort(error: Error): Promise<void> {
-    await this.#fill?.abort(new IncompleteError('the application did not finish its response', { cause: error }));
-    // A fill that failed before its reader had begun leaves the connection to us.
-    if (!this.#exchange.res.headersSent) failVisibly(this.#tap.wire);
+    const reason = new IncompleteError('the application did not finish its response', { cause: error });
+    await this.#fill?.abort(reason).catch((failure: unknown) => debug('%s: %o', this.#exchange.key.primary, failure));
+    // Before its first reader has begun, nobody else will tell the client.
+    if (this.#sent === undefined) failVisibly(this.#tap.wire);
     await this.#end();
   }
 
@@ -230,6 +248,11 @@ function rangeOf({ asked }: Exchange, head: TappedHead): PassOptions {
     range,
     headers: { 'Content-Range': contentRange(range, length), 'Content-Length': String(range.end - range.start) },
   };
+}
+
+function reasonOf(error: unknown): Reason {
+  if (error instanceof StoreError) return 'store-down';
+  return error instanceof SupersededError ? 'purge' : 'unproven';
 }
 
 function isPromise(value: unknown): value is Promise<unknown> {

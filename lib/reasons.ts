@@ -24,7 +24,7 @@ export const REASONS = {
   'not-200': 'only complete 200 responses are kept',
   'not-found': '`metadata` knows nothing of the resource for this caller',
   private: 'the response is for one user',
-  purge: '`authorize` asked for the entry to be dropped',
+  purge: 'the entry was purged: `authorize` asked for it, or it happened while the body was being written',
   range: 'a range far from where the fill is, or `coldRange` is `bypass`',
   'set-cookie': 'the response sets a cookie',
   'store-down': 'the cache could not be read or written',

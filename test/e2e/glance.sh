@@ -11,6 +11,7 @@ cd "$(dirname "$0")/../.."
 T=$(mktemp -d "${TMPDIR:-/tmp}/cache-filter-glance.XXXXXX")
 . test/e2e/lib.sh
 . test/e2e/glance-server.sh
+. test/e2e/glance-requests.sh
 finish() {
   local code=$?
   stop_all
@@ -36,23 +37,11 @@ OPEN_GLANCE=$(free_port)
 GLANCE=$(free_port)
 start_glance "$OPEN_GLANCE" "$GLANCE"
 
-# start_filter NAME GLANCE-PORT: the filter, with the directory $T/NAME; FILTER_PORT is where it listens
-start_filter() {
-  FILTER_PORT=$(free_port)
-  mkdir -p "$T/$1"
-  start "$1" "${COMMAND[@]}" serve --origin "http://127.0.0.1:$2" --routes glance \
-    --directory "$T/$1" --max-bytes 1GiB --port "$FILTER_PORT" --access-log
-  wait_port "$FILTER_PORT" "$1"
-}
-
 start_filter open-filter "$OPEN_GLANCE"
 OPEN=http://127.0.0.1:$FILTER_PORT
 start_filter filter "$GLANCE"
 FRONT=http://127.0.0.1:$FILTER_PORT
 
-caller() { # USER PROJECT ROLES
-  CALLER=(-H 'X-Identity-Status: Confirmed' -H "X-User-Id: $1" -H "X-Project-Id: $2" -H "X-Roles: $3")
-}
 caller owner p1 member,reader && OWNER=("${CALLER[@]}")
 caller reader p1 reader && READER=("${CALLER[@]}")
 caller stranger p2 member,reader && STRANGER=("${CALLER[@]}")
@@ -61,22 +50,6 @@ caller root p0 admin,member,reader && ADMIN=("${CALLER[@]}")
 # The beginning is known, so that ranges can be read off; the rest is random.
 { printf '0123456789abcdefghij' && head -c $((10 * 1024 * 1024)) /dev/urandom; } >"$T/image"
 SIZE=$(stat -c %s "$T/image")
-
-# make_image VISIBILITY: an image of the owner's, through the filter; its id in ID
-make_image() {
-  http -X POST "$FRONT/v2/images" "${ADMIN[@]}" -H 'Content-Type: application/json' \
-    -d "{\"name\":\"e2e\",\"disk_format\":\"raw\",\"container_format\":\"bare\",\"visibility\":\"$1\",\"owner\":\"p1\"}"
-  ID=$(sed -n 's/.*"id": *"\([0-9a-f-]*\)".*/\1/p' "$T/body")
-  [ -n "$ID" ] || { echo "no image was made: $STATUS $(cat "$T/body")" >&2; exit 1; }
-}
-
-upload() { # ID [FILE]
-  http -X PUT "$FRONT/v2/images/$1/file" "${ADMIN[@]}" -H 'Content-Type: application/octet-stream' -T "${2:-$T/image}"
-}
-
-entries() { # FILTER ID: how many records the filter's directory holds of the image
-  grep -rl "glance:$2" "$T/$1" --include='*.json' | wc -l
-}
 
 # --- up once, down from disk --------------------------------------------------------------------------------------
 
@@ -243,15 +216,6 @@ http "$FRONT/v2/images/$DAMAGED/file" "${OWNER[@]}"
 is 'deleted at Glance directly: 404 here too' 404 "$STATUS"
 
 # --- the glance client -------------------------------------------------------------------------------------------------
-
-glance_client() {
-  local home code=0
-  # The client keeps a copy of the image schema in its home, which its next call can't read.
-  home=$(mktemp -d "$T/home.XXXXXX")
-  HOME=$home glance --os-image-url "$OPEN" --os-auth-token x "$@" || code=$?
-  rm -rf "$home"
-  return $code
-}
 
 glance_client image-create --name client --disk-format raw --container-format bare --file "$T/image" >"$T/created" 2>&1 || true
 CLIENTS=$(sed -n 's/^| id *| \([0-9a-f-]*\) .*/\1/p' "$T/created")

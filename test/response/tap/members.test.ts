@@ -260,7 +260,7 @@ describe('informational responses go straight through', () => {
     });
     const infos: unknown[] = [];
     const req = request({ port: server.port, host: '127.0.0.1', agent: false });
-    req.on('information', (info) => infos.push([info.statusCode, info.headers.link]));
+    req.on('information', (info) => infos.push([info.statusCode, info.headers['link']]));
     req.end();
     const [res] = await once(req, 'response');
     res.resume();

@@ -47,6 +47,38 @@ for (const kind of KINDS) {
         }
       });
 
+      test(`${outer.name}: a client that wants only the beginning has it before the handler has ended`, async (t) => {
+        const bytes = await material(t, SIZE);
+        let release = () => {};
+        const go = new Promise<void>((resolve) => {
+          release = resolve;
+        });
+        bytes.gate.wait = async (delivered) => {
+          if (delivered >= SIZE / 2) await go;
+        };
+        const filter = cacheFilter({ directory: temporaryDirectory(t), freshness: 'immutable' });
+        const server = await serve(kind, [
+          ...outer.handlers([]),
+          filter as Handler,
+          (_req, res) => {
+            res.writeHead(200, { 'Content-Type': 'application/octet-stream', 'Content-Length': SIZE });
+            bytes.source().pipe(res);
+          },
+        ]);
+        t.after(async () => {
+          await filter.close();
+          await server.close();
+        });
+        const part = await ask(server, { headers: { Range: 'bytes=0-999' } });
+        assert.ok(part.complete);
+        assert.deepEqual([part.status, part.body.equals(bytes.body.subarray(0, 1000))], [206, true]);
+        release();
+        await filter.idle();
+        const hit = await ask(server);
+        assert.ok(hit.body.equals(bytes.body));
+        assert.equal(hit.headers['cache-status'], 'cache-filter; hit');
+      });
+
       test(`${outer.name}: the client leaves half way, and the body is kept`, async (t) => {
         const bytes = await material(t, SIZE);
         let reach = () => {};

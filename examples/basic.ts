@@ -2,7 +2,6 @@
 //   curl -s -D - -o /dev/null -H 'X-User: ann' http://127.0.0.1:3000/files/42     Cache-Status: cache-filter; fwd=uri-miss; stored
 //   curl -s -D - -o /dev/null -H 'X-User: ann' http://127.0.0.1:3000/files/42     Cache-Status: cache-filter; hit
 
-import { randomBytes } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import express, { type Request, type RequestHandler, Router } from 'express';
@@ -27,7 +26,7 @@ interface File {
   readers: string[];
 }
 const catalogue = new Map<string, File>([['42', { size: 2 ** 20, readers: ['ann', 'bob'] }]]);
-const contents = new Map([['42', randomBytes(2 ** 20)]]);
+const contents = new Map([['42', Buffer.alloc(2 ** 20, 'forty-two ')]]);
 
 /** In place of a real sign-in. */
 const requireUser: RequestHandler = (req, res, next) => {

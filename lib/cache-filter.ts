@@ -15,7 +15,7 @@ import { judge, type Verdict } from './policy/policy.ts';
 import { isPublic } from './policy/storable.ts';
 import type { Reason } from './reasons.ts';
 import { keysOf, purgeAfter } from './purge.ts';
-import { matchRoute } from './routes/route.ts';
+import { matchRoute, type RouteMatch, type RouteRequest } from './routes/route.ts';
 
 const debug = createDebug('cache-filter:filter');
 
@@ -83,13 +83,13 @@ class Story {
 
   /** 1. What the request means; most requests mean nothing to us. */
   begin(req: AnyRequest, res: AnyResponse, next: Next): void {
-    const url = req.url ?? '';
-    const at = url.indexOf('?');
-    const match = matchRoute(this.#config.routes, {
-      method: req.method ?? '',
-      path: at < 0 ? url : url.slice(0, at),
-      query: at < 0 ? '' : url.slice(at + 1),
-    });
+    let match: RouteMatch | undefined;
+    try {
+      match = matchRoute(this.#config.routes, routeRequest(req));
+    } catch (error) {
+      next(error);
+      return;
+    }
     if (match === undefined) {
       next();
       return;
@@ -298,6 +298,11 @@ class Story {
     clearTimeout(timer);
     if (this.#ownsCache) await this.cache.close();
   }
+}
+
+function routeRequest({ method = '', url = '' }: AnyRequest): RouteRequest {
+  const at = url.indexOf('?');
+  return at < 0 ? { method, path: url, query: '' } : { method, path: url.slice(0, at), query: url.slice(at + 1) };
 }
 
 function nameOf({ key }: Exchange): string {

@@ -1,10 +1,10 @@
 // docs/guides/command-line.md
 
-import http from 'node:http';
-import https from 'node:https';
+import type { Agent } from 'node:http';
 import type { Readable } from 'node:stream';
 import createDebug from 'debug';
 import fetch, { type Headers, type Response } from 'node-fetch';
+import { keepingAgent } from './agent.ts';
 import { HttpError } from './http-error.ts';
 
 const debug = createDebug('cache-filter:cli:upstream');
@@ -22,24 +22,24 @@ export interface UpstreamRequest {
 export class Upstream {
   readonly url: URL;
   readonly #timeoutMs: number;
-  readonly #agent: http.Agent;
+  readonly #agent: Agent;
 
   /**
    * @param url where the paths of requests are appended; a path in it is kept in front of them
-   * @param timeoutMs how long the server may take to begin its answer, from the last byte that it was sent
+   * @param timeoutMs how long the server may take to begin its answer, from the last byte that it was sent; and how long a
+   *   client may take for the next piece of a request's body
    */
   constructor(url: URL, timeoutMs: number) {
     this.url = url;
     this.#timeoutMs = timeoutMs;
-    this.#agent =
-      url.protocol === 'https:' ? new https.Agent({ keepAlive: true }) : new http.Agent({ keepAlive: true });
+    this.#agent = keepingAgent(url.protocol);
   }
 
   /**
    * Resolves with the head; the body is a stream of raw bytes. Redirects are not followed.
    *
    * @param target path and query, beginning with '/'; undefined: the URL itself
-   * @throws HttpError, 502 or 504, when there is no answer; whatever `signal` was aborted with
+   * @throws HttpError, 502, 504 or 408, when there is no answer; whatever `signal` was aborted with
    */
   async request(target: string | undefined, request: UpstreamRequest): Promise<Response> {
     try {
@@ -61,8 +61,10 @@ export class Upstream {
     const leave = () => ended.abort();
     signal.addEventListener('abort', leave, { once: true });
     let timedOut = false;
+    let waitsForClient = false;
     const timer = setTimeout(() => {
       timedOut = true;
+      waitsForClient = body !== undefined && !body.readableEnded && body.readableLength === 0;
       ended.abort();
     }, this.#timeoutMs);
     try {
@@ -87,10 +89,11 @@ export class Upstream {
       signal.removeEventListener('abort', leave);
       signal.throwIfAborted();
       debug('%s %s: %o', method, url, error);
-      if (timedOut) {
-        throw new HttpError(504, `no answer within ${this.#timeoutMs / 1000} s`, { cause: error });
-      }
-      throw new HttpError(502, `no answer (${reasonOf(error)})`, { cause: error });
+      if (!timedOut) throw new HttpError(502, `no answer (${reasonOf(error)})`, { cause: error });
+      const seconds = this.#timeoutMs / 1000;
+      if (waitsForClient)
+        throw new HttpError(408, `no more of the request within ${seconds} s`, { cause: error });
+      throw new HttpError(504, `no answer within ${seconds} s`, { cause: error });
     } finally {
       clearTimeout(timer);
     }

@@ -1,7 +1,7 @@
 // docs/guides/routes.md
 
 import { compile, match } from 'path-to-regexp';
-import { OptionError } from '../errors.ts';
+import { HookError, OptionError } from '../errors.ts';
 import { type Digest, type DigestAlgorithm, parseDigest } from '../http/digest.ts';
 import { type Freshness, freshnessProblem } from '../policy/freshness.ts';
 
@@ -119,6 +119,9 @@ function resolveRoute(route: Route, where: string, fallback: Freshness): Resolve
       const reads = read && (request.method === 'GET' || request.method === 'HEAD');
       if (!reads && !purge.includes(request.method) && typeof path !== 'function') return undefined;
       const answer = find(request);
+      if (answer !== undefined && typeof answer?.id !== 'string') {
+        throw new HookError('routes', `${where} answered ${String(answer)}; a route's function says { id: string } or undefined`);
+      }
       if (answer === undefined || answer.id === '' || !request.path.startsWith('/') || reserved.includes(answer.id)) return undefined;
       const action = answer.action ?? (reads ? 'read' : purge.includes(request.method) ? 'purge' : undefined);
       if (action === undefined || (action === 'read' && !reads)) return undefined;
@@ -161,29 +164,27 @@ function finder(route: Route, refuse: (text: string) => OptionError): Finder {
   let matches: ReturnType<typeof match>;
   let build: ReturnType<typeof compile>;
   try {
-    // Decoding is ours: a malformed escape is no match, not an error.
-    matches = match(path, { decode: false });
+    matches = match(path);
     build = compile(path);
   } catch (error) {
     throw new OptionError('routes', `the path '${path}' is no pattern of path-to-regexp 8: ${(error as Error).message}`, { cause: error });
   }
   return ({ path: requested }) => {
-    const found = matches(requested);
-    if (!found) return undefined;
-    const raw: Record<string, string> = {};
-    for (const [name, value] of Object.entries(found.params)) {
-      if (value !== undefined) raw[name] = Array.isArray(value) ? value.join('/') : value;
+    let found: ReturnType<typeof matches>;
+    try {
+      found = matches(requested);
+    } catch {
+      // A malformed escape is no match.
+      return undefined;
     }
-    const params = decoded(raw);
+    if (!found) return undefined;
+    const params: Record<string, string> = {};
+    for (const [name, value] of Object.entries(found.params)) {
+      if (value !== undefined) params[name] = Array.isArray(value) ? value.join('/') : value;
+    }
     // One spelling for all that the pattern takes for the same: letter case, a trailing slash, needless escapes.
-    return params && { ...answer(params, requested), canonical: build(decodedDeep(found.params)) };
+    return { ...answer(params, requested), canonical: build(found.params) };
   };
-}
-
-function decodedDeep(params: Partial<Record<string, string | string[]>>): Partial<Record<string, string | string[]>> {
-  return Object.fromEntries(
-    Object.entries(params).map(([name, value]) => [name, Array.isArray(value) ? value.map(decodeURIComponent) : value && decodeURIComponent(value)]),
-  );
 }
 
 /** A path with each segment escaped in the one usual way; as it came where its escapes are malformed. */

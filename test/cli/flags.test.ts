@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import * as read from '../../lib/cli/flags.ts';
 import { runCli, scratchDirectory, serve, startOrigin } from './support.ts';
@@ -151,4 +153,22 @@ test('a port that is taken ends it with exit code 1', async (t) => {
   ]);
   assert.equal((await second.ended).code, 1);
   assert.match(second.stderr(), /EADDRINUSE/);
+});
+
+test('a directory that can not be used ends it with exit code 1, and is named', async (t) => {
+  const file = join(await scratchDirectory(t), 'file');
+  await writeFile(file, '');
+  const cli = runCli(t, [
+    'serve',
+    '--origin',
+    'http://127.0.0.1:1',
+    '--routes',
+    'glance',
+    '--port',
+    '0',
+    '--directory',
+    file,
+  ]);
+  assert.equal((await cli.ended).code, 1);
+  assert.ok(cli.stderr().startsWith('error: ') && cli.stderr().includes(file), cli.stderr());
 });

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { TestContext } from 'node:test';
-import { startOrigin } from './support.ts';
+import { type Origin, startOrigin } from './support.ts';
 
 export interface Image {
   status: string;
@@ -12,10 +12,19 @@ export interface Image {
   download: string[];
 }
 
-export const digest = (algorithm: string, data: string) => createHash(algorithm).update(data).digest('hex');
+export function digest(algorithm: string, data: string): string {
+  return createHash(algorithm).update(data).digest('hex');
+}
+
+export interface GlanceOrigin extends Origin {
+  /** Statuses to answer with in place of what is asked for; 0: none. */
+  faults: { metadata: number; file: number };
+  /** How many whole downloads were asked for. */
+  downloads(): number;
+}
 
 /** Answers as Glance does: who is asked for by token; the policy before the range; no ranges but past the end. */
-export async function glanceOrigin(t: TestContext, images: Record<string, Image>) {
+export async function glanceOrigin(t: TestContext, images: Record<string, Image>): Promise<GlanceOrigin> {
   const faults = { metadata: 0, file: 0 };
   const origin = await startOrigin(t, (req, res) => {
     const [, id = '', file] = /^\/v2\/images\/([^/]+)(\/file)?$/.exec(req.url ?? '') ?? [];

@@ -44,6 +44,17 @@ test('the time that a slow upload takes is not held against the origin', async (
   assert.equal(await text(res), 'x'.repeat(10));
 });
 
+test('a client that stops in the middle of its upload, and stays, is a 408', async (t) => {
+  const origin = await startOrigin(t, (req) => req.resume());
+  const { url } = await proxied(t, origin.url, '--origin-timeout', '0.2');
+  const upload = request(`${url}/up`, { method: 'PUT', headers: { Connection: 'keep-alive' }, agent: false });
+  upload.on('error', () => {});
+  upload.write('half');
+  const [res] = (await once(upload, 'response')) as [IncomingMessage];
+  assert.equal(res.statusCode, 408);
+  upload.destroy();
+});
+
 for (const framing of ['length', 'chunked'] as const) {
   for (const path of ['/plain', '/cached/1']) {
     test(`an origin that dies in mid-body breaks the client's transfer, and nothing is kept: ${framing}, ${path}`, async (t) => {

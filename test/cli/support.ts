@@ -102,16 +102,16 @@ export async function serve(
   return { ...cli, url, directory };
 }
 
-/** An origin that lives as long as the test, and remembers what it was asked. */
-export async function startOrigin(
-  t: TestContext,
-  listener: RequestListener,
-): Promise<{
+export interface Origin {
   url: string;
   server: Server;
+  /** What it was asked, in order. */
   seen: { method: string; url: string; headers: IncomingHttpHeaders }[];
-}> {
-  const seen: { method: string; url: string; headers: IncomingHttpHeaders }[] = [];
+}
+
+/** An origin that lives as long as the test. */
+export async function startOrigin(t: TestContext, listener: RequestListener): Promise<Origin> {
+  const seen: Origin['seen'] = [];
   const server = createServer((req, res) => {
     seen.push({ method: req.method ?? '', url: req.url ?? '', headers: req.headers });
     listener(req, res);

@@ -3,6 +3,7 @@ import createDebug from 'debug';
 import { LRUCache } from 'lru-cache';
 import type { Cache, CacheStats, Claim, Entry } from './cache/cache.ts';
 import { FileCache } from './cache/file-cache.ts';
+import type { RefusedError } from './errors.ts';
 import { Exchange, mountOf, type Next, tagOf } from './exchange.ts';
 import { type Following, follow, leave, RANGE_AHEAD_BYTES, unshareable, waitFor } from './follow.ts';
 import { hit, ttl } from './hit.ts';
@@ -13,8 +14,8 @@ import { lead } from './lead.ts';
 import { type CacheFilterOptions, type Config, resolveOptions } from './options.ts';
 import { judge, type Verdict } from './policy/policy.ts';
 import { isPublic } from './policy/storable.ts';
-import type { Reason } from './reasons.ts';
 import { keysOf, purgeAfter } from './purge.ts';
+import type { Reason } from './reasons.ts';
 import { matchRoute, type RouteMatch, type RouteRequest } from './routes/route.ts';
 
 const debug = createDebug('cache-filter:filter');
@@ -152,7 +153,10 @@ class Story {
   }
 
   async #judge(exchange: Exchange, entry: Entry | undefined): Promise<Verdict> {
-    const stored = entry === undefined ? { digests: [] } : { size: entry.size, digests: entry.info.digests, entry: entry.info };
+    const stored =
+      entry === undefined
+        ? { digests: [] }
+        : { size: entry.size, digests: entry.info.digests, entry: entry.info };
     try {
       return await judge(this.#config, exchange.context, stored);
     } catch (error) {
@@ -165,9 +169,9 @@ class Story {
   async #obey(exchange: Exchange, verdict: Exclude<Verdict, { do: 'serve' }>): Promise<() => unknown> {
     exchange.info.reason = verdict.reason;
     if (verdict.drop) await this.#try(exchange, () => this.#purgeKey(exchange.key.primary));
-    if (verdict.do === 'pass') return verdict.drop ? this.#miss(exchange) : () => this.#pass(exchange, verdict.reason);
-    exchange.info.status = 'bypass';
-    return () => exchange.next(verdict.error);
+    if (verdict.do === 'pass')
+      return verdict.drop ? this.#miss(exchange) : () => this.#pass(exchange, verdict.reason);
+    return () => this.#refuse(exchange, verdict.reason, verdict.error);
   }
 
   /** 6. Nothing to serve: lead, follow, or leave it to the application. */
@@ -178,7 +182,9 @@ class Story {
     for (let attempt = 0; ; attempt++) {
       const lasting = this.#uncacheable.get(nameOf(exchange));
       if (lasting !== undefined) return () => this.#pass(exchange, lasting, 'uri-miss');
-      const claim = await this.#try(exchange, () => this.cache.claim(key, { join: reluctance !== undefined, ...newerThan }));
+      const claim = await this.#try(exchange, () =>
+        this.cache.claim(key, { join: reluctance !== undefined, ...newerThan }),
+      );
       if (claim === undefined) return () => this.#pass(exchange, reluctance ?? 'store-down', 'uri-miss');
       if (claim.role === 'declined') return () => this.#pass(exchange, claim.reason, 'uri-miss');
       if (claim.role === 'leader') return () => this.#lead(exchange, claim);
@@ -198,13 +204,16 @@ class Story {
     if (isConditional(headers)) return 'conditional';
     if (headers.range === undefined) return undefined;
     const start = firstPosition(headers.range);
-    return this.#config.coldRange === 'bypass' || start === undefined || start > RANGE_AHEAD_BYTES ? 'range' : undefined;
+    return this.#config.coldRange === 'bypass' || start === undefined || start > RANGE_AHEAD_BYTES
+      ? 'range'
+      : undefined;
   }
 
   /** Committed between looking and claiming: a hit after all. */
   async #late(exchange: Exchange, entry: Entry): Promise<() => unknown> {
     const verdict = await this.#judge(exchange, entry);
-    if (verdict.do === 'serve' && !(exchange.credentials && !isPublic(entry.head))) return () => hit(exchange, entry);
+    if (verdict.do === 'serve' && !(exchange.credentials && !isPublic(entry.head)))
+      return () => hit(exchange, entry);
     entry.release();
     return verdict.do === 'serve' ? () => this.#pass(exchange, 'credentials') : this.#obey(exchange, verdict);
   }
@@ -240,6 +249,16 @@ class Story {
     return () => this.#pass(exchange, reason, 'uri-miss');
   }
 
+  /** The policy has said no; how that is told is up to the application's error handler. */
+  #refuse(exchange: Exchange, reason: Reason, error: RefusedError): unknown {
+    exchange.info.status = 'bypass';
+    debug('%s: %s', exchange.key.primary, reason);
+    const field = exchange.mark({ detail: reason });
+    // Express's and Connect's final handler starts from an empty header, and sets these.
+    Object.assign(error.headers, Object.fromEntries(field));
+    return exchange.next(error);
+  }
+
   /** A cache never makes a response worse: one that fails has nothing. */
   async #try<T>({ key }: Exchange, run: () => Promise<T> | T): Promise<T | undefined> {
     try {
@@ -263,7 +282,8 @@ class Story {
   async #purgeKey(primary: string): Promise<number> {
     // Nothing that was stored until now is served again, even if the disk refuses to give it up.
     this.#tombstones.set(primary, Date.now());
-    for (const name of this.#uncacheable.keys()) if (name.startsWith(`${primary}\0`)) this.#uncacheable.delete(name);
+    for (const name of this.#uncacheable.keys())
+      if (name.startsWith(`${primary}\0`)) this.#uncacheable.delete(name);
     const count = await this.cache.invalidate({ key: primary });
     this.#tombstones.delete(primary);
     debug('%s: purged', primary);
@@ -302,7 +322,9 @@ class Story {
 
 function routeRequest({ method = '', url = '' }: AnyRequest): RouteRequest {
   const at = url.indexOf('?');
-  return at < 0 ? { method, path: url, query: '' } : { method, path: url.slice(0, at), query: url.slice(at + 1) };
+  return at < 0
+    ? { method, path: url, query: '' }
+    : { method, path: url.slice(0, at), query: url.slice(at + 1) };
 }
 
 function nameOf({ key }: Exchange): string {

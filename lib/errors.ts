@@ -9,7 +9,11 @@ export class CacheFilterError extends Error {
   /** Whether the message may be shown to a client. */
   readonly expose: boolean;
 
-  constructor(code: string, message: string, options: ErrorOptions & { status?: number; expose?: boolean } = {}) {
+  constructor(
+    code: string,
+    message: string,
+    options: ErrorOptions & { status?: number; expose?: boolean } = {},
+  ) {
     super(`${code}: ${message}`, options);
     this.code = code;
     this.status = options.status ?? 500;
@@ -53,6 +57,8 @@ export class HookError extends CacheFilterError {
 /** The policy said no: `status` is what the client gets (403 from `authorize`, 404 from `metadata`). */
 export class RefusedError extends CacheFilterError {
   override readonly name = 'RefusedError';
+  /** What the answer should carry. */
+  readonly headers: Record<string, string> = {};
 
   constructor(status: number, message: string) {
     super('ERR_CACHE_FILTER_REFUSED', message, { status, expose: status < 500 });

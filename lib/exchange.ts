@@ -1,12 +1,11 @@
-
-import type { Config } from './options.ts';
+import type { Key } from './cache/cache.ts';
 import type { HeaderPairs } from './http/body.ts';
 import { appendCacheStatus, type CacheStatus, formatCacheStatus } from './http/cache-status.ts';
 import type { AnyRequest, AnyResponse } from './http/message.ts';
+import type { Config } from './options.ts';
 import type { HookContext } from './policy/policy.ts';
 import type { Reason } from './reasons.ts';
 import type { Asked } from './response/send.ts';
-import type { Key } from './cache/cache.ts';
 import type { RouteMatch } from './routes/route.ts';
 
 export type Next = (error?: unknown) => unknown;
@@ -52,7 +51,14 @@ export class Exchange {
   staleSince: number | undefined;
   readonly #status: Config['cacheStatus'];
 
-  constructor(config: Config, req: AnyRequest, res: AnyResponse, next: Next, match: RouteMatch, mount: string) {
+  constructor(
+    config: Config,
+    req: AnyRequest,
+    res: AnyResponse,
+    next: Next,
+    match: RouteMatch,
+    mount: string,
+  ) {
     this.req = req;
     this.res = res;
     this.next = next;
@@ -91,9 +97,10 @@ export class Exchange {
   }
 
   /** Says on a response that the application gives why it was not the cache. */
-  mark(status: CacheStatus): void {
-    if (this.res.headersSent) return;
-    for (const [name, value] of this.statusField(status, headerText(this.res, 'Cache-Status'))) this.res.setHeader(name, value);
+  mark(status: CacheStatus): HeaderPairs {
+    const field = this.statusField(status, headerText(this.res, 'Cache-Status'));
+    if (!this.res.headersSent) for (const [name, value] of field) this.res.setHeader(name, value);
+    return field;
   }
 }
 
@@ -106,7 +113,9 @@ function headerText(res: AnyResponse, name: string): string | undefined {
 export function mountOf(req: AnyRequest): string {
   const { originalUrl } = req as { originalUrl?: unknown };
   const url = req.url ?? '';
-  return typeof originalUrl === 'string' && originalUrl.endsWith(url) ? originalUrl.slice(0, -url.length || undefined) : '';
+  return typeof originalUrl === 'string' && originalUrl.endsWith(url)
+    ? originalUrl.slice(0, -url.length || undefined)
+    : '';
 }
 
 /** What an entry is stored under. The query tells variants apart, so that purging a path takes all of them. */
@@ -124,4 +133,3 @@ function carriesCredentials(req: AnyRequest, names: readonly string[]): boolean 
   const socket = req.socket as { authorized?: boolean; getPeerCertificate?(): object } | null;
   return socket?.authorized === true && Object.keys(socket.getPeerCertificate?.() ?? {}).length > 0;
 }
-

@@ -1,3 +1,4 @@
+import createDebug from 'debug';
 import type { Claim, FillReader } from './cache/cache.ts';
 import type { Exchange } from './exchange.ts';
 import { parseRange } from './http/ranges.ts';
@@ -5,8 +6,13 @@ import { isPublic } from './policy/storable.ts';
 import type { Reason } from './reasons.ts';
 import { send } from './response/send.ts';
 
+const debug = createDebug('cache-filter:filter');
+
 /** A range waits for a fill if it begins at most this far ahead of it, in bytes. */
 export const RANGE_AHEAD_BYTES: number = 16 * 2 ** 20;
+
+/** A part of a body goes out before the whole is verified. */
+export const UNVERIFIED: { detail: string } = { detail: 'unverified' };
 
 /** A claim on what somebody else fetches. */
 export type Following = Claim & { role: 'follower' };
@@ -14,8 +20,10 @@ export type Following = Claim & { role: 'follower' };
 /** Streams a fill to one more client. */
 export async function follow(exchange: Exchange, fill: FillReader): Promise<void> {
   exchange.info.collapsed = true;
+  debug('%s: following', exchange.key.primary);
   await send(exchange.asked, exchange.res, fill, {
-    headers: exchange.statusField({ fwd: 'uri-miss', collapsed: true }),
+    headers: (partial) =>
+      exchange.statusField({ fwd: 'uri-miss', collapsed: true, ...(partial ? UNVERIFIED : {}) }),
     provisional: true,
   });
 }
@@ -35,7 +43,11 @@ export function leave(claim: Following): void {
 }
 
 /** The fill, unless it takes too long or the client leaves; it is released then, when it comes after all. */
-export function waitFor({ fill }: Following, timeoutMs: number, signal: AbortSignal): Promise<FillReader | undefined> {
+export function waitFor(
+  { fill }: Following,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<FillReader | undefined> {
   return new Promise((resolve) => {
     let given = false;
     const giveUp = () => {

@@ -1,3 +1,4 @@
+import createDebug from 'debug';
 import type { Entry } from './cache/cache.ts';
 import type { Exchange } from './exchange.ts';
 import type { HeaderPairs } from './http/body.ts';
@@ -5,13 +6,16 @@ import { formatReprDigest } from './http/digest.ts';
 import { freshnessLifetime, initialAge } from './policy/freshness.ts';
 import { send } from './response/send.ts';
 
+const debug = createDebug('cache-filter:filter');
+
 /** Answers from a stored entry: the head as it was, and what verified bytes let us add. */
 export async function hit(exchange: Exchange, entry: Entry): Promise<void> {
   exchange.info.status = 'hit';
   const left = ttl(exchange, entry);
   const status = { hit: true, ...(Number.isFinite(left) ? { ttl: Math.floor(left / 1000) } : {}) };
+  debug('%s: hit', exchange.key.primary);
   await send(exchange.asked, exchange.res, entry, {
-    headers: [...exchange.statusField(status), ['Age', String(ageOf(entry))]],
+    headers: () => [...exchange.statusField(status), ['Age', String(ageOf(entry))]],
     supplement: supplementOf(entry),
   });
 }

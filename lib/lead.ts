@@ -2,6 +2,7 @@ import createDebug from 'debug';
 import type { Declined, Fill, FillOptions, LeaderClaim } from './cache/cache.ts';
 import { IncompleteError, StoreError, SupersededError } from './errors.ts';
 import type { Exchange } from './exchange.ts';
+import { UNVERIFIED } from './follow.ts';
 import type { HeaderPairs, ResponseHead } from './http/body.ts';
 import { ifRangeHolds } from './http/conditional.ts';
 import { formatHttpDate } from './http/date.ts';
@@ -99,7 +100,9 @@ class Lead {
   }
 
   #threw(error: unknown): void {
-    this.#tap.fail(error instanceof Error ? error : new IncompleteError(`the application threw ${String(error)}`));
+    this.#tap.fail(
+      error instanceof Error ? error : new IncompleteError(`the application threw ${String(error)}`),
+    );
   }
 
   /** The head is complete: kept or passed on. */
@@ -107,7 +110,13 @@ class Lead {
     this.#head = head;
     const { freshness } = this.#exchange.match.route;
     const { integrity, minEntryBytes, maxEntryBytes } = this.#config;
-    const rules = { freshness, integrity, minEntryBytes, maxEntryBytes, credentials: this.#exchange.credentials };
+    const rules = {
+      freshness,
+      integrity,
+      minEntryBytes,
+      maxEntryBytes,
+      credentials: this.#exchange.credentials,
+    };
     const reason = refusal(head, rules, Date.now());
     if (reason === undefined) void this.#begin(head);
     else void this.#decline(head, reason);
@@ -135,7 +144,11 @@ class Lead {
     const existing = fieldValue(head.headers, 'cache-status');
     this.#sent = send(this.#exchange.asked, this.#tap.wire, started.reader(), {
       head: { ...common, headers: own.filter(([name]) => !FRAMING.has(name.toLowerCase())) },
-      headers: this.#exchange.statusField({ ...this.#forwarded(), stored: true }, existing),
+      headers: (partial) =>
+        this.#exchange.statusField(
+          { ...this.#forwarded(), stored: true, ...(partial ? UNVERIFIED : {}) },
+          existing,
+        ),
       provisional: true,
       trailers: () => this.#tap.trailers,
     });
@@ -158,7 +171,11 @@ class Lead {
 
   async #commit(fill: Fill, head: TappedHead): Promise<void> {
     const { match, key } = this.#exchange;
-    const digests = [...declaredDigests(head.headers), ...declaredDigests(this.#tap.trailers), ...(match.digest ? [match.digest] : [])];
+    const digests = [
+      ...declaredDigests(head.headers),
+      ...declaredDigests(this.#tap.trailers),
+      ...(match.digest ? [match.digest] : []),
+    ];
     try {
       await fill.commit({ digests, ...(head.length === undefined ? {} : { length: head.length }) });
       debug('%s: committed', key.primary);
@@ -211,7 +228,9 @@ class Lead {
 
   async #abort(error: Error): Promise<void> {
     const reason = new IncompleteError('the application did not finish its response', { cause: error });
-    await this.#fill?.abort(reason).catch((failure: unknown) => debug('%s: %o', this.#exchange.key.primary, failure));
+    await this.#fill
+      ?.abort(reason)
+      .catch((failure: unknown) => debug('%s: %o', this.#exchange.key.primary, failure));
     // Before its first reader has begun, nobody else will tell the client.
     if (this.#sent === undefined) failVisibly(this.#tap.wire);
     await this.#end();
@@ -235,10 +254,14 @@ function withDate(head: TappedHead, sendDate: boolean): HeaderPairs {
 /** How to cut the range that was asked for out of an answer that was fetched whole and is not kept. */
 function rangeOf({ asked }: Exchange, head: TappedHead): PassOptions {
   const { length } = head;
-  if (head.status !== 200 || length === undefined || fieldValue(head.all, 'content-encoding') !== undefined) return {};
+  if (head.status !== 200 || length === undefined || fieldValue(head.all, 'content-encoding') !== undefined)
+    return {};
   const etag = fieldValue(head.all, 'etag');
   const lastModified = fieldValue(head.all, 'last-modified');
-  const validators = { ...(etag === undefined ? {} : { etag }), ...(lastModified === undefined ? {} : { lastModified }) };
+  const validators = {
+    ...(etag === undefined ? {} : { etag }),
+    ...(lastModified === undefined ? {} : { lastModified }),
+  };
   if (!ifRangeHolds(asked.headers, validators)) return {};
   const request = parseRange(asked.headers.range, length);
   const [range, ...more] = request.kind === 'ranges' ? request.ranges : [];
@@ -246,7 +269,10 @@ function rangeOf({ asked }: Exchange, head: TappedHead): PassOptions {
   return {
     status: 206,
     range,
-    headers: { 'Content-Range': contentRange(range, length), 'Content-Length': String(range.end - range.start) },
+    headers: {
+      'Content-Range': contentRange(range, length),
+      'Content-Length': String(range.end - range.start),
+    },
   };
 }
 

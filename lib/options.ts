@@ -6,7 +6,7 @@ import { OptionError } from './errors.ts';
 import type { AnyRequest } from './http/message.ts';
 import { type Freshness, freshnessProblem } from './policy/freshness.ts';
 import type { AuthorizeContext, AuthorizeOutcome, HookContext, MetadataOutcome } from './policy/policy.ts';
-import { type Route, resolveRoutes, type ResolvedRoute } from './routes/route.ts';
+import { type ResolvedRoute, type Route, resolveRoutes } from './routes/route.ts';
 
 export interface CacheFilterOptions<Req extends AnyRequest = IncomingMessage, R = unknown> {
   /** Where the files are kept. Required unless `cache` is given; never a temporary directory of our own choosing. */
@@ -86,17 +86,26 @@ const GIB = 2 ** 30;
  */
 export function resolveOptions<Req extends AnyRequest, R>(options: CacheFilterOptions<Req, R>): Config {
   if (typeof options !== 'object' || options === null) {
-    throw new OptionError('options', `cacheFilter takes an object of options, got ${show(options)}; write cacheFilter({ directory: './cache' })`);
+    throw new OptionError(
+      'options',
+      `cacheFilter takes an object of options, got ${show(options)}; write cacheFilter({ directory: './cache' })`,
+    );
   }
   refuseUnknown(options);
   const { directory, cache } = options;
   if (directory === undefined && cache === undefined) {
-    throw new OptionError('directory', "directory is required: where the files are kept, for example directory: './.cache/files'");
+    throw new OptionError(
+      'directory',
+      "directory is required: where the files are kept, for example directory: './.cache/files'",
+    );
   }
   if (directory !== undefined && cache !== undefined) {
     throw new OptionError('cache', 'directory and cache exclude each other; give one of them');
   }
-  if (directory !== undefined && (typeof directory !== 'string' || directory === '' || directory.includes('\0'))) {
+  if (
+    directory !== undefined &&
+    (typeof directory !== 'string' || directory === '' || directory.includes('\0'))
+  ) {
     throw new OptionError('directory', `directory must be a path, got ${show(directory)}`);
   }
   if (cache !== undefined) requireCache(cache);
@@ -104,7 +113,8 @@ export function resolveOptions<Req extends AnyRequest, R>(options: CacheFilterOp
   const maxBytes = bytes(options, 'maxBytes', 10 * GIB);
   const freshness = options.freshness ?? 'response';
   const problem = freshnessProblem(freshness);
-  if (problem !== undefined) throw new OptionError('freshness', `freshness ${problem}, got ${show(freshness)}`);
+  if (problem !== undefined)
+    throw new OptionError('freshness', `freshness ${problem}, got ${show(freshness)}`);
 
   return Object.freeze<Config>({
     directory,
@@ -116,7 +126,8 @@ export function resolveOptions<Req extends AnyRequest, R>(options: CacheFilterOp
     namespace: text(options, 'namespace', ''),
     bypass: hook(options, 'bypass') as Config['bypass'],
     metadata: hook(options, 'metadata') as Config['metadata'],
-    authorize: options.authorize === 'anyone' ? 'anyone' : (hook(options, 'authorize') as Config['authorize']),
+    authorize:
+      options.authorize === 'anyone' ? 'anyone' : (hook(options, 'authorize') as Config['authorize']),
     credentialHeaders: names(options, 'credentialHeaders', CREDENTIAL_HEADERS),
     dropHeaders: new Set(names(options, 'dropHeaders', [])),
     integrity: oneOf(options, 'integrity', ['length', 'digest', 'end']),
@@ -152,7 +163,10 @@ function refuseUnknown(options: object): void {
   for (const name of Object.keys(options)) {
     if (Object.hasOwn(KNOWN, name)) continue;
     const near = nearest(name, Object.keys(KNOWN));
-    throw new OptionError(name, `unknown option ${show(name)}${near === undefined ? '' : `; did you mean ${near}?`}`);
+    throw new OptionError(
+      name,
+      `unknown option ${show(name)}${near === undefined ? '' : `; did you mean ${near}?`}`,
+    );
   }
 }
 
@@ -189,7 +203,10 @@ type Name = keyof CacheFilterOptions;
 function bytes(options: object, name: Name, fallback: number): number {
   const value = (options as Options)[name] ?? fallback;
   if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) {
-    throw new OptionError(name, `${name} must be a whole number of bytes, got ${show(value)}; write for example 100 * 2 ** 30`);
+    throw new OptionError(
+      name,
+      `${name} must be a whole number of bytes, got ${show(value)}; write for example 100 * 2 ** 30`,
+    );
   }
   return value;
 }
@@ -198,7 +215,10 @@ function milliseconds(options: object, name: Name, fallback: number): number {
   const value = (options as Options)[name] ?? fallback;
   // setTimeout fires at once beyond 2 ** 31 - 1.
   if (typeof value !== 'number' || !(value >= 0) || value > 2 ** 31 - 1) {
-    throw new OptionError(name, `${name} must be a number of milliseconds from 0 to 2147483647, got ${show(value)}`);
+    throw new OptionError(
+      name,
+      `${name} must be a number of milliseconds from 0 to 2147483647, got ${show(value)}`,
+    );
   }
   return value;
 }
@@ -222,7 +242,10 @@ function oneOf<T extends string>(options: object, name: Name, allowed: readonly 
   const value = (options as Options)[name] ?? allowed[0];
   const found = allowed.find((candidate) => candidate === value);
   if (found === undefined) {
-    throw new OptionError(name, `${name} must be one of ${allowed.map((word) => `'${word}'`).join(', ')}, got ${show(value)}`);
+    throw new OptionError(
+      name,
+      `${name} must be one of ${allowed.map((word) => `'${word}'`).join(', ')}, got ${show(value)}`,
+    );
   }
   return found;
 }
@@ -241,11 +264,17 @@ function resolveCacheStatus(value: CacheFilterOptions['cacheStatus'] = true): Co
   if (value === false) return undefined;
   if (value === true) return { name: 'cache-filter', key: false };
   if (typeof value !== 'object' || value === null) {
-    throw new OptionError('cacheStatus', `cacheStatus must be true, false or { name, key }, got ${show(value)}`);
+    throw new OptionError(
+      'cacheStatus',
+      `cacheStatus must be true, false or { name, key }, got ${show(value)}`,
+    );
   }
   const { name = 'cache-filter', key = false, ...rest } = value;
   if (typeof name !== 'string' || name === '' || typeof key !== 'boolean' || Object.keys(rest).length > 0) {
-    throw new OptionError('cacheStatus', `cacheStatus takes { name: string, key: boolean }, got ${show(value)}`);
+    throw new OptionError(
+      'cacheStatus',
+      `cacheStatus takes { name: string, key: boolean }, got ${show(value)}`,
+    );
   }
   return { name, key };
 }
@@ -253,9 +282,14 @@ function resolveCacheStatus(value: CacheFilterOptions['cacheStatus'] = true): Co
 const CACHE_METHODS = ['open', 'claim', 'invalidate', 'info', 'list', 'prune', 'stats', 'close'] as const;
 
 function requireCache(cache: unknown): void {
-  const missing = CACHE_METHODS.filter((name) => typeof (cache as Record<string, unknown> | null)?.[name] !== 'function');
+  const missing = CACHE_METHODS.filter(
+    (name) => typeof (cache as Record<string, unknown> | null)?.[name] !== 'function',
+  );
   if (missing.length > 0) {
-    throw new OptionError('cache', `cache must be a Cache (FileCache, MemoryCache or your own); it lacks ${missing.join(', ')}`);
+    throw new OptionError(
+      'cache',
+      `cache must be a Cache (FileCache, MemoryCache or your own); it lacks ${missing.join(', ')}`,
+    );
   }
 }
 
@@ -272,4 +306,3 @@ export function show(value: unknown): string {
   text ??= String(value);
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
 }
-

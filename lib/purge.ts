@@ -16,7 +16,9 @@ export function purgeAfter(exchange: Exchange, purge: () => Promise<number>): Pr
   const decide = async ({ status }: TappedHead): Promise<void> => {
     const succeeded = status >= 200 && status < 300 && status !== 206;
     if (succeeded) {
-      await purge().catch((error: unknown) => debug('%s: the cache refused to purge: %o', exchange.key.primary, error));
+      await purge().catch((error: unknown) =>
+        debug('%s: the cache refused to purge: %o', exchange.key.primary, error),
+      );
     }
     tap.pass();
     resolve();

@@ -12,7 +12,6 @@ export const REASONS = {
   denied: '`authorize` said no',
   encoding: 'the response has a Content-Encoding that earlier middleware chose for this client',
   expired: 'the stored response is no longer fresh',
-  'fills-full': 'as many fills run as are allowed',
   head: 'a HEAD request for something not stored goes to the application',
   'head-sent': 'an earlier middleware has already begun the response',
   mismatch: 'the stored bytes are not what `metadata` describes',

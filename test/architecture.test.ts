@@ -21,7 +21,7 @@ const INNER = [
   'cache',
   'origin',
 ];
-const STORY = ['cache-filter', 'exchange', 'lead', 'purge'];
+const STORY = ['cache-filter', 'exchange', 'hit', 'follow', 'lead', 'purge'];
 
 /**
  * A part is a folder of `lib/`, or a file directly in it. It may import itself, what `imports` names, and,

@@ -28,9 +28,21 @@ const NEVER: readonly Case[] = [
   { name: 'private', response: { 'Cache-Control': 'private, max-age=3600' } },
   { name: 'private="field"', response: { 'Cache-Control': 'max-age=3600, private="x-user"' } },
   { name: 'no-cache', response: { 'Cache-Control': 'no-cache, max-age=3600' } },
-  { name: 'no-store although the route is immutable', response: { 'Cache-Control': 'no-store' }, options: { freshness: 'immutable' } },
-  { name: 'private although the route is immutable', response: { 'Cache-Control': 'private' }, options: { freshness: 'immutable' } },
-  { name: 'private although everybody is authorised', response: { 'Cache-Control': 'private, max-age=9' }, options: { authorize: 'anyone' } },
+  {
+    name: 'no-store although the route is immutable',
+    response: { 'Cache-Control': 'no-store' },
+    options: { freshness: 'immutable' },
+  },
+  {
+    name: 'private although the route is immutable',
+    response: { 'Cache-Control': 'private' },
+    options: { freshness: 'immutable' },
+  },
+  {
+    name: 'private although everybody is authorised',
+    response: { 'Cache-Control': 'private, max-age=9' },
+    options: { authorize: 'anyone' },
+  },
   { name: 'max-age=0', response: { 'Cache-Control': 'max-age=0' } },
   { name: 's-maxage=0 beside max-age', response: { 'Cache-Control': 'max-age=3600, s-maxage=0' } },
   { name: 'a max-age that is no number', response: { 'Cache-Control': 'max-age=soon' } },
@@ -40,19 +52,36 @@ const NEVER: readonly Case[] = [
   { name: 'an Expires that is no date', response: { Expires: '0' } },
   { name: 'an Age beyond max-age', response: { ...FRESH, Age: '7200' } },
   { name: 'Set-Cookie', response: { ...FRESH, 'Set-Cookie': 'sid=1' } },
-  { name: 'Set-Cookie although the route is immutable', response: { 'Set-Cookie': 'sid=1' }, options: { freshness: 'immutable' } },
+  {
+    name: 'Set-Cookie although the route is immutable',
+    response: { 'Set-Cookie': 'sid=1' },
+    options: { freshness: 'immutable' },
+  },
   { name: 'several Set-Cookie', response: { ...FRESH, 'Set-Cookie': ['a=1', 'b=2'] } },
   { name: 'Vary: *', response: { ...FRESH, Vary: '*' } },
   { name: 'Vary: Cookie', response: { ...FRESH, Vary: 'Cookie' } },
   { name: 'Vary: Accept-Encoding', response: { ...FRESH, Vary: 'Accept-Encoding' } },
-  { name: 'Vary although the route is immutable', response: { Vary: 'Authorization' }, options: { freshness: 'immutable' } },
+  {
+    name: 'Vary although the route is immutable',
+    response: { Vary: 'Authorization' },
+    options: { freshness: 'immutable' },
+  },
   { name: 'Authorization', request: { Authorization: 'Bearer 1' }, response: FRESH },
-  { name: 'Authorization although the route is immutable', request: { Authorization: 'Bearer 1' }, options: { freshness: 'immutable' } },
+  {
+    name: 'Authorization although the route is immutable',
+    request: { Authorization: 'Bearer 1' },
+    options: { freshness: 'immutable' },
+  },
   { name: 'Cookie', request: { Cookie: 'sid=1' }, response: FRESH },
   { name: 'Proxy-Authorization', request: { 'Proxy-Authorization': 'Basic eA==' }, response: FRESH },
   { name: 'X-Auth-Token', request: { 'X-Auth-Token': '1' }, response: FRESH },
   { name: 'X-Api-Key', request: { 'X-Api-Key': '1' }, response: FRESH },
-  { name: 'a credential header of our own', request: { 'X-Session': '1' }, response: FRESH, options: { credentialHeaders: ['X-Session'] } },
+  {
+    name: 'a credential header of our own',
+    request: { 'X-Session': '1' },
+    response: FRESH,
+    options: { credentialHeaders: ['X-Session'] },
+  },
   { name: 'an empty Authorization', request: { Authorization: '' }, response: FRESH },
   { name: 'POST', method: 'POST', response: FRESH },
   { name: 'HEAD', method: 'HEAD', response: FRESH },
@@ -62,7 +91,11 @@ const NEVER: readonly Case[] = [
   { name: 'a 500', status: 500, response: FRESH },
   { name: 'a 203', status: 203, response: FRESH },
   { name: 'no length and no digest', response: { ...FRESH, 'X-Chunked': 'yes' } },
-  { name: 'only a malformed digest where one is required', response: { ...FRESH, 'Content-MD5': 'x' }, options: { integrity: 'digest' } },
+  {
+    name: 'only a malformed digest where one is required',
+    response: { ...FRESH, 'Content-MD5': 'x' },
+    options: { integrity: 'digest' },
+  },
   { name: 'a conditional request', request: { 'If-None-Match': '"a"' }, response: FRESH },
 ];
 
@@ -135,7 +168,10 @@ for (const kind of KINDS) {
   describe(`${kind}: what earlier middleware sets belongs to each response`, () => {
     test('with cors, helmet, a request id and a session outside, nothing of the leader reaches anybody else', async (t) => {
       const directory = temporaryDirectory(t);
-      const names = kind === 'http2' || kind === 'http' ? ['a request id'] : ['express-session', 'helmet', 'cors', 'a request id'];
+      const names =
+        kind === 'http2' || kind === 'http'
+          ? ['a request id']
+          : ['express-session', 'helmet', 'cors', 'a request id'];
       const outer = OUTER.filter(({ name }) => names.includes(name)).flatMap((each) => each.handlers([]));
       const filter = cacheFilter({ directory, freshness: 'immutable' });
       let calls = 0;

@@ -72,7 +72,7 @@ export interface Fill {
 }
 
 /** Why the cache would not take a body. */
-export type DeclineReason = 'closed' | 'fills-full' | 'no-room' | 'store-down' | 'too-large';
+export type DeclineReason = 'closed' | 'no-room' | 'store-down' | 'too-large';
 
 /** Not taken; the response goes on without the cache. */
 export interface Declined {

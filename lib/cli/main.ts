@@ -17,6 +17,11 @@ const { version } = JSON.parse(manifest) as { version: string };
 
 let stopping = false;
 
+// Whoever reads the output may stop reading: `cache-filter serve --help | head`.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+});
+
 try {
   const program = new Command('cache-filter')
     .description('Keeps large downloads on local disk, in front of a server that gives them slowly.')

@@ -1,6 +1,8 @@
-import { accessSync, constants, mkdirSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
+import { dirname } from 'node:path';
 import { DirectoryError } from '../errors.ts';
+import { isMissing } from './files.ts';
 import type { Layout } from './layout.ts';
 
 const TAG = `Signature: 8a477f597d28d172789f06886806bc55
@@ -17,7 +19,7 @@ export function prepareDirectory(
   modes: { file: number; directory: number },
 ): void {
   try {
-    for (const path of [entries, incomplete]) mkdirSync(path, { recursive: true, mode: modes.directory });
+    for (const path of [entries, incomplete]) makeDirectory(path, modes.directory);
     for (const path of [directory, entries, incomplete]) {
       accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK);
     }
@@ -29,6 +31,21 @@ export function prepareDirectory(
       `the cache directory ${directory} can't be used: ${code} on ${path}, as user ${userName()}; it must be a directory that this user may read, write and enter`,
       { cause: error },
     );
+  }
+}
+
+/** Not `recursive`: with that, Node tries for ever where a parent is there and yet takes no directory, as /proc does. */
+function makeDirectory(path: string, mode: number): void {
+  try {
+    mkdirSync(path, { mode });
+  } catch (error) {
+    const parent = dirname(path);
+    if (isMissing(error) && !existsSync(parent)) {
+      makeDirectory(parent, mode);
+      makeDirectory(path, mode);
+    } else if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || !statSync(path).isDirectory()) {
+      throw error;
+    }
   }
 }
 

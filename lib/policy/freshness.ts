@@ -25,7 +25,11 @@ export function freshnessProblem(value: unknown): string | undefined {
  * How long the response is fresh from the moment it arrived, in milliseconds (RFC 9111, 4.2.1, for a shared cache);
  * 0: not at all; undefined: it does not say. Time that it spent in other caches (Age) is already taken off.
  */
-export function freshnessLifetime(head: ResponseHead, freshness: Freshness, storedAt: number): number | undefined {
+export function freshnessLifetime(
+  head: ResponseHead,
+  freshness: Freshness,
+  storedAt: number,
+): number | undefined {
   if (freshness === 'immutable') return Number.POSITIVE_INFINITY;
   if (typeof freshness === 'object') return freshness.ttlMs;
   const control = parseCacheControl(fieldValue(head.headers, 'cache-control'));

@@ -89,7 +89,10 @@ function judgeResource(
   }
   if (status === 'deactivated') return { do: 'pass', reason: 'deactivated' };
   if (typeof resource === 'string') {
-    throw new HookError('metadata', `metadata answered '${resource}'; the words it may say are 'deleted' and 'deactivated'`);
+    throw new HookError(
+      'metadata',
+      `metadata answered '${resource}'; the words it may say are 'deleted' and 'deactivated'`,
+    );
   }
   const size = property(resource, 'size');
   if (typeof size === 'number' && stored.size !== undefined && size !== stored.size) {
@@ -102,7 +105,9 @@ function judgeResource(
 }
 
 function property(resource: unknown, name: string): unknown {
-  return typeof resource === 'object' && resource !== null ? (resource as Record<string, unknown>)[name] : undefined;
+  return typeof resource === 'object' && resource !== null
+    ? (resource as Record<string, unknown>)[name]
+    : undefined;
 }
 
 function expectedDigests(value: unknown): Digest[] {
@@ -111,7 +116,10 @@ function expectedDigests(value: unknown): Digest[] {
   return list.map((item) => {
     const digest = typeof item === 'string' ? parseDigest(item) : undefined;
     if (digest === undefined) {
-      throw new HookError('metadata', `metadata answered the digest ${String(item)}; write 'sha256:<hex>' or 'sha256-<base64>'`);
+      throw new HookError(
+        'metadata',
+        `metadata answered the digest ${String(item)}; write 'sha256:<hex>' or 'sha256-<base64>'`,
+      );
     }
     return digest;
   });

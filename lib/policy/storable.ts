@@ -31,7 +31,8 @@ export function refusal(response: Candidate, rules: StoringRules, now: number): 
   if (fieldValue(headers, 'set-cookie') !== undefined) return 'set-cookie';
   const control = parseCacheControl(fieldValue(all, 'cache-control'));
   if (control.has('private')) return 'private';
-  if (control.has('no-store') || (control.has('no-cache') && rules.freshness === 'response')) return 'no-store';
+  if (control.has('no-store') || (control.has('no-cache') && rules.freshness === 'response'))
+    return 'no-store';
   if (fieldValue(headers, 'vary') !== undefined) return 'vary';
   if (fieldValue(all, 'content-encoding') !== fieldValue(headers, 'content-encoding')) return 'encoding';
   if (rules.credentials && !isPublic(response)) return 'credentials';
@@ -74,4 +75,9 @@ function provable({ headers, length }: Candidate, integrity: StoringRules['integ
   return digest || length !== undefined ? undefined : 'no-length';
 }
 
-const DIGEST_TRAILERS: ReadonlySet<string> = new Set(['repr-digest', 'content-digest', 'content-md5', 'docker-content-digest']);
+const DIGEST_TRAILERS: ReadonlySet<string> = new Set([
+  'repr-digest',
+  'content-digest',
+  'content-md5',
+  'docker-content-digest',
+]);

@@ -17,7 +17,9 @@ export class Flow {
 
   constructor(res: AnyResponse) {
     this.#res = res;
-    this.#gone = (res as ServerResponse).destroyed || (isHttp2(res) && (res as Http2ServerResponse).stream?.destroyed !== false);
+    this.#gone =
+      (res as ServerResponse).destroyed ||
+      (isHttp2(res) && (res as Http2ServerResponse).stream?.destroyed !== false);
     // Once each: compression, mounted outside, hands such listeners to its own stream and can't take them back.
     res.on('drain', this.#onWake);
     res.on('finish', this.#onWake);

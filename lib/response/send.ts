@@ -5,7 +5,7 @@ import { evaluate, ifRangeHolds } from '../http/conditional.ts';
 import { fieldValue, mergeList } from '../http/headers.ts';
 import { type AnyResponse, isHttp2 } from '../http/message.ts';
 import { contentRange, multipartByteranges, parseRange } from '../http/ranges.ts';
-import { ClientGone, failVisibly, Flow } from './flow.ts';
+import { ClientGone, Flow, failVisibly } from './flow.ts';
 
 /** What the client asked, as it came. */
 export interface Asked {
@@ -16,8 +16,8 @@ export interface Asked {
 export interface SendOptions {
   /** In place of the body's own head: for the leader, what its handler said, the parts that are never stored included. */
   head?: ResponseHead;
-  /** Fields of this answer only, set last. */
-  headers?: HeaderPairs;
+  /** Fields of this answer only, set last; `partial`: it is a part of the body. */
+  headers?: (partial: boolean) => HeaderPairs;
   /** Fields that a whole answer, or the range of a verified body, may carry in addition, where the head has none of that name. */
   supplement?: HeaderPairs;
   /** The body is still being written: a range of it is marked so that it can't be combined with others. */
@@ -46,7 +46,12 @@ type Plan =
  * The one way from a body to a client: 200, 206, 304, 412, 416 and HEAD (RFC 9110, 13.2.2 and 14.2). Never rejects. Where the body
  * can't be had to its end the answer fails so that the client sees it; it is never ended cleanly.
  */
-export async function send(asked: Asked, res: AnyResponse, body: Body, options: SendOptions = {}): Promise<Sent> {
+export async function send(
+  asked: Asked,
+  res: AnyResponse,
+  body: Body,
+  options: SendOptions = {},
+): Promise<Sent> {
   const head = options.head ?? body.head;
   const plan = decide(asked, head, body.size, options.supplement);
   const sent: Sent = { status: plan.status === 200 ? head.status : plan.status, bytes: 0, complete: false };
@@ -57,7 +62,8 @@ export async function send(asked: Asked, res: AnyResponse, body: Body, options: 
       for await (const _ of body.read()) break;
     }
     flow.check();
-    const parts = plan.status === 206 && plan.ranges.length > 1 ? multipart(plan.ranges, body, head) : undefined;
+    const parts =
+      plan.status === 206 && plan.ranges.length > 1 ? multipart(plan.ranges, body, head) : undefined;
     writeHead(res, plan, { ...options, head, body, parts });
     if (plan.status < 300 && asked.method !== 'HEAD') {
       for (const { preamble, range } of parts?.parts ?? []) {
@@ -85,14 +91,23 @@ export async function send(asked: Asked, res: AnyResponse, body: Body, options: 
 }
 
 /** Preconditions first, then the range (RFC 9110, 13.2.2). */
-function decide(asked: Asked, head: ResponseHead, size: number | undefined, supplement: HeaderPairs = []): Plan {
+function decide(
+  asked: Asked,
+  head: ResponseHead,
+  size: number | undefined,
+  supplement: HeaderPairs = [],
+): Plan {
   if (head.status !== 200) return { status: 200 };
   const etag = fieldValue(head.headers, 'etag') ?? fieldValue(supplement, 'etag');
   const lastModified = fieldValue(head.headers, 'last-modified');
-  const validators = { ...(etag === undefined ? {} : { etag }), ...(lastModified === undefined ? {} : { lastModified }) };
+  const validators = {
+    ...(etag === undefined ? {} : { etag }),
+    ...(lastModified === undefined ? {} : { lastModified }),
+  };
   const outcome = evaluate(asked.method, asked.headers, validators);
   if (outcome !== 'proceed') return { status: outcome === 'failed' ? 412 : 304 };
-  if (asked.method !== 'GET' || size === undefined || !ifRangeHolds(asked.headers, validators)) return { status: 200 };
+  if (asked.method !== 'GET' || size === undefined || !ifRangeHolds(asked.headers, validators))
+    return { status: 200 };
   const request = parseRange(asked.headers.range, size);
   if (request.kind === 'unsatisfiable') return { status: 416 };
   return request.kind === 'ranges' ? { status: 206, ranges: request.ranges } : { status: 200 };
@@ -101,7 +116,12 @@ function decide(asked: Asked, head: ResponseHead, size: number | undefined, supp
 type Multipart = ReturnType<typeof multipartByteranges>;
 
 function multipart(ranges: ByteRange[], body: Body, head: ResponseHead): Multipart {
-  return multipartByteranges(ranges, body.size ?? 0, fieldValue(head.headers, 'content-type'), randomBytes(16).toString('hex'));
+  return multipartByteranges(
+    ranges,
+    body.size ?? 0,
+    fieldValue(head.headers, 'content-type'),
+    randomBytes(16).toString('hex'),
+  );
 }
 
 interface HeadParts extends SendOptions {
@@ -116,8 +136,10 @@ function writeHead(res: AnyResponse, plan: Plan, given: HeadParts): void {
   for (const name of head.removed ?? []) res.removeHeader(name);
   for (const [name, values] of grouped(replayed)) setField(res, name, values, head.merged ?? []);
   if (plan.status === 206 && provisional) weaken(res);
-  else if (plan.status < 400) for (const [name, value] of supplement) if (!res.hasHeader(name)) res.setHeader(name, value);
-  if (body.size !== undefined && plan.status !== 304 && !res.hasHeader('accept-ranges')) res.setHeader('Accept-Ranges', 'bytes');
+  else if (plan.status < 400)
+    for (const [name, value] of supplement) if (!res.hasHeader(name)) res.setHeader(name, value);
+  if (body.size !== undefined && plan.status !== 304 && !res.hasHeader('accept-ranges'))
+    res.setHeader('Accept-Ranges', 'bytes');
 
   if (parts !== undefined) {
     res.setHeader('Content-Type', parts.contentType);
@@ -132,7 +154,7 @@ function writeHead(res: AnyResponse, plan: Plan, given: HeadParts): void {
     if (plan.status === 416) res.setHeader('Content-Range', contentRange(undefined, body.size ?? 0));
     res.setHeader('Content-Length', 0);
   }
-  for (const [name, value] of given.headers ?? []) res.setHeader(name, value);
+  for (const [name, value] of given.headers?.(plan.status === 206) ?? []) res.setHeader(name, value);
 
   const status = plan.status === 200 ? head.status : plan.status;
   if (plan.status === 200 && head.statusMessage !== undefined && !isHttp2(res)) {

@@ -81,11 +81,17 @@ export function matchRoute(routes: readonly ResolvedRoute[], request: RouteReque
 export function resolveRoutes(routes: unknown, freshness: Freshness): ResolvedRoute[] {
   if (routes === undefined) return [resolveRoute({ path: everything, name: 'all' }, 'routes', freshness)];
   if (!Array.isArray(routes)) {
-    throw new OptionError('routes', "routes must be an array, for example [{ path: '/files/:id' }] or glance()");
+    throw new OptionError(
+      'routes',
+      "routes must be an array, for example [{ path: '/files/:id' }] or glance()",
+    );
   }
   return routes.flat().map((route: unknown, i) => {
     if (typeof route !== 'object' || route === null) {
-      throw new OptionError('routes', `routes[${i}] must be an object with a path, for example { path: '/files/:id' }`);
+      throw new OptionError(
+        'routes',
+        `routes[${i}] must be an object with a path, for example { path: '/files/:id' }`,
+      );
     }
     return resolveRoute(route as Route, `routes[${i}]`, freshness);
   });
@@ -100,16 +106,28 @@ const KNOWN = ['path', 'name', 'id', 'reserved', 'read', 'purge', 'freshness', '
 function resolveRoute(route: Route, where: string, fallback: Freshness): ResolvedRoute {
   const refuse = (text: string) => new OptionError('routes', `${where} ${text}`);
   for (const name of Object.keys(route)) {
-    if (!KNOWN.includes(name)) throw refuse(`has an unknown member '${name}'; a route has ${KNOWN.join(', ')}`);
+    if (!KNOWN.includes(name))
+      throw refuse(`has an unknown member '${name}'; a route has ${KNOWN.join(', ')}`);
   }
-  const { path, reserved = [], read = true, purge = ['DELETE'], freshness = fallback, key, query, digests = [] } = route;
+  const {
+    path,
+    reserved = [],
+    read = true,
+    purge = ['DELETE'],
+    freshness = fallback,
+    key,
+    query,
+    digests = [],
+  } = route;
   const problem = freshnessProblem(freshness);
   if (problem !== undefined) throw refuse(`freshness ${problem}`);
   if (!Array.isArray(purge) || !purge.every((method) => /^[A-Z]+$/.test(method))) {
     throw refuse("purge must be an array of methods in capitals, for example ['DELETE', 'PUT']");
   }
-  if (purge.includes('GET') || purge.includes('HEAD')) throw refuse('purge may not hold GET or HEAD: they read');
-  if (key !== undefined && typeof key !== 'function') throw refuse('key must be a function of { id, params }');
+  if (purge.includes('GET') || purge.includes('HEAD'))
+    throw refuse('purge may not hold GET or HEAD: they read');
+  if (key !== undefined && typeof key !== 'function')
+    throw refuse('key must be a function of { id, params }');
   const find = finder(route, refuse);
   return {
     name: route.name ?? String(typeof path === 'function' ? path.name || 'function' : path),
@@ -120,9 +138,18 @@ function resolveRoute(route: Route, where: string, fallback: Freshness): Resolve
       if (!reads && !purge.includes(request.method) && typeof path !== 'function') return undefined;
       const answer = find(request);
       if (answer !== undefined && typeof answer?.id !== 'string') {
-        throw new HookError('routes', `${where} answered ${String(answer)}; a route's function says { id: string } or undefined`);
+        throw new HookError(
+          'routes',
+          `${where} answered ${String(answer)}; a route's function says { id: string } or undefined`,
+        );
       }
-      if (answer === undefined || answer.id === '' || !request.path.startsWith('/') || reserved.includes(answer.id)) return undefined;
+      if (
+        answer === undefined ||
+        answer.id === '' ||
+        !request.path.startsWith('/') ||
+        reserved.includes(answer.id)
+      )
+        return undefined;
       const action = answer.action ?? (reads ? 'read' : purge.includes(request.method) ? 'purge' : undefined);
       if (action === undefined || (action === 'read' && !reads)) return undefined;
       const { id, params = {} } = answer;
@@ -154,7 +181,9 @@ function finder(route: Route, refuse: (text: string) => OptionError): Finder {
     return ({ path: requested }) => {
       const found = pattern.exec(requested);
       if (found === null) return undefined;
-      const params = decoded(found.groups ?? Object.fromEntries(found.slice(1).map((text, i) => [String(i), text])));
+      const params = decoded(
+        found.groups ?? Object.fromEntries(found.slice(1).map((text, i) => [String(i), text])),
+      );
       return params && answer(params, requested);
     };
   }
@@ -167,7 +196,11 @@ function finder(route: Route, refuse: (text: string) => OptionError): Finder {
     matches = match(path);
     build = compile(path);
   } catch (error) {
-    throw new OptionError('routes', `the path '${path}' is no pattern of path-to-regexp 8: ${(error as Error).message}`, { cause: error });
+    throw new OptionError(
+      'routes',
+      `the path '${path}' is no pattern of path-to-regexp 8: ${(error as Error).message}`,
+      { cause: error },
+    );
   }
   return ({ path: requested }) => {
     let found: ReturnType<typeof matches>;
@@ -190,7 +223,10 @@ function finder(route: Route, refuse: (text: string) => OptionError): Finder {
 /** A path with each segment escaped in the one usual way; as it came where its escapes are malformed. */
 export function canonicalPath(path: string): string {
   try {
-    return path.split('/').map((segment) => encodeURIComponent(decodeURIComponent(segment))).join('/');
+    return path
+      .split('/')
+      .map((segment) => encodeURIComponent(decodeURIComponent(segment)))
+      .join('/');
   } catch {
     return path;
   }

@@ -1,12 +1,12 @@
 /** A process of its own with a FileCache, which does what its parent tells it. */
-import { fork } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { Fill, FillOptions, Invalidation, Key } from '../../lib/cache/cache.ts';
 import { FileCache, type FileCacheOptions } from '../../lib/cache/file-cache.ts';
-import { bytesOf, start, stored, write } from '../../lib/contracts/cache/steps.ts';
+import { bytesOf, Reading, start, stored, write } from '../../lib/contracts/cache/steps.ts';
 
 /** What it can be told; each answers with something that JSON can hold. */
 const TASKS = {
@@ -17,7 +17,6 @@ const TASKS = {
   async start(key: Key, options: FillOptions) {
     fill = await start(opened(), key, options);
   },
-  /** Resolves once a reader has got the bytes from the disk or from memory. */
   async write(length: number, seed: number) {
     await write(running(), bytesOf(length, seed));
   },
@@ -29,6 +28,26 @@ const TASKS = {
         () => 'committed',
         (error: { code: string }) => error.code,
       );
+  },
+  /** Writes and commits while somebody reads: the SHA-256 of what was read. */
+  async pour(length: number, seed: number) {
+    const fill = running();
+    const reader = fill.reader();
+    const reading = Reading.of(reader);
+    const bytes = bytesOf(length, seed);
+    for (let at = 0; at < length; at += 65_536) await write(fill, bytes.subarray(at, at + 65_536));
+    outcome = await fill.commit({ length }).then(
+      () => 'committed',
+      (error: Error & { code: string }) =>
+        `${error.code} ${(error.cause as { code?: string } | undefined)?.code}`,
+    );
+    const read = await reading.whole();
+    reader.release();
+    return createHash('sha256').update(read).digest('hex');
+  },
+  /** How the commit of `pour` ended. */
+  async outcome() {
+    return outcome;
   },
   async invalidate(what: Invalidation) {
     return opened().invalidate(what);
@@ -44,6 +63,7 @@ type Tasks = typeof TASKS;
 
 let cache: FileCache | undefined;
 let fill: Fill | undefined;
+let outcome = '';
 
 function opened(): FileCache {
   if (cache === undefined) throw new Error('not opened yet');
@@ -66,16 +86,20 @@ if (process.argv[2] === 'cache-process') {
 }
 
 export class CacheProcess {
-  readonly #child: ReturnType<typeof fork>;
+  readonly #child: ChildProcess;
   #id = 0;
 
-  constructor(t: TestContext) {
-    this.#child = fork(fileURLToPath(import.meta.url), ['cache-process']);
+  /** @param shell runs the command in its arguments: `ulimit -f 1 && exec "$@"` */
+  constructor(t: TestContext, shell?: string) {
+    const script = [fileURLToPath(import.meta.url), 'cache-process'];
+    const command = [process.execPath, ...process.execArgv, ...script];
+    const [file = '', ...args] = shell === undefined ? command : ['sh', '-c', shell, 'sh', ...command];
+    this.#child = spawn(file, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
     t.after(() => this.kill());
   }
 
-  static async open(t: TestContext, options: FileCacheOptions): Promise<CacheProcess> {
-    const child = new CacheProcess(t);
+  static async open(t: TestContext, options: FileCacheOptions, shell?: string): Promise<CacheProcess> {
+    const child = new CacheProcess(t, shell);
     await child.tell('open', options);
     return child;
   }
@@ -87,14 +111,16 @@ export class CacheProcess {
   tell<T extends keyof Tasks>(task: T, ...args: Parameters<Tasks[T]>): ReturnType<Tasks[T]> {
     const id = this.#id++;
     const answer = new Promise((resolve, reject) => {
+      const ended = (code: number | null, signal: string | null) =>
+        reject(new Error(`it ended with ${code ?? signal}`));
       const listen = (message: { id: number; result?: unknown; error?: string }) => {
         if (message.id !== id) return;
-        this.#child.off('message', listen);
+        this.#child.off('message', listen).off('exit', ended);
         if (message.error === undefined) resolve(message.result);
         else reject(new Error(message.error));
       };
       this.#child.on('message', listen);
-      this.#child.once('exit', (code, signal) => reject(new Error(`it ended with ${code ?? signal}`)));
+      this.#child.once('exit', ended);
     });
     this.#child.send({ id, task, args });
     return answer as ReturnType<Tasks[T]>;

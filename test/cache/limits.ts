@@ -1,15 +1,19 @@
 import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { temporaryDirectory } from '../support/directory.ts';
 
 /** A file system of its own, of so many bytes, as long as the test lives; undefined where mounting is not allowed. */
 export function mountTmpfs(t: TestContext, bytes: number): string | undefined {
-  const path = temporaryDirectory(t);
+  const path = mkdtempSync(join(tmpdir(), 'cache-filter-test-'));
   const { status, stderr, error } = spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${bytes}`, 'tmpfs', path]);
-  if (status !== 0) {
-    t.diagnostic(`no tmpfs: ${error ?? stderr}`);
-    return undefined;
-  }
-  t.after(() => spawnSync('umount', ['--lazy', path]));
-  return path;
+  t.after(() => {
+    // Lazily: a descriptor may still be open.
+    if (status === 0) spawnSync('umount', ['--lazy', path]);
+    rmdirSync(path);
+  });
+  if (status === 0) return path;
+  t.diagnostic(`no file system of our own: ${error ?? String(stderr).trim()}`);
+  return undefined;
 }

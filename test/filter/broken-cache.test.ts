@@ -4,7 +4,10 @@ import { type Cache, MemoryCache } from '../../lib/index.ts';
 import { BODY, filtered } from '../support/filtered.ts';
 
 /** A cache of somebody else's, that breaks its promise in one place. */
-function broken(breakIt: (cache: MemoryCache, fail: () => never) => Partial<Cache>): { cache: Cache; fired: () => number } {
+function broken(breakIt: (cache: MemoryCache, fail: () => never) => Partial<Cache>): {
+  cache: Cache;
+  fired: () => number;
+} {
   const cache = new MemoryCache();
   let fired = 0;
   const fail = (): never => {
@@ -32,13 +35,19 @@ describe('a cache that breaks never makes a response worse', () => {
     [
       'start rejects',
       (_cache: MemoryCache, fail: () => never) => ({
-        claim: async () => ({ role: 'leader', start: async () => fail(), abandon: async () => undefined }) as const,
+        claim: async () =>
+          ({ role: 'leader', start: async () => fail(), abandon: async () => undefined }) as const,
       }),
     ],
     [
       'abandon rejects',
       (_cache: MemoryCache, fail: () => never) => ({
-        claim: async () => ({ role: 'leader', start: async () => ({ declined: 'no-room' }), abandon: async () => fail() }) as const,
+        claim: async () =>
+          ({
+            role: 'leader',
+            start: async () => ({ declined: 'no-room' }),
+            abandon: async () => fail(),
+          }) as const,
       }),
     ],
   ] as const) {

@@ -7,7 +7,7 @@ import { cacheFilter, glance, MemoryCache } from '../../lib/index.ts';
 import { ask } from '../support/client.ts';
 import { temporaryDirectory } from '../support/directory.ts';
 import { BODY, barrier, filtered, respond, said } from '../support/filtered.ts';
-import { KINDS, serve, type Handler } from '../support/servers.ts';
+import { type Handler, KINDS, serve } from '../support/servers.ts';
 
 test('a request begun after the first answer has ended is a hit', async (t) => {
   const { get, calls } = await filtered(t, { directory: temporaryDirectory(t) });
@@ -151,7 +151,10 @@ describe('conditional requests', () => {
     assert.deepEqual([miss.status, said(miss)], [304, 'fwd=uri-miss; detail=conditional']);
     await get();
     const hit = await get('/', { 'If-None-Match': '"v1"' });
-    assert.deepEqual([hit.status, said(hit), hit.headers['etag'], hit.headers['content-type']], [304, 'hit', '"v1"', undefined]);
+    assert.deepEqual(
+      [hit.status, said(hit), hit.headers['etag'], hit.headers['content-type']],
+      [304, 'hit', '"v1"', undefined],
+    );
     assert.equal((await get('/', { 'If-Match': '"v2"' })).status, 412);
     assert.equal((await get('/', { 'If-None-Match': '"v2"' })).status, 200);
     assert.equal(calls(), 2);
@@ -162,13 +165,17 @@ describe('closing', () => {
   test('waits for what runs, lets everything pass afterwards, and may be called again', async (t) => {
     const arrived = barrier();
     const go = barrier();
-    const { get, filter, calls } = await filtered(t, { directory: temporaryDirectory(t) }, async (_req, res) => {
-      if (calls() === 1) {
-        arrived.reach();
-        await go.reached;
-      }
-      res.end(BODY);
-    });
+    const { get, filter, calls } = await filtered(
+      t,
+      { directory: temporaryDirectory(t) },
+      async (_req, res) => {
+        if (calls() === 1) {
+          arrived.reach();
+          await go.reached;
+        }
+        res.end(BODY);
+      },
+    );
     const running = get();
     await arrived.reached;
     let closed = false;
@@ -186,11 +193,15 @@ describe('closing', () => {
 
   test('ends what takes longer than closeTimeoutMs, visibly', async (t) => {
     const arrived = barrier();
-    const { get, filter } = await filtered(t, { directory: temporaryDirectory(t), closeTimeoutMs: 10 }, (_req, res) => {
-      res.setHeader('Content-Length', 10);
-      res.write('five ');
-      arrived.reach();
-    });
+    const { get, filter } = await filtered(
+      t,
+      { directory: temporaryDirectory(t), closeTimeoutMs: 10 },
+      (_req, res) => {
+        res.setHeader('Content-Length', 10);
+        res.write('five ');
+        arrived.reach();
+      },
+    );
     const running = get();
     await arrived.reached;
     await filter.close();
@@ -200,10 +211,19 @@ describe('closing', () => {
 
 test('what does not match is not touched at all', async (t) => {
   const { get } = await filtered(t, { routes: glance() }, (req, res) => {
-    assert.deepEqual(Object.getOwnPropertyNames(res).filter((name) => name === 'writeHead' || name === 'emit'), []);
+    assert.deepEqual(
+      Object.getOwnPropertyNames(res).filter((name) => name === 'writeHead' || name === 'emit'),
+      [],
+    );
     respond(req, res);
   });
-  for (const path of ['/', '/v2/images/1', '/v2/images/1/members', '/v3/images/1/file', '/v1/images/detail']) {
+  for (const path of [
+    '/',
+    '/v2/images/1',
+    '/v2/images/1/members',
+    '/v3/images/1/file',
+    '/v1/images/detail',
+  ]) {
     assert.equal((await get(path)).headers['cache-status'], undefined, path);
   }
 });
@@ -250,8 +270,16 @@ test('on a connection that stays open, hits and misses follow one another, pipel
 });
 
 test('two filters on one response: the inner one stores, the outer one joins in', async (t) => {
-  const outer = cacheFilter({ cache: new MemoryCache(), freshness: 'immutable', cacheStatus: { name: 'outer' } });
-  const inner = cacheFilter({ cache: new MemoryCache(), freshness: 'immutable', cacheStatus: { name: 'inner' } });
+  const outer = cacheFilter({
+    cache: new MemoryCache(),
+    freshness: 'immutable',
+    cacheStatus: { name: 'outer' },
+  });
+  const inner = cacheFilter({
+    cache: new MemoryCache(),
+    freshness: 'immutable',
+    cacheStatus: { name: 'inner' },
+  });
   const server = await serve('http', [outer as Handler, inner as Handler, respond]);
   t.after(async () => {
     await outer.close();

@@ -58,7 +58,11 @@ describe('on a hit the caller is asked for before any byte', () => {
     [{ status: 'deactivated', size: 1 }, 200, { calls: 2, entries: 1 }],
     [{ size: BODY.length }, 200, { calls: 1, entries: 1 }],
     [{ size: BODY.length + 1 }, 200, { calls: 2, entries: 1 }],
-    [{ digests: [`sha256:${createHash('sha256').update(BODY).digest('hex')}`] }, 200, { calls: 1, entries: 1 }],
+    [
+      { digests: [`sha256:${createHash('sha256').update(BODY).digest('hex')}`] },
+      200,
+      { calls: 1, entries: 1 },
+    ],
     [{ digests: [`sha256:${'0'.repeat(64)}`] }, 200, { calls: 2, entries: 1 }],
   ] as const) {
     test(`metadata says ${JSON.stringify(outcome)}: ${status}, ${JSON.stringify(expected)}`, async (t) => {
@@ -96,7 +100,9 @@ function fail(): never {
 }
 
 test('bypass steps aside: the application answers, nothing is stored', async (t) => {
-  const { get, filter, calls } = await filtered(t, { bypass: ({ req }: HookContext) => req.headers['x-direct'] === 'yes' });
+  const { get, filter, calls } = await filtered(t, {
+    bypass: ({ req }: HookContext) => req.headers['x-direct'] === 'yes',
+  });
   assert.equal(said(await get('/', { 'X-Direct': 'yes' })), 'fwd=bypass; detail=bypass');
   assert.equal((await filter.stats()).entries, 0);
   await get();

@@ -10,7 +10,12 @@ const routes = [{ path: '/files/:id', name: 'files' }];
 for (const kind of KINDS) {
   describe(`${kind}: a matched DELETE`, () => {
     test('that succeeds purges the entry, with all its variants and spellings', async (t) => {
-      const { get, filter, calls } = await filtered(t, { routes, directory: temporaryDirectory(t) }, undefined, kind);
+      const { get, filter, calls } = await filtered(
+        t,
+        { routes, directory: temporaryDirectory(t) },
+        undefined,
+        kind,
+      );
       for (const path of ['/files/a', '/files/a?x=1', '/files/b']) await get(path);
       assert.equal((await filter.stats()).entries, 3);
       const answer = await get('/files/%61/', {}, { method: 'DELETE' });
@@ -60,7 +65,10 @@ for (const kind of KINDS) {
         );
         await get('/files/a');
         const answer = await get('/files/a', {}, { method: 'DELETE' });
-        assert.deepEqual([answer.status, answer.headers['x-own'], answer.body.toString()], [status, 'yes', 'text']);
+        assert.deepEqual(
+          [answer.status, answer.headers['x-own'], answer.body.toString()],
+          [status, 'yes', 'text'],
+        );
         assert.equal(said(await get('/files/a')), 'hit');
       });
     }

@@ -33,7 +33,8 @@ for (const kind of KINDS) {
       await get();
       const answer = await get('/', { Range: 'bytes=0-1,5-6,-1' });
       assert.equal(answer.status, 206);
-      const [, boundary] = /^multipart\/byteranges; boundary=(\w+)$/.exec(String(answer.headers['content-type'])) ?? [];
+      const [, boundary] =
+        /^multipart\/byteranges; boundary=(\w+)$/.exec(String(answer.headers['content-type'])) ?? [];
       assert.ok(boundary);
       const parts = answer.body.toString().split(`--${boundary}`);
       assert.deepEqual(
@@ -69,7 +70,10 @@ for (const kind of KINDS) {
       const { get } = await filtered(t, {}, undefined, kind);
       await get();
       const answer = await get('/', { Range: 'bytes=0-1' }, { method: 'HEAD' });
-      assert.deepEqual([answer.status, answer.headers['content-length'], answer.body.length, said(answer)], [200, '36', 0, 'hit']);
+      assert.deepEqual(
+        [answer.status, answer.headers['content-length'], answer.body.length, said(answer)],
+        [200, '36', 0, 'hit'],
+      );
     });
   });
 
@@ -80,7 +84,12 @@ for (const kind of KINDS) {
         t,
         {},
         (req, res) => {
-          seen = [req.headers.range, req.headers['if-range'], req.rawHeaders.includes('range'), req.headers['x-other']];
+          seen = [
+            req.headers.range,
+            req.headers['if-range'],
+            req.rawHeaders.includes('range'),
+            req.headers['x-other'],
+          ];
           res.setHeader('Content-Length', BODY.length);
           res.end(BODY);
         },
@@ -88,8 +97,11 @@ for (const kind of KINDS) {
       );
       const answer = await get('/', { range: 'bytes=3-5', 'x-other': 'kept' });
       assert.deepEqual(seen, [undefined, undefined, false, 'kept']);
-      assert.deepEqual([answer.status, answer.body.toString(), answer.headers['content-range']], [206, '345', 'bytes 3-5/36']);
-      assert.equal(said(answer), 'fwd=uri-miss; stored');
+      assert.deepEqual(
+        [answer.status, answer.body.toString(), answer.headers['content-range']],
+        [206, '345', 'bytes 3-5/36'],
+      );
+      assert.equal(said(answer), 'fwd=uri-miss; stored; detail=unverified');
       await filter.idle();
       assert.equal(said(await get()), 'hit');
       assert.equal(calls(), 1);
@@ -106,7 +118,10 @@ for (const kind of KINDS) {
         kind,
       );
       const answer = await get('/', { Range: 'bytes=0-1' });
-      assert.deepEqual([answer.status, answer.headers['x-saw'], said(answer)], [206, 'bytes=0-1', 'fwd=uri-miss; detail=range']);
+      assert.deepEqual(
+        [answer.status, answer.headers['x-saw'], said(answer)],
+        [206, 'bytes=0-1', 'fwd=uri-miss; detail=range'],
+      );
     });
 
     test('so does one that begins far into the body, or at its end', async (t) => {
@@ -129,7 +144,10 @@ for (const kind of KINDS) {
         kind,
       );
       const answer = await get('/', { Range: 'bytes=5-20' });
-      assert.deepEqual([answer.status, answer.headers['content-range'], answer.headers['content-length']], [206, 'bytes 5-20/36', '16']);
+      assert.deepEqual(
+        [answer.status, answer.headers['content-range'], answer.headers['content-length']],
+        [206, 'bytes 5-20/36', '16'],
+      );
       assert.equal(answer.body.toString(), BODY.subarray(5, 21).toString());
       assert.equal(said(answer), 'fwd=uri-miss; detail=no-store');
       assert.equal(calls(), 1);
@@ -141,18 +159,22 @@ test('a range of a running fill is answered as soon as its bytes are there, and 
   const body = randomBytes(600_000);
   const first = barrier();
   const rest = barrier();
-  const { get, filter, calls } = await filtered(t, { directory: temporaryDirectory(t) }, async (_req, res) => {
-    res.writeHead(200, { 'Content-Length': body.length, ETag: '"v1"' });
-    res.write(body.subarray(0, 300_000));
-    first.reach();
-    await rest.reached;
-    res.end(body.subarray(300_000));
-  });
+  const { get, filter, calls } = await filtered(
+    t,
+    { directory: temporaryDirectory(t) },
+    async (_req, res) => {
+      res.writeHead(200, { 'Content-Length': body.length, ETag: '"v1"' });
+      res.write(body.subarray(0, 300_000));
+      first.reach();
+      await rest.reached;
+      res.end(body.subarray(300_000));
+    },
+  );
   const whole = get();
   await first.reached;
   // Answered while the rest is still held back.
   const part = await get('/', { Range: 'bytes=1000-1999' });
-  assert.deepEqual([part.status, said(part)], [206, 'fwd=uri-miss; collapsed']);
+  assert.deepEqual([part.status, said(part)], [206, 'fwd=uri-miss; collapsed; detail=unverified']);
   assert.ok(part.body.equals(body.subarray(1000, 2000)));
   assert.equal(part.headers['etag'], 'W/"v1"', 'a weak validator forbids to put parts together');
   assert.equal(part.headers['repr-digest'], undefined, 'nothing is verified yet');

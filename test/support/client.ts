@@ -28,8 +28,17 @@ export function ask(server: TestServer, options: Ask = {}): Promise<Answer> {
 function askHttp1(port: number, { path = '/', method = 'GET', headers = {}, signal }: Ask): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const req = request({ port, host: '127.0.0.1', path, method, headers, agent: false });
-    const cut = (): Answer => ({ status: 0, statusMessage: '', headers: {}, trailers: {}, body: Buffer.alloc(0), complete: false });
-    req.on('error', (error: NodeJS.ErrnoException) => (error.code === 'ECONNRESET' ? resolve(cut()) : reject(error)));
+    const cut = (): Answer => ({
+      status: 0,
+      statusMessage: '',
+      headers: {},
+      trailers: {},
+      body: Buffer.alloc(0),
+      complete: false,
+    });
+    req.on('error', (error: NodeJS.ErrnoException) =>
+      error.code === 'ECONNRESET' ? resolve(cut()) : reject(error),
+    );
     signal?.addEventListener('abort', () => req.destroy());
     req.on('response', (res) => {
       const chunks: Buffer[] = [];

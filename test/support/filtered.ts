@@ -22,7 +22,8 @@ export async function filtered(
   kind: Kind = 'http',
 ): Promise<Filtered> {
   let calls = 0;
-  const where = options.directory === undefined && options.cache === undefined ? { cache: new MemoryCache() } : {};
+  const where =
+    options.directory === undefined && options.cache === undefined ? { cache: new MemoryCache() } : {};
   const filter = cacheFilter({ freshness: 'immutable', ...where, ...options } as CacheFilterOptions);
   const server = await serve(kind, [
     filter as Handler,

@@ -3,8 +3,8 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import type { TestContext } from 'node:test';
-import { serve } from './servers.ts';
 import { temporaryDirectory } from './directory.ts';
+import { serve } from './servers.ts';
 import type { Material } from './ways.ts';
 
 /** Where the pieces of a source may be held up: called with the bytes delivered so far, before the next piece. */
@@ -18,7 +18,11 @@ export async function material(t: TestContext, size: number): Promise<Material &
   const file = join(temporaryDirectory(t), 'body.bin');
   writeFileSync(file, body);
   const gate = { wait: (async () => undefined) as Gate };
-  const source = () => Readable.from(pieces(body, (delivered) => gate.wait(delivered)), { objectMode: false, highWaterMark: PIECE });
+  const source = () =>
+    Readable.from(
+      pieces(body, (delivered) => gate.wait(delivered)),
+      { objectMode: false, highWaterMark: PIECE },
+    );
   const origin = await serve('http', [
     (_req, res) => {
       res.writeHead(200, { 'Content-Type': 'application/octet-stream', 'Content-Length': size });

@@ -25,7 +25,12 @@ function into(log: string[]): Writable {
 }
 
 export const OUTER: readonly Outer[] = [
-  { name: 'morgan', handlers: (log) => [morgan(':method :url :status :res[content-length]', { stream: into(log) }) as unknown as Handler] },
+  {
+    name: 'morgan',
+    handlers: (log) => [
+      morgan(':method :url :status :res[content-length]', { stream: into(log) }) as unknown as Handler,
+    ],
+  },
   {
     name: 'express-session',
     handlers: () => [
@@ -37,7 +42,12 @@ export const OUTER: readonly Outer[] = [
     ],
   },
   { name: 'helmet', handlers: () => [helmet() as unknown as Handler] },
-  { name: 'cors', handlers: () => [cors({ origin: ['http://a.example', 'http://b.example'], credentials: true }) as unknown as Handler] },
+  {
+    name: 'cors',
+    handlers: () => [
+      cors({ origin: ['http://a.example', 'http://b.example'], credentials: true }) as unknown as Handler,
+    ],
+  },
   { name: 'compression', handlers: () => [compression({ threshold: 0 }) as unknown as Handler] },
   { name: 'response-time', handlers: () => [responseTime() as unknown as Handler] },
   { name: 'pino-http', handlers: (log) => [pinoHttp({}, into(log)) as unknown as Handler] },
@@ -53,4 +63,7 @@ export const OUTER: readonly Outer[] = [
 ];
 
 /** All of them, one around the other. */
-export const ALL_OUTER: Outer = { name: 'all of them at once', handlers: (log) => OUTER.flatMap((outer) => outer.handlers(log)) };
+export const ALL_OUTER: Outer = {
+  name: 'all of them at once',
+  handlers: (log) => OUTER.flatMap((outer) => outer.handlers(log)),
+};

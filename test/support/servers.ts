@@ -63,7 +63,10 @@ function create(kind: Kind, handlers: readonly Handler[]): Server {
 /** What somebody does who uses no framework: errors are theirs to answer. */
 function inARow(handlers: readonly Handler[], req: IncomingMessage, res: ServerResponse): void {
   const run = (i: number, error?: unknown): void => {
-    if (error !== undefined) return giveUp(res, error);
+    if (error !== undefined) {
+      giveUp(res, error);
+      return;
+    }
     const handler = handlers[i];
     if (handler === undefined) {
       res.statusCode = 404;

@@ -1,12 +1,12 @@
-import { createReadStream } from 'node:fs';
 import { once } from 'node:events';
+import { createReadStream } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { dirname, basename } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { createProxyMiddleware } from 'http-proxy-middleware';
 import express5, { type Response } from 'express';
 import express4 from 'express4';
+import { createProxyMiddleware } from 'http-proxy-middleware';
 import type { Handler, Kind } from './servers.ts';
 
 /** What a handler has to send: the same bytes in memory, as a file, and from another server. */
@@ -30,7 +30,9 @@ export interface Way {
 const EXPRESS: readonly Kind[] = ['express5', 'express4'];
 const HTTP1: readonly Kind[] = ['express5', 'express4', 'connect', 'http'];
 
-function plain(respond: (req: IncomingMessage, res: ServerResponse, material: Material) => unknown): Way['handler'] {
+function plain(
+  respond: (req: IncomingMessage, res: ServerResponse, material: Material) => unknown,
+): Way['handler'] {
   return (material) => (req, res) => respond(req, res, material);
 }
 
@@ -164,7 +166,10 @@ export const WAYS: readonly Way[] = [
     kinds: HTTP1,
     handler: plain((_req, res, { body }) => {
       res.setHeader('X-Before', 'yes');
-      res.writeHead(200, 'Quite Fine', { 'Content-Type': 'text/plain', 'Content-Length': String(body.length) });
+      res.writeHead(200, 'Quite Fine', {
+        'Content-Type': 'text/plain',
+        'Content-Length': String(body.length),
+      });
       res.end(body);
     }),
   },
@@ -179,7 +184,14 @@ export const WAYS: readonly Way[] = [
     name: 'writeHead(status, flat array)',
     kinds: HTTP1,
     handler: plain((_req, res, { body }) => {
-      res.writeHead(200, ['Content-Type', 'text/plain', 'Content-Length', String(body.length), 'X-Other', 'b']);
+      res.writeHead(200, [
+        'Content-Type',
+        'text/plain',
+        'Content-Length',
+        String(body.length),
+        'X-Other',
+        'b',
+      ]);
       res.end(body);
     }),
   },
@@ -190,10 +202,26 @@ export const WAYS: readonly Way[] = [
     handler: ({ origin }) => createProxyMiddleware({ target: origin }) as unknown as Handler,
   },
   { name: 'res.send', kinds: EXPRESS, handler: plain((_req, res, { body }) => (res as Response).send(body)) },
-  { name: 'res.send of a string', kinds: EXPRESS, handler: plain((_req, res) => (res as Response).send('<p>déjà vu</p>')) },
-  { name: 'res.json', kinds: EXPRESS, handler: plain((_req, res) => (res as Response).json({ answer: [1, 2, 3] })) },
-  { name: 'res.sendFile', kinds: EXPRESS, handler: plain((_req, res, { file }) => (res as Response).sendFile(file)) },
-  { name: 'res.download', kinds: EXPRESS, handler: plain((_req, res, { file }) => (res as Response).download(file, 'image.bin')) },
+  {
+    name: 'res.send of a string',
+    kinds: EXPRESS,
+    handler: plain((_req, res) => (res as Response).send('<p>déjà vu</p>')),
+  },
+  {
+    name: 'res.json',
+    kinds: EXPRESS,
+    handler: plain((_req, res) => (res as Response).json({ answer: [1, 2, 3] })),
+  },
+  {
+    name: 'res.sendFile',
+    kinds: EXPRESS,
+    handler: plain((_req, res, { file }) => (res as Response).sendFile(file)),
+  },
+  {
+    name: 'res.download',
+    kinds: EXPRESS,
+    handler: plain((_req, res, { file }) => (res as Response).download(file, 'image.bin')),
+  },
   {
     name: 'express.static',
     kinds: HTTP1,

@@ -4,7 +4,9 @@ import { coded } from './headers.ts';
 export type Callback = (error?: Error | null) => void;
 
 /** `write` and `end` in each of their forms. */
-export function writeArguments(args: unknown[]): [chunk: unknown, encoding: BufferEncoding | undefined, callback: Callback | undefined] {
+export function writeArguments(
+  args: unknown[],
+): [chunk: unknown, encoding: BufferEncoding | undefined, callback: Callback | undefined] {
   const callback = args.find((argument) => typeof argument === 'function') as Callback | undefined;
   const [chunk, encoding] = args;
   return [
@@ -22,9 +24,12 @@ export function writeArguments(args: unknown[]): [chunk: unknown, encoding: Buff
 export function toBytes(chunk: unknown, encoding: BufferEncoding | undefined, reused: boolean): Uint8Array {
   if (typeof chunk === 'string') return Buffer.from(chunk, encoding);
   if (chunk instanceof Uint8Array) return reused ? Buffer.from(chunk) : chunk;
-  if (chunk === null) throw coded(new TypeError('May not write null values to stream'), 'ERR_STREAM_NULL_VALUES');
+  if (chunk === null)
+    throw coded(new TypeError('May not write null values to stream'), 'ERR_STREAM_NULL_VALUES');
   throw coded(
-    new TypeError(`The "chunk" argument must be of type string or an instance of Buffer or Uint8Array. Received ${typeof chunk}`),
+    new TypeError(
+      `The "chunk" argument must be of type string or an instance of Buffer or Uint8Array. Received ${typeof chunk}`,
+    ),
     'ERR_INVALID_ARG_TYPE',
   );
 }
@@ -34,4 +39,3 @@ export function declaredLength(value: OutgoingValue | undefined): number | undef
   const length = value === undefined ? Number.NaN : Number(value);
   return Number.isSafeInteger(length) && length >= 0 ? length : undefined;
 }
-

@@ -1,11 +1,11 @@
 import type { ByteRange } from '../../http/body.ts';
 import { parseWriteHead, type WrittenHead } from '../../http/headers.ts';
 import type { AnyResponse } from '../../http/message.ts';
-import { type Cut, cutter } from './cut.ts';
 import { type Callback, declaredLength, toBytes, writeArguments } from './arguments.ts';
 import { coded, type VirtualHeaders } from './headers.ts';
+import { Passing, type Wire } from './passing.ts';
 import type { TappedHead } from './tap.ts';
-import { method, type Member, type Overlay } from './view.ts';
+import { chained, type Member, method } from './view.ts';
 
 /** Where a diverted body goes. */
 export interface BodySink {
@@ -24,8 +24,6 @@ export interface PassOptions {
   /** Only these bytes of what the handler writes. */
   range?: ByteRange;
 }
-
-type Wire = Record<'write' | 'end' | 'writeHead' | 'flushHeaders' | 'addTrailers', (...args: unknown[]) => unknown>;
 
 interface BodyOwner {
   http2: boolean;
@@ -61,9 +59,7 @@ export class VirtualBody {
   #heldBytes = 0;
   #callbacks: Callback[] = [];
   #sink: BodySink | undefined;
-  #res: AnyResponse | undefined;
-  #wire: Wire | undefined;
-  #cut: Cut = (bytes) => bytes;
+  #passing: Passing | undefined;
 
   constructor(owner: BodyOwner) {
     this.#owner = owner;
@@ -74,10 +70,16 @@ export class VirtualBody {
     return this.#ended;
   }
 
-  members(res: AnyResponse, informational: (name: string) => ((...args: unknown[]) => unknown) | undefined): Record<string, Member> {
+  members(
+    res: AnyResponse,
+    informational: (name: string) => ((...args: unknown[]) => unknown) | undefined,
+  ): Record<string, Member> {
     const members: Record<string, Member> = {
       statusCode: { get: () => this.#status, set: (value) => (this.#status = Number(value)) },
-      statusMessage: { get: () => this.#statusMessage, set: (value) => (this.#statusMessage = value as string | undefined) },
+      statusMessage: {
+        get: () => this.#statusMessage,
+        set: (value) => (this.#statusMessage = value as string | undefined),
+      },
       headersSent: { get: () => this.#headMade },
       _header: { get: () => (this.#owner.http2 ? this.#headMade : this.#headMade ? 'HTTP/1.1' : null) },
       writableEnded: { get: () => this.#ended },
@@ -86,10 +88,9 @@ export class VirtualBody {
       writableCorked: { get: () => 0 },
       cork: method(() => undefined),
       uncork: method(() => undefined),
-      writeHead: method((...args: unknown[]) => (this.#writeHead(args), res)),
+      writeHead: chained(res, (...args) => this.#writeHead(args)),
       flushHeaders: method(() => this.#flushHeaders()),
-      write: method(this.#writeMethod),
-      end: method((...args: unknown[]) => (this.#endMethod(...args), res)),
+      ...this.#writing(res),
       addTrailers: method((trailers: object) => this.#addTrailers(trailers)),
     };
     if (this.#owner.http2) {
@@ -101,12 +102,12 @@ export class VirtualBody {
     return members;
   }
 
-  readonly #writeMethod = (...args: unknown[]): boolean => this.#write(...writeArguments(args));
-
-  readonly #endMethod = (...args: unknown[]): AnyResponse | undefined => {
-    this.#end(...writeArguments(args));
-    return this.#res;
-  };
+  #writing(res: AnyResponse): Record<'write' | 'end', Member> {
+    return {
+      write: method((...args: unknown[]) => this.#write(...writeArguments(args))),
+      end: chained(res, (...args) => this.#end(...writeArguments(args))),
+    };
+  }
 
   divert(sink: BodySink): void {
     this.#sink = sink;
@@ -121,26 +122,13 @@ export class VirtualBody {
     for (const callback of this.#callbacks.splice(0)) process.nextTick(callback, error);
   }
 
-  /** The methods that lead to the client, as long as they can still be told from ours. */
-  handOver(overlay: Overlay<AnyResponse>): Wire {
-    const real = (name: keyof Wire) => overlay.real(name) as Wire[keyof Wire];
-    return {
-      write: real('write'),
-      end: real('end'),
-      writeHead: real('writeHead'),
-      flushHeaders: real('flushHeaders'),
-      addTrailers: real('addTrailers'),
-    };
-  }
-
   pass(res: AnyResponse, wire: Wire, { status, headers = {}, range }: PassOptions): void {
-    this.#res = res;
-    this.#wire = wire;
+    this.#passing = new Passing(res, wire, range);
     if (range !== undefined) {
-      this.#cut = cutter(range);
       // What is cut has to go on passing through here, unless middleware behind us has wrapped it and so calls it anyway.
-      if (res.write === wire.write) Object.assign(res, { write: this.#writeMethod });
-      if (res.end === wire.end) Object.assign(res, { end: this.#endMethod });
+      for (const [name, member] of Object.entries(this.#writing(res))) {
+        if (Reflect.get(res, name) === wire[name as 'write' | 'end']) Reflect.set(res, name, member.get());
+      }
     }
     if (this.#error !== undefined || res.headersSent) return;
     this.#owner.headers.applyTo(res);
@@ -149,10 +137,11 @@ export class VirtualBody {
       else res.setHeader(name, value);
     }
     res.statusCode = status ?? this.#status;
-    if (!this.#owner.http2 && this.#statusMessage !== undefined && status === undefined) res.statusMessage = this.#statusMessage;
-    if (this.trailers.length > 0) wire.addTrailers.call(res, Object.fromEntries(this.trailers));
-    if (this.#headExplicit) wire.writeHead.call(res, res.statusCode);
-    this.#replay(res);
+    if (!this.#owner.http2 && this.#statusMessage !== undefined && status === undefined)
+      res.statusMessage = this.#statusMessage;
+    if (this.trailers.length > 0) this.#passing.addTrailers(Object.fromEntries(this.trailers));
+    if (this.#headExplicit) this.#passing.writeHead([res.statusCode]);
+    this.#replay(res, this.#passing);
   }
 
   /** The handler's `close` listeners have run. */
@@ -160,7 +149,7 @@ export class VirtualBody {
     this.#sink?.end();
   }
 
-  #replay(res: AnyResponse): void {
+  #replay(res: AnyResponse, passing: Passing): void {
     const held = this.#takeHeld();
     const callbacks = this.#callbacks.splice(0);
     const called: Callback = (error) => {
@@ -168,15 +157,15 @@ export class VirtualBody {
     };
     if (this.#ended) {
       // In one piece, so that it gets the length it would have had.
-      if (this.#endedAtOnce && held.length === 1) this.#passEnd(held[0], called);
+      if (this.#endedAtOnce && held.length === 1) passing.end(held[0], called);
       else {
-        for (const chunk of held) this.#passWrite(chunk, undefined);
-        this.#passEnd(undefined, called);
+        for (const chunk of held) passing.write(chunk);
+        passing.end(undefined, called);
       }
       return;
     }
     let room = true;
-    for (const chunk of held) room = this.#passWrite(chunk, undefined);
+    for (const chunk of held) room = passing.write(chunk);
     process.nextTick(called);
     if (this.#needDrain && room) process.nextTick(() => res.emit('drain'));
     this.#needDrain = false;
@@ -188,26 +177,26 @@ export class VirtualBody {
   }
 
   #writeHead(args: unknown[]): void {
-    if (this.#wire !== undefined) {
-      this.#wire.writeHead.apply(this.#res, args);
+    if (this.#passing !== undefined) {
+      this.#passing.writeHead(args);
       return;
     }
     if (this.#headMade) {
-      throw coded(new Error('Cannot write headers after they are sent to the client'), 'ERR_HTTP_HEADERS_SENT');
+      throw coded(
+        new Error('Cannot write headers after they are sent to the client'),
+        'ERR_HTTP_HEADERS_SENT',
+      );
     }
     this.#headExplicit ||= this.#implicit === undefined;
     this.#makeHead(parseWriteHead(args), this.#implicit?.length);
   }
 
   #flushHeaders(): void {
-    if (this.#wire !== undefined) {
-      this.#wire.flushHeaders.call(this.#res);
-      return;
+    if (this.#passing === undefined && !this.#headMade) {
+      this.#headExplicit = true;
+      this.#implicitHead(undefined);
     }
-    if (this.#headMade) return;
-    this.#headExplicit = true;
-    this.#implicitHead(undefined);
-    if (this.#wire !== undefined) (this.#wire as Wire).flushHeaders.call(this.#res);
+    this.#passing?.flushHeaders();
   }
 
   /** @param length of a body given in one piece */
@@ -222,7 +211,9 @@ export class VirtualBody {
     const declared = declaredLength(headers.get('content-length')) ?? length;
     this.#owner.head({
       status: this.#status,
-      ...(this.#statusMessage === undefined || this.#owner.http2 ? {} : { statusMessage: this.#statusMessage }),
+      ...(this.#statusMessage === undefined || this.#owner.http2
+        ? {}
+        : { statusMessage: this.#statusMessage }),
       headers: changes.headers,
       removed: changes.removed,
       merged: changes.merged,
@@ -241,8 +232,8 @@ export class VirtualBody {
   #write(chunk: unknown, encoding: BufferEncoding | undefined, callback: Callback | undefined): boolean {
     const bytes = toBytes(chunk, encoding, callback !== undefined);
     if (this.#refused(callback)) return false;
-    if (this.#wire === undefined) this.#implicitHead(undefined);
-    if (this.#wire !== undefined) return this.#passWrite(bytes, callback);
+    if (this.#passing === undefined) this.#implicitHead(undefined);
+    if (this.#passing !== undefined) return this.#passing.write(bytes, callback);
     if (this.#hasNoBody()) {
       if (callback !== undefined) process.nextTick(callback);
       return true;
@@ -251,18 +242,20 @@ export class VirtualBody {
   }
 
   #end(chunk: unknown, encoding: BufferEncoding | undefined, callback: Callback | undefined): void {
-    const bytes = chunk === undefined || chunk === null ? undefined : toBytes(chunk, encoding, callback !== undefined);
+    const bytes =
+      chunk === undefined || chunk === null ? undefined : toBytes(chunk, encoding, callback !== undefined);
     if (this.#ended || this.#error !== undefined) {
       if (bytes !== undefined) this.#refused(callback);
       else if (callback !== undefined) process.nextTick(callback, this.#error ?? null);
       return;
     }
-    if (this.#wire === undefined && !this.#headMade) {
+    if (this.#passing === undefined && !this.#headMade) {
       this.#endedAtOnce = true;
       this.#implicitHead(bytes?.byteLength ?? 0);
     }
-    if (this.#wire !== undefined) {
-      this.#passEnd(bytes, callback);
+    if (this.#passing !== undefined) {
+      this.#ended = true;
+      this.#passing.end(bytes, callback);
       return;
     }
     if (bytes !== undefined && !this.#hasNoBody()) this.#take(bytes, undefined);
@@ -324,24 +317,9 @@ export class VirtualBody {
     this.#owner.finished();
   }
 
-  #passWrite(bytes: Uint8Array, callback: Callback | undefined): boolean {
-    const wanted = this.#cut(bytes);
-    if (wanted.byteLength === 0 && bytes.byteLength > 0) {
-      if (callback !== undefined) process.nextTick(callback);
-      return true;
-    }
-    return this.#wire?.write.call(this.#res, wanted, callback) !== false;
-  }
-
-  #passEnd(bytes: Uint8Array | undefined, callback: Callback | undefined): void {
-    this.#ended = true;
-    if (bytes === undefined) this.#wire?.end.call(this.#res, callback);
-    else this.#wire?.end.call(this.#res, this.#cut(bytes), callback);
-  }
-
   #addTrailers(trailers: object): void {
-    if (this.#wire !== undefined) {
-      this.#wire.addTrailers.call(this.#res, trailers);
+    if (this.#passing !== undefined) {
+      this.#passing.addTrailers(trailers);
       return;
     }
     const pairs = Array.isArray(trailers) ? (trailers as [string, unknown][]) : Object.entries(trailers);

@@ -74,4 +74,12 @@ export class SplitEvents {
   }
 }
 
-const REGISTRATION = ['on', 'once', 'addListener', 'prependListener', 'prependOnceListener', 'off', 'removeListener'] as const;
+const REGISTRATION = [
+  'on',
+  'once',
+  'addListener',
+  'prependListener',
+  'prependOnceListener',
+  'off',
+  'removeListener',
+] as const;

@@ -2,7 +2,7 @@ import { validateHeaderName, validateHeaderValue } from 'node:http';
 import type { HeaderPairs } from '../../http/body.ts';
 import { type OutgoingValue, type WrittenHead, without } from '../../http/headers.ts';
 import type { AnyResponse } from '../../http/message.ts';
-import { method, type Member } from './view.ts';
+import { chained, type Member, method } from './view.ts';
 
 type Field = { name: string; value: OutgoingValue };
 
@@ -28,17 +28,22 @@ export class VirtualHeaders {
     this.#http2 = http2;
     const names = rawHeaderNames(res);
     this.#base = new Map(
-      names.map((name) => [name.toLowerCase(), { name, value: copied(res.getHeader(name) as OutgoingValue) }]),
+      names.map((name) => [
+        name.toLowerCase(),
+        { name, value: copied(res.getHeader(name) as OutgoingValue) },
+      ]),
     );
-    this.#fields = new Map([...this.#base].map(([key, { name, value }]) => [key, { name, value: copied(value) }]));
+    this.#fields = new Map(
+      [...this.#base].map(([key, { name, value }]) => [key, { name, value: copied(value) }]),
+    );
   }
 
   /** The methods of a response that deal with headers. @param res what they return for chaining */
   members(res: AnyResponse): Record<string, Member> {
     return {
-      setHeader: method((name: string, value: OutgoingValue) => (this.set(name, value), res)),
-      appendHeader: method((name: string, value: OutgoingValue) => (this.append(name, value), res)),
-      setHeaders: method((headers: Iterable<[string, OutgoingValue]>) => (this.#setAll(headers), res)),
+      setHeader: chained(res, (name: string, value: OutgoingValue) => this.set(name, value)),
+      appendHeader: chained(res, (name: string, value: OutgoingValue) => this.append(name, value)),
+      setHeaders: chained(res, (headers: Iterable<[string, OutgoingValue]>) => this.#setAll(headers)),
       removeHeader: method((name: string) => this.remove(name)),
       getHeader: method((name: string) => this.get(name)),
       hasHeader: method((name: string) => this.#fields.has(key(name))),
@@ -72,7 +77,10 @@ export class VirtualHeaders {
   append(name: string, value: OutgoingValue): void {
     this.#refuseIfSent('append');
     const existing = this.#fields.get(key(name));
-    if (existing === undefined) return this.set(name, value);
+    if (existing === undefined) {
+      this.set(name, value);
+      return;
+    }
     this.#validate(name, value);
     this.#touched.add(key(name));
     existing.value = [...lines(existing.value), ...lines(value)];
@@ -142,7 +150,10 @@ export class VirtualHeaders {
     if (this.#http2) {
       throw coded(new Error('Response has already been initiated.'), 'ERR_HTTP2_HEADERS_SENT');
     }
-    throw coded(new Error(`Cannot ${what} headers after they are sent to the client`), 'ERR_HTTP_HEADERS_SENT');
+    throw coded(
+      new Error(`Cannot ${what} headers after they are sent to the client`),
+      'ERR_HTTP_HEADERS_SENT',
+    );
   }
 
   #validate(name: string, value: OutgoingValue): void {
@@ -189,5 +200,7 @@ function additions(name: string, before: OutgoingValue, now: OutgoingValue): Out
     const added = without(all.join(', '), old.join(', '));
     return added === '' || without(old.join(', '), all.join(', ')) !== '' ? undefined : added;
   }
-  return all.length > old.length && old.every((line, i) => line === all[i]) ? all.slice(old.length) : undefined;
+  return all.length > old.length && old.every((line, i) => line === all[i])
+    ? all.slice(old.length)
+    : undefined;
 }

@@ -24,7 +24,9 @@ export function virtualSocket(real: Duplex, owner: SocketOwner): VirtualSocket {
   const events = new EventEmitter();
   let state: 'open' | 'closed' | 'real' = 'open';
   // Once the peer is gone they can't be asked for any more.
-  const addresses = new Map<string | symbol, unknown>(ADDRESSES.map((name) => [name, Reflect.get(real, name, real)]));
+  const addresses = new Map<string | symbol, unknown>(
+    ADDRESSES.map((name) => [name, Reflect.get(real, name, real)]),
+  );
 
   const destroy = (error?: Error): Duplex => {
     owner.destroyed(error);
@@ -56,7 +58,8 @@ export function virtualSocket(real: Duplex, owner: SocketOwner): VirtualSocket {
 
   const proxy = new Proxy(real, {
     get(target, name) {
-      if (state !== 'real' && typeof name === 'string' && Object.hasOwn(overrides, name)) return overrides[name]?.();
+      if (state !== 'real' && typeof name === 'string' && Object.hasOwn(overrides, name))
+        return overrides[name]?.();
       const value: unknown = Reflect.get(target, name, target);
       if (typeof value === 'function') return value.bind(target);
       return value === undefined ? addresses.get(name) : value;
@@ -77,7 +80,8 @@ export function virtualSocket(real: Duplex, owner: SocketOwner): VirtualSocket {
       if (state !== 'open') return;
       state = 'real';
       for (const type of events.eventNames()) {
-        for (const listener of events.rawListeners(type)) real.on(type, listener as (...args: unknown[]) => void);
+        for (const listener of events.rawListeners(type))
+          real.on(type, listener as (...args: unknown[]) => void);
       }
       if (real.destroyed) events.emit('close', false);
       events.removeAllListeners();

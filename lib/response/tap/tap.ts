@@ -1,16 +1,17 @@
 // docs/reference/response-during-a-fill.md
 
 import { EventEmitter } from 'node:events';
-import type { Duplex } from 'node:stream';
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
 import { IncompleteError } from '../../errors.ts';
 import type { HeaderPairs, ResponseHead } from '../../http/body.ts';
 import { type AnyRequest, type AnyResponse, isHttp2 } from '../../http/message.ts';
 import { type BodySink, type PassOptions, VirtualBody } from './body.ts';
 import { SplitEvents } from './events.ts';
 import { VirtualHeaders } from './headers.ts';
+import { wireOf } from './passing.ts';
 import { type VirtualSocket, virtualSocket } from './socket.ts';
-import { method, type Member, Overlay, Scope } from './view.ts';
+import { chained, type Member, Overlay, Scope } from './view.ts';
 
 /** What the handler has said before its body. */
 export interface TappedHead extends ResponseHead {
@@ -87,10 +88,16 @@ export class Tap {
       ...this.#headers.members(res),
       ...this.#body.members(res, (name) => this.#informational(name)),
       ...this.#resEvents.members((type, args) => this.#routeResponseEvent(type, args)),
-      destroy: method((error?: Error) => (this.#fail(error), res)),
+      destroy: chained(res, (error?: Error) => this.#fail(error)),
       // Node sets these two on what it takes for the client's response.
-      destroyed: { get: () => this.#failure !== undefined, set: (value) => this.#resOverlay.setReal('destroyed', value) },
-      _closed: { get: () => this.#failure !== undefined, set: (value) => this.#resOverlay.setReal('_closed', value) },
+      destroyed: {
+        get: () => this.#failure !== undefined,
+        set: (value) => this.#resOverlay.setReal('destroyed', value),
+      },
+      _closed: {
+        get: () => this.#failure !== undefined,
+        set: (value) => this.#resOverlay.setReal('_closed', value),
+      },
       closed: { get: () => this.#failure !== undefined },
       errored: { get: () => this.#failure ?? null },
     });
@@ -98,9 +105,10 @@ export class Tap {
       ...shared,
       ...this.#reqEvents.members((type, args) => this.#routeRequestEvent(type, args)),
       ...hiddenFields(req, options.hide ?? []),
-      destroy: method((error?: Error) => (this.#destroyRequest(error), req)),
+      destroy: chained(req, (error?: Error) => this.#destroyRequest(error)),
       destroyed: {
-        get: () => this.#failure !== undefined || (this.#departed?.reqDestroyed ?? this.#reqOverlay.real('destroyed')),
+        get: () =>
+          this.#failure !== undefined || (this.#departed?.reqDestroyed ?? this.#reqOverlay.real('destroyed')),
         set: (value) => this.#reqOverlay.setReal('destroyed', value),
       },
       aborted: { get: () => false, set: (value) => this.#reqOverlay.setReal('aborted', value) },
@@ -141,7 +149,7 @@ export class Tap {
     this.#over = true;
     const listeners = this.#resEvents.take();
     const requestListeners = this.#reqEvents.take();
-    const wire = this.#body.handOver(this.#resOverlay);
+    const wire = wireOf(this.#resOverlay);
     this.#resOverlay.remove(true);
     this.#reqOverlay.remove(true);
     for (const [type, listener] of listeners) this.#res.on(type as string, listener);
@@ -180,7 +188,11 @@ export class Tap {
       case 'socket':
         return this.#resEvents.emitReal(this.#resOverlay as unknown as Overlay<EventEmitter>, type, args);
       case 'timeout': {
-        const heard = this.#resEvents.emitReal(this.#resOverlay as unknown as Overlay<EventEmitter>, type, args);
+        const heard = this.#resEvents.emitReal(
+          this.#resOverlay as unknown as Overlay<EventEmitter>,
+          type,
+          args,
+        );
         return this.#resEvents.emitVirtual(type, ...args) || heard;
       }
       default:
@@ -190,7 +202,8 @@ export class Tap {
 
   #routeRequestEvent(type: string | symbol, args: unknown[]): boolean {
     if (type === 'aborted' || (type === 'error' && isReset(args[0]))) this.#depart();
-    const ofDeparture = this.#departed !== undefined && (type === 'aborted' || type === 'error' || type === 'close');
+    const ofDeparture =
+      this.#departed !== undefined && (type === 'aborted' || type === 'error' || type === 'close');
     const heard = this.#reqEvents.emitReal(this.#reqOverlay as unknown as Overlay<EventEmitter>, type, args);
     if (ofDeparture) return heard;
     if (type === 'close') this.#reqClosed = true;
@@ -204,7 +217,10 @@ export class Tap {
   /** Node destroys a request that has been read to its end, and that of a client that left; so does a handler that gives up. */
   #destroyRequest(error: Error | undefined): void {
     const left = isReset(error) && error.message === 'aborted';
-    if (!left && !this.#req.readableEnded) return this.#fail(error);
+    if (!left && !this.#req.readableEnded) {
+      this.#fail(error);
+      return;
+    }
     if (left) this.#depart();
     const destroy = this.#reqOverlay.real('destroy') as (error?: Error) => void;
     this.#scope.asReal(() => destroy.call(this.#req, error));
@@ -247,7 +263,6 @@ export class Tap {
     if (typeof real !== 'function') return undefined;
     return (...args) => (this.departed ? undefined : this.#scope.asReal(() => real.apply(this.#res, args)));
   }
-
 }
 
 function isReset(error: unknown): error is Error {
@@ -268,7 +283,10 @@ function hiddenFields(req: AnyRequest, hide: readonly string[]): Record<string, 
     const name = req.rawHeaders[i] ?? '';
     if (!hide.includes(name.toLowerCase())) rawHeaders.push(name, req.rawHeaders[i + 1] ?? '');
   }
-  const members: Record<string, Member> = { headers: { get: () => headers }, rawHeaders: { get: () => rawHeaders } };
+  const members: Record<string, Member> = {
+    headers: { get: () => headers },
+    rawHeaders: { get: () => rawHeaders },
+  };
   if ('headersDistinct' in req) {
     const distinct = { ...req.headersDistinct };
     for (const name of hide) delete distinct[name];

@@ -53,6 +53,14 @@ export function method(value: (...args: never[]) => unknown): Member {
   return { get: () => value };
 }
 
+/** A method that returns what it was called on, as many of a response do. */
+export function chained(target: object, run: (...args: never[]) => void): Member {
+  return method((...args: never[]) => {
+    run(...args);
+    return target;
+  });
+}
+
 /** Lays the handler's members over an object, and takes them off again. */
 export class Overlay<T extends object> {
   readonly #target: T;

@@ -42,7 +42,11 @@ for (const kind of KINDS) {
             });
             next();
           };
-          const filter = cacheFilter({ directory: temporaryDirectory(t), freshness: 'immutable', integrity: 'end' });
+          const filter = cacheFilter({
+            directory: temporaryDirectory(t),
+            freshness: 'immutable',
+            integrity: 'end',
+          });
           const server = await serve(kind, [watch, filter as Handler, way.handler(bytes, kind)]);
           t.after(async () => {
             await filter.close();
@@ -57,7 +61,11 @@ for (const kind of KINDS) {
           await left.reached;
           await filter.idle();
 
-          assert.equal(sawClose, 1, 'the fault fired: the server saw the client leave while the handler was held');
+          assert.equal(
+            sawClose,
+            1,
+            'the fault fired: the server saw the client leave while the handler was held',
+          );
           assert.equal(answer.complete, false, 'the client did not get it all');
           const hit = await ask(server);
           assert.equal(hit.headers['cache-status'], 'cache-filter; hit');

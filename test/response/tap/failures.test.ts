@@ -21,7 +21,11 @@ const FAILURES: { name: string; head: boolean; kinds?: readonly Kind[]; handler:
       throw new Error('deliberate');
     },
   },
-  { name: 'calls next(error) before the head', head: false, handler: (_req, _res, next) => next(new Error('deliberate')) },
+  {
+    name: 'calls next(error) before the head',
+    head: false,
+    handler: (_req, _res, next) => next(new Error('deliberate')),
+  },
   { name: 'destroys the response before the head', head: false, handler: (_req, res) => res.destroy() },
   { name: 'destroys the request before the head', head: false, handler: (req) => req.destroy() },
   {
@@ -98,7 +102,10 @@ const FAILURES: { name: string; head: boolean; kinds?: readonly Kind[]; handler:
     name: 'sends other bytes than its Repr-Digest says, without a length',
     head: true,
     handler: (_req, res) => {
-      res.setHeader('Repr-Digest', `sha-256=:${createHash('sha256').update('something else').digest('base64')}:`);
+      res.setHeader(
+        'Repr-Digest',
+        `sha-256=:${createHash('sha256').update('something else').digest('base64')}:`,
+      );
       res.write(body.subarray(0, 10));
       res.end(body.subarray(10));
     },
@@ -117,7 +124,11 @@ for (const kind of KINDS) {
       test(name, async (t) => {
         let failing = true;
         let calls = 0;
-        const filter = cacheFilter({ directory: temporaryDirectory(t), freshness: 'immutable', integrity: 'end' });
+        const filter = cacheFilter({
+          directory: temporaryDirectory(t),
+          freshness: 'immutable',
+          integrity: 'end',
+        });
         const server = await serve(kind, [
           filter as Handler,
           (req, res, next) => {
@@ -135,7 +146,11 @@ for (const kind of KINDS) {
         await filter.idle();
         assert.equal(calls, 1, 'the fault fired');
         const looksWhole = first.complete && first.status === 200;
-        assert.equal(looksWhole, false, `looks like a complete answer: ${first.status}, ${first.body.length} bytes`);
+        assert.equal(
+          looksWhole,
+          false,
+          `looks like a complete answer: ${first.status}, ${first.body.length} bytes`,
+        );
         if (head) assert.ok(first.body.length < SIZE || !first.complete);
         const stats = await filter.stats();
         assert.equal(stats.entries, 0, 'nothing is kept');

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { EventEmitter, once } from 'node:events';
+import { type EventEmitter, once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { connect as connectHttp2 } from 'node:http2';
@@ -22,7 +22,13 @@ for (const kind of KINDS) {
         t,
         {},
         async (req, res) => {
-          const look = () => [res.headersSent, res.writableEnded, res.writableFinished, res.destroyed === true, req.destroyed];
+          const look = () => [
+            res.headersSent,
+            res.writableEnded,
+            res.writableFinished,
+            res.destroyed === true,
+            req.destroyed,
+          ];
           seen.push(look());
           res.statusCode = 200;
           res.setHeader('Content-Length', 4);
@@ -200,7 +206,10 @@ for (const kind of KINDS) {
       const miss = await get();
       assert.equal(miss.trailers['repr-digest'], digest);
       const hit = await get();
-      assert.deepEqual([said(hit), hit.headers['trailer'], Object.keys(hit.trailers)], ['hit', undefined, []]);
+      assert.deepEqual(
+        [said(hit), hit.headers['trailer'], Object.keys(hit.trailers)],
+        ['hit', undefined, []],
+      );
     });
 
     test('a trailer that does not fit the body: a visible failure, nothing stored', async (t) => {
@@ -234,7 +243,13 @@ for (const kind of KINDS) {
         async (req, res) => {
           arrived.reach();
           await left.reached;
-          seen.reach([req.socket.remoteAddress, req.socket.destroyed, req.destroyed, res.destroyed === true, req.aborted]);
+          seen.reach([
+            req.socket.remoteAddress,
+            req.socket.destroyed,
+            req.destroyed,
+            res.destroyed === true,
+            req.aborted,
+          ]);
           res.end(BODY);
         },
       ]);
@@ -318,9 +333,16 @@ for (const kind of ['express5', 'express4'] as const) {
       const answer = await ask(server, { signal: client.signal });
       assert.equal(answer.complete, false);
       await filter.idle();
-      assert.deepEqual(order, ['client left', 'handler finished'], 'the client had left while the file was being sent');
+      assert.deepEqual(
+        order,
+        ['client left', 'handler finished'],
+        'the client had left while the file was being sent',
+      );
       const hit = await ask(server, { method: 'HEAD' });
-      assert.deepEqual([hit.headers['cache-status'], hit.headers['content-length']], ['cache-filter; hit', String(size)]);
+      assert.deepEqual(
+        [hit.headers['cache-status'], hit.headers['content-length']],
+        ['cache-filter; hit', String(size)],
+      );
     });
   }
 }

@@ -43,7 +43,10 @@ for (const kind of KINDS) {
           assert.deepEqual(log, [`GET / 200 ${SIZE}\n`, `GET / 200 ${SIZE}\n`]);
         }
         if (outer.name === 'pino-http') {
-          assert.deepEqual(log.map((line) => JSON.parse(line).res.statusCode), [200, 200]);
+          assert.deepEqual(
+            log.map((line) => JSON.parse(line).res.statusCode),
+            [200, 200],
+          );
         }
       });
 

@@ -16,7 +16,10 @@ function assertSame(from: Answer, to: Answer, what: string): void {
   assert.equal(to.status, from.status, `${what}: status`);
   assert.equal(to.statusMessage, from.statusMessage, `${what}: reason phrase`);
   assert.ok(to.complete, `${what}: complete`);
-  assert.ok(to.body.equals(from.body), `${what}: ${to.body.length} bytes where ${from.body.length} were sent, or others`);
+  assert.ok(
+    to.body.equals(from.body),
+    `${what}: ${to.body.length} bytes where ${from.body.length} were sent, or others`,
+  );
   const names = new Set([...Object.keys(from.headers), ...Object.keys(to.headers)]);
   for (const name of names) {
     if (MAY_DIFFER.includes(name)) continue;

@@ -112,10 +112,16 @@ function headerText(res: AnyResponse, name: string): string | undefined {
 /** The part of the path that was taken off by mounting; the path is matched below it. */
 export function mountOf(req: AnyRequest): string {
   const { originalUrl } = req as { originalUrl?: unknown };
-  const url = req.url ?? '';
-  return typeof originalUrl === 'string' && originalUrl.endsWith(url)
-    ? originalUrl.slice(0, -url.length || undefined)
-    : '';
+  if (typeof originalUrl !== 'string') return '';
+  const [original, path] = [pathOf(originalUrl), pathOf(req.url ?? '')];
+  if (original.endsWith(path)) return original.slice(0, original.length - path.length);
+  // Of a request for the mount point itself nothing is left; Express and Connect write that as a slash.
+  return path === '/' ? original : '';
+}
+
+function pathOf(url: string): string {
+  const at = url.indexOf('?');
+  return at < 0 ? url : url.slice(0, at);
 }
 
 /** What an entry is stored under. The query tells variants apart, so that purging a path takes all of them. */

@@ -244,13 +244,15 @@ export class FileCache implements Cache {
       file,
       grow: async (bytes) => bytes <= this.maxEntryBytes && reservation.reach(charge(bytes, record), spare),
       publish: async (info) => {
-        await this.#entries.replace(name, info.size, async () => {
-          const record = { ...info, head, fill: claim.fill };
-          const bytes = await publish(this.#layout, claim, record, this.#directoryMode);
-          this.#claims.delete(claim);
-          reservation.release();
-          return bytes;
-        });
+        const { fill } = claim;
+        await this.#entries.replace(
+          { name, fill, size: info.size },
+          () => publish(this.#layout, claim, { ...info, head, fill }, this.#directoryMode),
+          () => {
+            this.#claims.delete(claim);
+            reservation.release();
+          },
+        );
       },
       unjoinable: () => this.#end(run),
       discard: async () => {

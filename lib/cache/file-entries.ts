@@ -8,7 +8,7 @@ import { identity } from './fill/runs.ts';
 import { records, sweep } from './janitor.ts';
 import { Ledger } from './ledger.ts';
 import { decodeRecord, type EntryRecord } from './record.ts';
-import { removeEntry } from './removal.ts';
+import { type RemovedEntry, removeEntry } from './removal.ts';
 
 const debug = createDebug('cache-filter:store');
 
@@ -22,8 +22,8 @@ export class FileEntries {
   corrupt = 0;
   readonly #layout: Layout;
   readonly #touched = new Map<string, number>();
-  /** Removed while the start-up scan runs, which may have seen them before. */
-  #removed: Set<string> | undefined = new Set();
+  /** Bodies removed since somebody began to look at, or to write, what is on disk; one set for each of them. */
+  readonly #watches = new Set<Set<string>>();
 
   constructor(layout: Layout, maxBytes: number) {
     this.#layout = layout;
@@ -42,44 +42,56 @@ export class FileEntries {
     return record !== undefined && identity(record.key) === identity(key) ? record : undefined;
   }
 
-  /** Accounts for an entry that `publish` has just put in place of the one before, or of none. Nothing is evicted meanwhile. */
-  async replace(name: string, size: number, publish: () => Promise<number>): Promise<void> {
+  /**
+   * Accounts for a body that `publish` puts in the place of the one before, or of none. Nothing of that name is evicted meanwhile.
+   * @param publish resolves to the size of the record in bytes
+   * @param settle called at the moment from which on it is accounted for
+   */
+  async replace(
+    { name, fill, size }: { name: string; fill: string; size: number },
+    publish: () => Promise<number>,
+    settle: () => void,
+  ): Promise<void> {
     await this.ledger.left(name);
     const release = this.ledger.hold(name);
+    const removed = this.#watch();
     try {
       const recordBytes = await publish();
-      this.ledger.add(name, charge(size, recordBytes));
+      settle();
       this.#touched.delete(name);
+      // Purged already, before we came to account for it.
+      if (!removed.has(fill)) this.ledger.add(name, charge(size, recordBytes), fill);
     } finally {
+      this.#watches.delete(removed);
       release();
     }
   }
 
   /** Removes an entry; whether there was one. */
   async remove(name: string): Promise<boolean> {
-    const removed = await this.#unlink(name);
-    this.ledger.drop(name);
-    return removed;
+    return (await this.#unlink(name)) !== undefined;
   }
 
   /** Clears up after others, and takes over the account of what they left. */
   async scan(ownFills: ReadonlySet<string>): Promise<void> {
     await sweep(this.#layout, ownFills);
-    const found: { name: string; bytes: number; usedAt: number }[] = [];
+    const removed = this.#watch();
+    const found: { name: string; bytes: number; body: string; usedAt: number }[] = [];
     for await (const { name, record, bytes, usedAt } of records(this.#layout)) {
-      found.push({ name, bytes: charge(record.size, bytes), usedAt });
+      found.push({ name, bytes: charge(record.size, bytes), body: record.fill, usedAt });
     }
     found.sort((a, b) => a.usedAt - b.usedAt);
     // What was used meanwhile is there already, and more recent.
-    this.ledger.addOlder(found.filter(({ name }) => !this.#removed?.has(name)));
-    this.#removed = undefined;
+    this.ledger.addOlder(found.filter(({ body }) => !removed.has(body)));
+    this.#watches.delete(removed);
     await this.ledger.evict(this.ledger.maxBytes);
   }
 
   async #openOnce(name: string, key: Key): Promise<Entry | undefined> {
+    const known = this.ledger.bodyOf(name);
     const found = await this.#read(name);
     // Another process may have removed it.
-    if (found === undefined) this.ledger.drop(name);
+    if (found === undefined && known !== undefined) this.ledger.drop(name, known);
     if (found === undefined || identity(found.record.key) !== identity(key)) return undefined;
     const { record, bytes } = found;
     const path = this.#layout.body(name, record.fill);
@@ -98,13 +110,20 @@ export class FileEntries {
       await this.#drop(name, `its body has ${size} of ${record.size} bytes`);
       return undefined;
     }
-    if (!this.ledger.has(name)) this.ledger.add(name, charge(record.size, bytes));
+    if (!this.ledger.has(name)) await this.#discover(name, record, bytes);
     this.#touch(name);
     const release = this.ledger.hold(name);
     return new FileEntry(record, path, file.fd, () => {
       release();
       file.close().catch(() => undefined);
     });
+  }
+
+  /** Accounts for an entry that another process has stored, or that the scan has not come to yet. */
+  async #discover(name: string, { size, fill }: EntryRecord, recordBytes: number): Promise<void> {
+    this.ledger.add(name, charge(size, recordBytes), fill);
+    // It may have been removed since its record was read.
+    if ((await this.#read(name))?.record.fill !== fill) this.ledger.drop(name, fill);
   }
 
   /** A record, and its size in bytes; a damaged one is removed, and is none. */
@@ -124,6 +143,7 @@ export class FileEntries {
   }
 
   #touch(name: string): void {
+    if (!this.ledger.has(name)) return;
     this.ledger.touch(name);
     const now = Date.now();
     if (now - (this.#touched.get(name) ?? 0) < TOUCH_MS) return;
@@ -133,10 +153,20 @@ export class FileEntries {
     fs.utimes(this.#layout.record(name), time, time).catch(() => undefined);
   }
 
-  #unlink(name: string): Promise<boolean> {
-    this.#removed?.add(name);
+  async #unlink(name: string): Promise<RemovedEntry | undefined> {
     this.#touched.delete(name);
-    return removeEntry(this.#layout, name);
+    const removed = await removeEntry(this.#layout, name);
+    if (removed === undefined) return undefined;
+    const { fill } = removed;
+    if (fill !== undefined) for (const watch of this.#watches) watch.add(fill);
+    this.ledger.drop(name, fill);
+    return removed;
+  }
+
+  #watch(): Set<string> {
+    const removed = new Set<string>();
+    this.#watches.add(removed);
+    return removed;
   }
 }
 

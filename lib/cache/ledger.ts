@@ -6,6 +6,8 @@ interface Account {
   bytes: number;
   /** How many readers hold it; it can't be evicted meanwhile. */
   held: number;
+  /** Which of the bodies that ever had this name. */
+  body: string;
 }
 
 /** Removes an entry's files; called once it is out of the ledger. */
@@ -45,20 +47,25 @@ export class Ledger {
   }
 
   /** Records an entry as the most recently used; one of the same name is replaced. */
-  add(name: string, bytes: number): void {
+  add(name: string, bytes: number, body = ''): void {
     this.drop(name);
     this.#bytes += bytes;
-    this.#accounts.set(name, { bytes, held: 0 });
+    this.#accounts.set(name, { bytes, held: 0, body });
   }
 
   has(name: string): boolean {
     return this.#accounts.has(name);
   }
 
+  /** Which body the account is of. */
+  bodyOf(name: string): string | undefined {
+    return this.#accounts.peek(name)?.body;
+  }
+
   /** Records entries, least recently used first, as less recently used than all that it knows of already. */
-  addOlder(entries: Iterable<{ name: string; bytes: number }>): void {
+  addOlder(entries: Iterable<{ name: string; bytes: number; body?: string }>): void {
     const newer = [...this.#accounts.rkeys()];
-    for (const { name, bytes } of entries) if (!this.has(name)) this.add(name, bytes);
+    for (const { name, bytes, body } of entries) if (!this.has(name)) this.add(name, bytes, body);
     for (const name of newer) this.touch(name);
   }
 
@@ -72,10 +79,10 @@ export class Ledger {
     await this.#removals.get(name);
   }
 
-  /** Takes an entry out, because its files have gone. */
-  drop(name: string): void {
+  /** Takes an entry out, because its files have gone. `body`: only if it is still the account of this one. */
+  drop(name: string, body?: string): void {
     const account = this.#accounts.peek(name);
-    if (account === undefined) return;
+    if (account === undefined || (body !== undefined && account.body !== body)) return;
     this.#accounts.delete(name);
     this.#bytes -= account.bytes;
     if (account.held > 0) this.#held -= account.bytes;

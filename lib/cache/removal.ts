@@ -5,28 +5,33 @@ import { exists, isMissing, list, readIfThere, unlink } from '../fs/files.ts';
 import { type Layout, parseFileName } from '../fs/layout.ts';
 import { decodeRecord } from './record.ts';
 
+/** What was taken away; `fill` is unknown where the record was damaged. */
+export interface RemovedEntry {
+  fill: string | undefined;
+}
+
 /**
  * Takes an entry away: the record in one step, so that nobody replaces it meanwhile, then the body that this very record names.
- * Resolves to whether there was one.
+ * Resolves to undefined where there was none.
  */
-export async function removeEntry(layout: Layout, name: string): Promise<boolean> {
+export async function removeEntry(layout: Layout, name: string): Promise<RemovedEntry | undefined> {
   const record = layout.record(name);
   const gone = layout.gone(name, randomBytes(8).toString('hex'));
   let path = gone;
   try {
     await fs.rename(record, gone);
   } catch (error) {
-    if (isMissing(error)) return false;
+    if (isMissing(error)) return undefined;
     // A full disk may have no room for one more name, and it is now that room is needed.
     path = record;
   }
   const bytes = await readIfThere(path);
-  if (bytes === undefined) return false;
+  if (bytes === undefined) return undefined;
   await unlink(path);
   const fill = decodeRecord(bytes)?.fill;
   if (fill === undefined) await removeBodies(layout, name);
   else await unlink(layout.body(name, fill));
-  return true;
+  return { fill };
 }
 
 /** Removes the bodies of an entry whose record no longer says which one is its own; not one that is just being published. */

@@ -94,6 +94,13 @@ function judgeResource(
       `metadata answered '${resource}'; the words it may say are 'deleted' and 'deactivated'`,
     );
   }
+  // `false`, say, from a hook that answers whether there is such a resource: not what it was asked for.
+  if (typeof resource !== 'object') {
+    throw new HookError(
+      'metadata',
+      `metadata answered ${String(resource)}; it may say what it knows of the resource, as an object, or undefined`,
+    );
+  }
   const size = property(resource, 'size');
   if (typeof size === 'number' && stored.size !== undefined && size !== stored.size) {
     return { do: 'pass', reason: 'mismatch', drop: true };

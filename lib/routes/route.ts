@@ -1,6 +1,6 @@
 // docs/guides/routes.md
 
-import { compile, match } from 'path-to-regexp';
+import { compile, match, pathToRegexp } from 'path-to-regexp';
 import { HookError, OptionError } from '../errors.ts';
 import { type Digest, type DigestAlgorithm, parseDigest } from '../http/digest.ts';
 import { type Freshness, freshnessProblem } from '../policy/freshness.ts';
@@ -103,6 +103,18 @@ function everything({ path }: RouteRequest): RouteAnswer {
 
 const KNOWN = ['path', 'name', 'id', 'reserved', 'read', 'purge', 'freshness', 'key', 'query', 'digests'];
 
+const ALGORITHMS: Record<DigestAlgorithm, true> = {
+  md5: true,
+  sha1: true,
+  sha256: true,
+  sha384: true,
+  sha512: true,
+};
+
+function isStrings(value: unknown): boolean {
+  return Array.isArray(value) && value.every((each) => typeof each === 'string');
+}
+
 function resolveRoute(route: Route, where: string, fallback: Freshness): ResolvedRoute {
   const refuse = (text: string) => new OptionError('routes', `${where} ${text}`);
   for (const name of Object.keys(route)) {
@@ -121,6 +133,15 @@ function resolveRoute(route: Route, where: string, fallback: Freshness): Resolve
   } = route;
   const problem = freshnessProblem(freshness);
   if (problem !== undefined) throw refuse(`freshness ${problem}`);
+  if (route.name !== undefined && typeof route.name !== 'string') throw refuse('name must be a string');
+  if (typeof read !== 'boolean') throw refuse('read must be true or false');
+  if (!isStrings(reserved)) throw refuse("reserved must be an array of ids, for example ['detail']");
+  if (query !== undefined && query !== false && !isStrings(query)) {
+    throw refuse("query must be false, or an array of parameter names, for example ['version']");
+  }
+  if (!Array.isArray(digests) || !digests.every((each) => Object.hasOwn(ALGORITHMS, each))) {
+    throw refuse(`digests must be an array of ${Object.keys(ALGORITHMS).join(', ')}`);
+  }
   if (!Array.isArray(purge) || !purge.every((method) => /^[A-Z]+$/.test(method))) {
     throw refuse("purge must be an array of methods in capitals, for example ['DELETE', 'PUT']");
   }
@@ -171,6 +192,7 @@ type Finder = (request: RouteRequest) => (RouteAnswer & { canonical?: string }) 
 
 function finder(route: Route, refuse: (text: string) => OptionError): Finder {
   const { path, id: idName } = route;
+  if (idName !== undefined && typeof idName !== 'string') throw refuse('id must be the name of a parameter');
   const answer = (params: Record<string, string>, whole: string): RouteAnswer => ({
     id: params[idName ?? 'id'] ?? Object.values(params)[0] ?? whole,
     params,
@@ -201,6 +223,10 @@ function finder(route: Route, refuse: (text: string) => OptionError): Finder {
       `the path '${path}' is no pattern of path-to-regexp 8: ${(error as Error).message}`,
       { cause: error },
     );
+  }
+  const names = pathToRegexp(path).keys.map(({ name }) => name);
+  if (idName !== undefined && !names.includes(idName)) {
+    throw refuse(`id must be a parameter of '${path}', got '${idName}'`);
   }
   return ({ path: requested }) => {
     let found: ReturnType<typeof matches>;

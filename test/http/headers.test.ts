@@ -69,7 +69,6 @@ describe('storedHeaders', () => {
     'X-Auth-Token',
     'X-Subject-Token',
     'Content-Length',
-    'Age',
     'Cache-Status',
     'Server-Timing',
     'Alt-Svc',

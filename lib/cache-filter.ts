@@ -3,8 +3,8 @@ import createDebug from 'debug';
 import { LRUCache } from 'lru-cache';
 import type { Cache, CacheStats, Claim, Entry } from './cache/cache.ts';
 import { FileCache } from './cache/file-cache.ts';
-import type { RefusedError } from './errors.ts';
-import { Exchange, mountOf, type Next, tagOf } from './exchange.ts';
+import { type RefusedError, SupersededError } from './errors.ts';
+import { Exchange, hasBody, mountOf, type Next, tagOf, targetOf } from './exchange.ts';
 import { type Following, follow, leave, RANGE_AHEAD_BYTES, unshareable, waitFor } from './follow.ts';
 import { hit, ttl } from './hit.ts';
 import { isConditional } from './http/conditional.ts';
@@ -13,7 +13,6 @@ import { firstPosition } from './http/ranges.ts';
 import { lead } from './lead.ts';
 import { type CacheFilterOptions, type Config, resolveOptions } from './options.ts';
 import { judge, type Verdict } from './policy/policy.ts';
-import { isPublic } from './policy/storable.ts';
 import { keysOf, purgeAfter } from './purge.ts';
 import type { Reason } from './reasons.ts';
 import { matchRoute, type RouteMatch, type RouteRequest } from './routes/route.ts';
@@ -68,11 +67,10 @@ class Story {
   readonly cache: Cache;
   readonly #config: Config;
   readonly #ownsCache: boolean;
-  readonly #running = new Set<Promise<void>>();
+  readonly #running = new Map<Exchange, Promise<void>>();
   readonly #uncacheable = new LRUCache<string, Reason>({ max: 10_000, ttl: UNCACHEABLE_MS });
   /** Keys whose purge the disk refused, with the time: what was stored before is never served again. */
   readonly #tombstones = new Map<string, number>();
-  readonly #abort = new AbortController();
   #closing: Promise<void> | undefined;
 
   constructor(config: Config) {
@@ -96,11 +94,15 @@ class Story {
       return;
     }
     const exchange = new Exchange(this.#config, req, res, next, match, mountOf(req));
-    if (this.#closing !== undefined) return void this.#pass(exchange, 'closed');
-    if (res.headersSent) return void this.#pass(exchange, 'head-sent');
-    const running = this.#answer(exchange);
-    this.#running.add(running);
-    running.finally(() => this.#running.delete(running));
+    const obstacle = this.#closing !== undefined ? 'closed' : res.headersSent ? 'head-sent' : undefined;
+    if (obstacle !== undefined) {
+      this.#pass(exchange, obstacle);
+      return;
+    }
+    this.#running.set(
+      exchange,
+      this.#answer(exchange).finally(() => this.#running.delete(exchange)),
+    );
   }
 
   /** Never rejects: what a hook throws is the application's to answer for. */
@@ -119,6 +121,7 @@ class Story {
   async #consider(exchange: Exchange): Promise<() => unknown> {
     const { match, key } = exchange;
     if (match.action === 'purge') return () => purgeAfter(exchange, () => this.#purgeKey(key.primary));
+    if (hasBody(exchange.req)) return () => this.#pass(exchange, 'request-body');
 
     // 2. The application's own way around.
     if (await this.#config.bypass?.(exchange.context)) return () => this.#pass(exchange, 'bypass');
@@ -128,7 +131,7 @@ class Story {
     if (entry === undefined) return this.#miss(exchange);
 
     // 4. Whether this caller may have it.
-    if (exchange.credentials && !isPublic(entry.head)) {
+    if (!exchange.mayShare(entry.head)) {
       entry.release();
       return () => this.#pass(exchange, 'credentials');
     }
@@ -212,8 +215,7 @@ class Story {
   /** Committed between looking and claiming: a hit after all. */
   async #late(exchange: Exchange, entry: Entry): Promise<() => unknown> {
     const verdict = await this.#judge(exchange, entry);
-    if (verdict.do === 'serve' && !(exchange.credentials && !isPublic(entry.head)))
-      return () => hit(exchange, entry);
+    if (verdict.do === 'serve' && exchange.mayShare(entry.head)) return () => hit(exchange, entry);
     entry.release();
     return verdict.do === 'serve' ? () => this.#pass(exchange, 'credentials') : this.#obey(exchange, verdict);
   }
@@ -221,7 +223,7 @@ class Story {
   /** 7. The handler answers, into a fill that everybody reads. */
   #lead(exchange: Exchange, claim: Claim & { role: 'leader' }): Promise<void> {
     debug('%s: leading', exchange.key.primary);
-    return lead(this.#config, exchange, claim, this.#abort.signal, {
+    return lead(this.#config, exchange, claim, {
       refused: (reason, lasting) => {
         if (lasting) this.#uncacheable.set(nameOf(exchange), reason);
       },
@@ -242,6 +244,11 @@ class Story {
       return this.#obey(exchange, verdict);
     }
     const fill = await waitFor(claim, this.#config.collapseTimeoutMs, exchange.signal);
+    // Nobody is left to answer.
+    if (exchange.signal.aborted) {
+      fill?.release();
+      return () => undefined;
+    }
     if (fill === undefined) return undefined;
     const reason = unshareable(exchange, fill);
     if (reason === undefined) return () => follow(exchange, fill);
@@ -270,12 +277,13 @@ class Story {
   }
 
   /** The application answers, untouched. */
-  #pass(exchange: Exchange, reason: Reason, fwd: 'bypass' | 'uri-miss' = 'bypass'): unknown {
+  #pass(exchange: Exchange, reason: Reason, fwd: 'bypass' | 'uri-miss' = 'bypass'): void {
     exchange.info.status = fwd === 'bypass' ? 'bypass' : 'miss';
     exchange.info.reason = reason;
     debug('%s: %s', exchange.key.primary, reason);
     exchange.mark({ fwd: exchange.staleSince === undefined ? fwd : 'stale', detail: reason });
-    return exchange.next();
+    // What becomes of it is not ours to wait for.
+    exchange.next();
   }
 
   /** A matched DELETE, or whoever asks by `filter.purge`. */
@@ -291,7 +299,10 @@ class Story {
   }
 
   async purge(what: PurgeTarget): Promise<number> {
-    if ('all' in what) return this.cache.invalidate({ all: true });
+    if ('all' in what) {
+      const { namespace } = this.#config;
+      return this.cache.invalidate(namespace === '' ? { all: true } : { prefix: `${namespace}:` });
+    }
     if ('key' in what) return this.#purgeKey(what.key);
     let count = 0;
     if ('url' in what) {
@@ -299,12 +310,13 @@ class Story {
       return count;
     }
     const names = what.route === undefined ? this.#config.routes.map(({ name }) => name) : [what.route];
-    for (const name of new Set(names)) count += await this.cache.invalidate({ tag: tagOf(name, what.id) });
+    for (const name of new Set(names))
+      count += await this.cache.invalidate({ tag: tagOf(this.#config, name, what.id) });
     return count;
   }
 
   async idle(): Promise<void> {
-    while (this.#running.size > 0) await Promise.allSettled(this.#running);
+    while (this.#running.size > 0) await Promise.allSettled(this.#running.values());
   }
 
   close(): Promise<void> {
@@ -313,7 +325,10 @@ class Story {
   }
 
   async #close(): Promise<void> {
-    const timer = setTimeout(() => this.#abort.abort(), this.#config.closeTimeoutMs);
+    const timer = setTimeout(() => {
+      const reason = new SupersededError('the filter was closed');
+      for (const exchange of this.#running.keys()) exchange.stop(reason);
+    }, this.#config.closeTimeoutMs);
     await this.idle();
     clearTimeout(timer);
     if (this.#ownsCache) await this.cache.close();
@@ -321,10 +336,7 @@ class Story {
 }
 
 function routeRequest({ method = '', url = '' }: AnyRequest): RouteRequest {
-  const at = url.indexOf('?');
-  return at < 0
-    ? { method, path: url, query: '' }
-    : { method, path: url.slice(0, at), query: url.slice(at + 1) };
+  return { method, ...targetOf(url) };
 }
 
 function nameOf({ key }: Exchange): string {

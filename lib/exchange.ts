@@ -1,10 +1,12 @@
 import type { Key } from './cache/cache.ts';
-import type { HeaderPairs } from './http/body.ts';
+import type { HeaderPairs, ResponseHead } from './http/body.ts';
 import { appendCacheStatus, type CacheStatus, formatCacheStatus } from './http/cache-status.ts';
 import type { AnyRequest, AnyResponse } from './http/message.ts';
 import type { Config } from './options.ts';
 import type { HookContext } from './policy/policy.ts';
+import { isPublic } from './policy/storable.ts';
 import type { Reason } from './reasons.ts';
+import { ClientGone } from './response/flow.ts';
 import type { Asked } from './response/send.ts';
 import type { RouteMatch } from './routes/route.ts';
 
@@ -45,10 +47,11 @@ export class Exchange {
   /** The request carries credentials, and no `authorize` says who may have what. */
   readonly credentials: boolean;
   readonly info: CacheInfo;
-  /** Aborted when the client leaves. */
+  /** Aborted when the client leaves, or the filter closes and can't wait. */
   readonly signal: AbortSignal;
   /** The head arrived at this time in an entry that is no longer fresh. */
   staleSince: number | undefined;
+  readonly #over = new AbortController();
   readonly #status: Config['cacheStatus'];
 
   constructor(
@@ -64,15 +67,27 @@ export class Exchange {
     this.next = next;
     this.match = match;
     this.key = keyOf(config, match, mount);
-    this.tag = tagOf(match.route.name, match.id);
+    this.tag = tagOf(config, match.route.name, match.id);
     this.asked = { method: req.method ?? 'GET', headers: { ...req.headers } };
     this.credentials = config.authorize === undefined && carriesCredentials(req, config.credentialHeaders);
     this.info = { status: 'miss', route: match.route.name, id: match.id, key: this.key.primary };
     this.#status = config.cacheStatus;
     infos.set(res, this.info);
-    const controller = new AbortController();
-    this.signal = controller.signal;
-    res.once('close', () => controller.abort());
+    this.signal = this.#over.signal;
+    const left = () => this.stop(new ClientGone());
+    res.once('close', left);
+    // An answer that still waits for its turn on the connection gets no `close` of its own.
+    req.once('aborted', left);
+  }
+
+  /** Ends what the filter does for this request: with ClientGone quietly, with any other reason so that the client sees it. */
+  stop(reason: Error): void {
+    this.#over.abort(reason);
+  }
+
+  /** Whether an answer with this head may go to this client: not with credentials, unless it is for everybody. */
+  mayShare(head: ResponseHead): boolean {
+    return !this.credentials || isPublic(head);
   }
 
   get context(): HookContext<AnyRequest> {
@@ -111,31 +126,45 @@ function headerText(res: AnyResponse, name: string): string | undefined {
 
 /** The part of the path that was taken off by mounting; the path is matched below it. */
 export function mountOf(req: AnyRequest): string {
-  const { originalUrl } = req as { originalUrl?: unknown };
+  const { originalUrl, baseUrl } = req as { originalUrl?: unknown; baseUrl?: unknown };
+  // Express says it; Connect leaves it to be found out.
+  if (typeof baseUrl === 'string') return baseUrl;
   if (typeof originalUrl !== 'string') return '';
-  const [original, path] = [pathOf(originalUrl), pathOf(req.url ?? '')];
+  const [original, path] = [targetOf(originalUrl).path, targetOf(req.url ?? '').path];
   if (original.endsWith(path)) return original.slice(0, original.length - path.length);
-  // Of a request for the mount point itself nothing is left; Express and Connect write that as a slash.
-  return path === '/' ? original : '';
+  // Of a request for the mount point itself nothing is left, which is written as a slash. A URL that was rewritten is kept apart.
+  return path === '/' ? original : `${original} `;
 }
 
-function pathOf(url: string): string {
-  const at = url.indexOf('?');
-  return at < 0 ? url : url.slice(0, at);
+/** Path and query of a request target, in origin form or (RFC 9112, 3.2.2) in absolute form. */
+export function targetOf(url: string): { path: string; query: string } {
+  const target = url.startsWith('/') ? url : url.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, '');
+  const at = target.indexOf('?');
+  return at < 0 ? { path: target, query: '' } : { path: target.slice(0, at), query: target.slice(at + 1) };
 }
 
-/** What an entry is stored under. The query tells variants apart, so that purging a path takes all of them. */
+/** What an entry is stored under. Query and spelling tell variants apart, so that purging a path takes all of them. */
 export function keyOf({ namespace }: Pick<Config, 'namespace'>, match: RouteMatch, mount: string): Key {
   const primary = `${namespace}${namespace === '' ? '' : ':'}${match.key ?? `${mount}${match.path}`}`;
-  return match.query === '' ? { primary } : { primary, variant: `?${match.query}` };
+  const spelling = match.key === undefined ? (match.spelling ?? '') : '';
+  const variant = match.query === '' ? spelling : `${spelling}?${match.query}`;
+  return variant === '' ? { primary } : { primary, variant };
 }
 
-export function tagOf(route: string, id: string): string {
-  return `${route}:${id}`;
+export function tagOf({ namespace }: Pick<Config, 'namespace'>, route: string, id: string): string {
+  return `${namespace}:${route}:${id}`;
+}
+
+/** Whether the request has a body: then the answer may depend on more than its URL. */
+export function hasBody(req: AnyRequest): boolean {
+  if ('stream' in req && !req.stream.endAfterHeaders) return true;
+  const { headers } = req;
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
 }
 
 function carriesCredentials(req: AnyRequest, names: readonly string[]): boolean {
   if (names.some((name) => req.headers[name] !== undefined)) return true;
-  const socket = req.socket as { authorized?: boolean; getPeerCertificate?(): object } | null;
-  return socket?.authorized === true && Object.keys(socket.getPeerCertificate?.() ?? {}).length > 0;
+  // Whether it was authorised or not: applications have checks of their own.
+  const socket = req.socket as { getPeerCertificate?(): object | null } | null;
+  return Object.keys(socket?.getPeerCertificate?.() ?? {}).length > 0;
 }

@@ -2,7 +2,6 @@ import createDebug from 'debug';
 import type { Claim, FillReader } from './cache/cache.ts';
 import type { Exchange } from './exchange.ts';
 import { parseRange } from './http/ranges.ts';
-import { isPublic } from './policy/storable.ts';
 import type { Reason } from './reasons.ts';
 import { send } from './response/send.ts';
 
@@ -25,12 +24,14 @@ export async function follow(exchange: Exchange, fill: FillReader): Promise<void
     headers: (partial) =>
       exchange.statusField({ fwd: 'uri-miss', collapsed: true, ...(partial ? UNVERIFIED : {}) }),
     provisional: true,
+    signal: exchange.signal,
   });
 }
 
 /** Why this client can't have what is being fetched; undefined where it can. */
-export function unshareable({ credentials, asked }: Exchange, fill: FillReader): Reason | undefined {
-  if (credentials && !isPublic(fill.head)) return 'credentials';
+export function unshareable(exchange: Exchange, fill: FillReader): Reason | undefined {
+  const { asked } = exchange;
+  if (!exchange.mayShare(fill.head)) return 'credentials';
   if (asked.headers.range === undefined || fill.size === undefined) return undefined;
   const request = parseRange(asked.headers.range, fill.size);
   const start = request.kind === 'ranges' ? Math.max(...request.ranges.map((range) => range.start)) : 0;
@@ -50,17 +51,17 @@ export function waitFor(
 ): Promise<FillReader | undefined> {
   return new Promise((resolve) => {
     let given = false;
-    const giveUp = () => {
-      given = true;
-      resolve(undefined);
-    };
-    const timer = setTimeout(giveUp, timeoutMs);
-    signal.addEventListener('abort', giveUp, { once: true });
-    void fill.then((reader) => {
+    const give = (reader?: FillReader) => {
       clearTimeout(timer);
       signal.removeEventListener('abort', giveUp);
       if (given) reader?.release();
-      else resolve(reader);
-    });
+      given = true;
+      resolve(reader);
+    };
+    const giveUp = () => give();
+    const timer = setTimeout(giveUp, timeoutMs);
+    if (signal.aborted) giveUp();
+    else signal.addEventListener('abort', giveUp, { once: true });
+    void fill.then(give);
   });
 }

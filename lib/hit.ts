@@ -16,7 +16,8 @@ export async function hit(exchange: Exchange, entry: Entry): Promise<void> {
   debug('%s: hit', exchange.key.primary);
   await send(exchange.asked, exchange.res, entry, {
     headers: () => [...exchange.statusField(status), ['Age', String(ageOf(entry))]],
-    supplement: supplementOf(entry),
+    supplement: supplementOf(entry, exchange),
+    signal: exchange.signal,
   });
 }
 
@@ -31,10 +32,14 @@ function ageOf({ head, info }: Entry): number {
 }
 
 /** A strong validator, and the digest itself (RFC 9530), where the response has none. */
-function supplementOf({ info }: Entry): HeaderPairs {
+function supplementOf({ info }: Entry, { res, asked }: Exchange): HeaderPairs {
   const digest = formatReprDigest(info.digests.filter(({ algorithm }) => algorithm === 'sha256'));
   const sha256 = info.digests.find(({ algorithm }) => algorithm === 'sha256');
   if (digest === undefined || sha256 === undefined) return [];
+  // Middleware outside that rewrites bodies (compression) makes of it what has other bytes: parts of the two must not be put together.
+  if (Object.hasOwn(res, 'write') && asked.headers['accept-encoding'] !== undefined) {
+    return [['ETag', `W/"sha256-${sha256.hex}"`]];
+  }
   return [
     ['ETag', `"sha256-${sha256.hex}"`],
     ['Repr-Digest', digest],

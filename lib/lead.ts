@@ -4,7 +4,7 @@ import { IncompleteError, StoreError, SupersededError } from './errors.ts';
 import type { Exchange } from './exchange.ts';
 import { UNVERIFIED } from './follow.ts';
 import type { HeaderPairs, ResponseHead } from './http/body.ts';
-import { ifRangeHolds } from './http/conditional.ts';
+import { ifRangeHolds, validatorsOf } from './http/conditional.ts';
 import { formatHttpDate } from './http/date.ts';
 import { declaredDigests } from './http/digest.ts';
 import { fieldValue, fieldValues, storedHeaders } from './http/headers.ts';
@@ -29,18 +29,13 @@ export interface LeadOutcome {
  * One leader: its handler writes to a virtual response, the bytes go to a fill, and its client reads from the fill like everybody else.
  * Resolves when both are done. Never rejects.
  */
-export async function lead(
+export function lead(
   config: Config,
   exchange: Exchange,
   claim: LeaderClaim,
-  closing: AbortSignal,
   outcome: LeadOutcome,
 ): Promise<void> {
-  const leader = new Lead(config, exchange, claim, outcome);
-  const stop = () => leader.stop();
-  closing.addEventListener('abort', stop, { once: true });
-  await leader.run();
-  closing.removeEventListener('abort', stop);
+  return new Lead(config, exchange, claim, outcome).run();
 }
 
 class Lead {
@@ -66,7 +61,11 @@ class Lead {
     this.#tap = new Tap(
       exchange.req,
       exchange.res,
-      { head: (head) => this.#decide(head), failed: (error) => this.#failed(error) },
+      {
+        head: (head) => this.#decide(head),
+        failed: (error) => this.#failed(error),
+        aside: () => this.#aside(),
+      },
       // The whole is fetched, whatever part of it this client wants.
       this.#ranged ? { hide: ['range', 'if-range'] } : {},
     );
@@ -75,6 +74,11 @@ class Lead {
   run(): Promise<void> {
     const done = new Promise<void>((resolve) => {
       this.#done = resolve;
+    });
+    const { signal } = this.#exchange;
+    signal.addEventListener('abort', () => {
+      // The client's leaving changes nothing here; a filter that closes can't wait any longer.
+      if (signal.reason instanceof SupersededError) this.#tap.fail(signal.reason);
     });
     try {
       const result = this.#exchange.next();
@@ -92,11 +96,6 @@ class Lead {
       });
     }
     return done;
-  }
-
-  /** The filter is closing, and can't wait any longer. */
-  stop(): void {
-    this.#tap.fail(new SupersededError('the filter was closed while the response was being written'));
   }
 
   #threw(error: unknown): void {
@@ -119,7 +118,7 @@ class Lead {
     };
     const reason = refusal(head, rules, Date.now());
     if (reason === undefined) void this.#begin(head);
-    else void this.#decline(head, reason);
+    else this.#decline(head, reason);
   }
 
   async #begin(head: TappedHead): Promise<void> {
@@ -137,7 +136,16 @@ class Lead {
         tags: [tag],
       },
     );
-    if ('declined' in started) return this.#decline(head, started.declined);
+    if ('declined' in started) {
+      try {
+        this.#decline(head, started.declined);
+      } catch (error) {
+        // What Node refuses to send, it would have refused the handler.
+        debug('%s: the response could not be passed on: %o', this.#exchange.key.primary, error);
+        failVisibly(this.#tap.wire);
+      }
+      return;
+    }
     this.#fill = started;
     if (this.#failure !== undefined) return this.#abort(this.#failure);
     this.#exchange.info.stored = true;
@@ -151,6 +159,7 @@ class Lead {
         ),
       provisional: true,
       trailers: () => this.#tap.trailers,
+      signal: this.#exchange.signal,
     });
     this.#tap.divert({
       write: (chunk) => started.write(chunk),
@@ -188,7 +197,7 @@ class Lead {
   }
 
   /** The answer is not kept; it goes to the client as it comes. */
-  async #decline(head: TappedHead, reason: Reason): Promise<void> {
+  #decline(head: TappedHead, reason: Reason): void {
     const { info, key } = this.#exchange;
     debug('%s: not kept: %s', key.primary, reason);
     info.stored = false;
@@ -197,11 +206,18 @@ class Lead {
     const status = { ...this.#forwarded(), detail: reason };
     const field = this.#exchange.statusField(status, fieldValue(head.all, 'cache-status'));
     const ranged = this.#ranged ? rangeOf(this.#exchange, head) : {};
+    const failed = this.#failure !== undefined;
+    void this.#abandon().then(() => this.#done());
     this.#tap.pass({ ...ranged, headers: { ...Object.fromEntries(field), ...ranged.headers } });
     // It failed while the cache was still making up its mind: nobody else will tell the client.
-    if (this.#failure !== undefined) failVisibly(this.#tap.wire);
-    await this.#abandon();
-    this.#done();
+    if (failed) failVisibly(this.#tap.wire);
+  }
+
+  /** The handler answers past us (`res.stream` on HTTP/2). */
+  #aside(): void {
+    this.#exchange.info.stored = false;
+    this.#exchange.info.reason = 'unfinished';
+    void this.#abandon().then(() => this.#done());
   }
 
   async #abandon(): Promise<void> {
@@ -256,13 +272,7 @@ function rangeOf({ asked }: Exchange, head: TappedHead): PassOptions {
   const { length } = head;
   if (head.status !== 200 || length === undefined || fieldValue(head.all, 'content-encoding') !== undefined)
     return {};
-  const etag = fieldValue(head.all, 'etag');
-  const lastModified = fieldValue(head.all, 'last-modified');
-  const validators = {
-    ...(etag === undefined ? {} : { etag }),
-    ...(lastModified === undefined ? {} : { lastModified }),
-  };
-  if (!ifRangeHolds(asked.headers, validators)) return {};
+  if (!ifRangeHolds(asked.headers, validatorsOf(head.all))) return {};
   const request = parseRange(asked.headers.range, length);
   const [range, ...more] = request.kind === 'ranges' ? request.ranges : [];
   if (range === undefined || more.length > 0) return {};
@@ -270,6 +280,9 @@ function rangeOf({ asked }: Exchange, head: TappedHead): PassOptions {
     status: 206,
     range,
     headers: {
+      // Of the whole, and said of what is sent.
+      'Content-Digest': undefined,
+      'Content-MD5': undefined,
       'Content-Range': contentRange(range, length),
       'Content-Length': String(range.end - range.start),
     },

@@ -2,7 +2,7 @@ import createDebug from 'debug';
 import { type Exchange, keyOf } from './exchange.ts';
 import type { Config } from './options.ts';
 import { failVisibly } from './response/flow.ts';
-import { Tap, type TappedHead } from './response/tap/tap.ts';
+import { Tap } from './response/tap/tap.ts';
 import { matchRoute } from './routes/route.ts';
 
 const debug = createDebug('cache-filter:filter');
@@ -13,23 +13,41 @@ const debug = createDebug('cache-filter:filter');
  */
 export function purgeAfter(exchange: Exchange, purge: () => Promise<number>): Promise<void> {
   const { promise, resolve } = deferred();
-  const decide = async ({ status }: TappedHead): Promise<void> => {
-    const succeeded = status >= 200 && status < 300 && status !== 206;
-    if (succeeded) {
-      await purge().catch((error: unknown) =>
-        debug('%s: the cache refused to purge: %o', exchange.key.primary, error),
-      );
+  const purged = () =>
+    purge().catch((error: unknown) =>
+      debug('%s: the cache refused to purge: %o', exchange.key.primary, error),
+    );
+  const release = async (): Promise<void> => {
+    await purged();
+    try {
+      tap.pass();
+    } catch (error) {
+      // What Node refuses to send, it would have refused the handler.
+      debug('%s: the response could not be passed on: %o', exchange.key.primary, error);
+      failVisibly(tap.wire);
     }
-    tap.pass();
     resolve();
   };
   const tap = new Tap(exchange.req, exchange.res, {
-    head: (head) => void decide(head),
+    head: ({ status }) => {
+      const succeeded = status >= 200 && status < 300 && status !== 206;
+      if (succeeded) return;
+      resolve();
+      tap.pass();
+    },
+    // The head may come before the deed: held until the handler has ended.
+    held: (ended) => {
+      // An answer that is too long to be held goes out, and what was stored meanwhile is purged when it ends.
+      if (!ended) exchange.res.once('close', () => void purged());
+      void release();
+    },
     failed: () => {
       failVisibly(tap.wire);
       resolve();
     },
+    aside: resolve,
   });
+  exchange.signal.addEventListener('abort', resolve, { once: true });
   exchange.info.status = 'bypass';
   try {
     exchange.next();

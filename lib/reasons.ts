@@ -25,6 +25,7 @@ export const REASONS = {
   private: 'the response is for one user',
   purge: 'the entry was purged: `authorize` asked for it, or it happened while the body was being written',
   range: 'a range far from where the fill is, or `coldRange` is `bypass`',
+  'request-body': 'the request has a body, on which its answer may depend',
   'set-cookie': 'the response sets a cookie',
   'store-down': 'the cache could not be read or written',
   'too-large': 'the body is larger than `maxEntryBytes`',

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import * as fs from 'node:fs/promises';
 import { join } from 'node:path';
-import { exists, isMissing, list, readIfThere, unlink } from '../fs/files.ts';
+import { exists, list, readIfThere, unlink } from '../fs/files.ts';
 import { type Layout, parseFileName } from '../fs/layout.ts';
 import { decodeRecord } from './record.ts';
 
@@ -17,14 +17,11 @@ export interface RemovedEntry {
 export async function removeEntry(layout: Layout, name: string): Promise<RemovedEntry | undefined> {
   const record = layout.record(name);
   const gone = layout.gone(name, randomBytes(8).toString('hex'));
-  let path = gone;
-  try {
-    await fs.rename(record, gone);
-  } catch (error) {
-    if (isMissing(error)) return undefined;
-    // A full disk may have no room for one more name, and it is now that room is needed.
-    path = record;
-  }
+  const path = await fs.rename(record, gone).then(
+    () => gone,
+    // There is none. Or a full disk has no room for one more name: it is now that room is needed.
+    () => record,
+  );
   const bytes = await readIfThere(path);
   if (bytes === undefined) return undefined;
   await unlink(path);

@@ -54,6 +54,6 @@ function userName(): string {
     return userInfo().username;
   } catch {
     // In a container, the user often has a number and no name.
-    return String(process.getuid?.() ?? 'unknown');
+    return String(process.geteuid?.() ?? 'unknown');
   }
 }

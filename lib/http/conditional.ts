@@ -1,10 +1,26 @@
 import type { IncomingHttpHeaders } from 'node:http';
+import type { HeaderPairs } from './body.ts';
 import { parseHttpDate } from './date.ts';
+import { fieldValue } from './headers.ts';
 
 /** What identifies the state of a representation (RFC 9110 8.8): the fields ETag and Last-Modified as they are sent. */
 export interface Validators {
   etag?: string;
   lastModified?: string;
+  /** The field Date: a Last-Modified that is as new may stand for two states of the representation (RFC 9110 8.8.2.2). */
+  date?: string;
+}
+
+/** The validators among the fields of a response. */
+export function validatorsOf(headers: HeaderPairs): Validators {
+  const etag = fieldValue(headers, 'etag');
+  const lastModified = fieldValue(headers, 'last-modified');
+  const date = fieldValue(headers, 'date');
+  return {
+    ...(etag === undefined ? {} : { etag }),
+    ...(lastModified === undefined ? {} : { lastModified }),
+    ...(date === undefined ? {} : { date }),
+  };
 }
 
 /** `opaque` with its quotes. */
@@ -49,8 +65,8 @@ export function evaluate(
 
 /**
  * Whether Range may be answered as far as If-Range goes (RFC 9110 13.1.5): it is absent, or names exactly this
- * representation. An entity tag is compared strongly. A date has to be the same; whether it is a strong validator can't
- * be told from the validators alone.
+ * representation. An entity tag is compared strongly. A date has to be the same, and a second older than Date where there
+ * is one (8.8.2.2).
  */
 export function ifRangeHolds(headers: IncomingHttpHeaders, validators: Validators): boolean {
   const value = headers['if-range'];
@@ -62,7 +78,12 @@ export function ifRangeHolds(headers: IncomingHttpHeaders, validators: Validator
     return current !== undefined && strongMatch(tag, current);
   }
   const date = httpDate(value);
-  return date !== undefined && date === httpDate(validators.lastModified);
+  const made = httpDate(validators.date);
+  return (
+    date !== undefined &&
+    date === httpDate(validators.lastModified) &&
+    !(made !== undefined && made - date < 1000)
+  );
 }
 
 /** Undefined where the condition is to be ignored: there is no date on one side or the other (RFC 9110 13.1.3, 13.1.4). */

@@ -36,7 +36,8 @@ export function refusal(response: Candidate, rules: StoringRules, now: number): 
   if (fieldValue(headers, 'vary') !== undefined) return 'vary';
   if (fieldValue(all, 'content-encoding') !== fieldValue(headers, 'content-encoding')) return 'encoding';
   if (rules.credentials && !isPublic(response)) return 'credentials';
-  if (!freshnessLifetime({ ...response, headers: all }, rules.freshness, now)) return 'no-freshness';
+  // By what a hit will have to go by: the handler's own fields.
+  if (!freshnessLifetime(response, rules.freshness, now)) return 'no-freshness';
   if (length !== undefined && length > rules.maxEntryBytes) return 'too-large';
   if (length !== undefined && length < rules.minEntryBytes) return 'too-small';
   return provable(response, rules.integrity);

@@ -11,15 +11,21 @@ export class Flow {
   /** Handed to the connection so far. */
   bytes = 0;
   readonly #res: AnyResponse;
-  #gone = false;
   #wake: (() => void) | undefined;
-  #stop: (() => void) | undefined;
+  #stop: ((reason: Error) => void) | undefined;
+  #stopped: Error | undefined;
+  readonly #signal: AbortSignal | undefined;
 
-  constructor(res: AnyResponse) {
+  /** @param signal ends the flow: quietly with ClientGone, else with the reason it was aborted with */
+  constructor(res: AnyResponse, signal?: AbortSignal) {
     this.#res = res;
-    this.#gone =
-      (res as ServerResponse).destroyed ||
-      (isHttp2(res) && (res as Http2ServerResponse).stream?.destroyed !== false);
+    this.#signal = signal;
+    signal?.addEventListener('abort', this.#onAbort);
+    if (signal?.aborted) this.#onAbort();
+    const gone = isHttp2(res)
+      ? (res as Http2ServerResponse).stream?.destroyed !== false
+      : (res as ServerResponse).destroyed;
+    if (gone) this.#onClose();
     // Once each: compression, mounted outside, hands such listeners to its own stream and can't take them back.
     res.on('drain', this.#onWake);
     res.on('finish', this.#onWake);
@@ -28,28 +34,36 @@ export class Flow {
 
   readonly #onWake = (): void => this.#wake?.();
 
-  readonly #onClose = (): void => {
-    this.#gone = true;
-    this.#wake?.();
-    this.#stop?.();
+  readonly #onClose = (): void => this.#end(new ClientGone());
+
+  readonly #onAbort = (): void => {
+    this.#end(this.#signal?.reason instanceof Error ? this.#signal.reason : new ClientGone());
   };
+
+  #end(reason: Error): void {
+    this.#stopped ??= reason;
+    this.#wake?.();
+    this.#stop?.(this.#stopped);
+  }
 
   release(): void {
     this.#res.off('drain', this.#onWake);
     this.#res.off('finish', this.#onWake);
     this.#res.off('close', this.#onClose);
+    this.#signal?.removeEventListener('abort', this.#onAbort);
   }
 
   /** @throws ClientGone */
   check(): void {
-    if (this.#gone) throw new ClientGone();
+    if (this.#stopped !== undefined) throw this.#stopped;
   }
 
   /** @throws ClientGone */
   async write(chunk: Uint8Array): Promise<void> {
     this.check();
     this.bytes += chunk.byteLength;
-    if (!(this.#res as ServerResponse).write(chunk)) await this.#woken();
+    // The callback as well as `drain`: each is lost in some constellation of middleware, or of Node itself.
+    if (!(this.#res as ServerResponse).write(chunk, this.#onWake)) await this.#woken();
   }
 
   /** Sends the range, or the whole. @throws ClientGone, or what the body failed with */
@@ -58,7 +72,7 @@ export class Flow {
       return this.write(range === undefined ? body.bytes : body.bytes.subarray(range.start, range.end));
     }
     const stream = body.read(range);
-    this.#stop = () => stream.destroy(new ClientGone());
+    this.#stop = (reason) => stream.destroy(reason);
     try {
       for await (const chunk of stream) await this.write(chunk as Uint8Array);
     } finally {

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http';
 import type { Body, ByteRange, HeaderPairs, ResponseHead } from '../http/body.ts';
-import { evaluate, ifRangeHolds } from '../http/conditional.ts';
+import { evaluate, ifRangeHolds, validatorsOf } from '../http/conditional.ts';
 import { fieldValue, mergeList } from '../http/headers.ts';
 import { type AnyResponse, isHttp2 } from '../http/message.ts';
 import { contentRange, multipartByteranges, parseRange } from '../http/ranges.ts';
@@ -22,6 +22,8 @@ export interface SendOptions {
   supplement?: HeaderPairs;
   /** The body is still being written: a range of it is marked so that it can't be combined with others. */
   provisional?: boolean;
+  /** Ends the answer: quietly with ClientGone as its reason, else so that the client sees it. */
+  signal?: AbortSignal;
   /** Called when the body has ended. */
   trailers?: () => HeaderPairs;
 }
@@ -55,13 +57,15 @@ export async function send(
   const head = options.head ?? body.head;
   const plan = decide(asked, head, body.size, options.supplement);
   const sent: Sent = { status: plan.status === 200 ? head.status : plan.status, bytes: 0, complete: false };
-  const flow = new Flow(res);
+  const flow = new Flow(res, options.signal);
   try {
     if (plan.status === 200 && asked.method !== 'HEAD' && body.size === 0) {
       // Its head alone would be a complete answer: verified first.
       for await (const _ of body.read()) break;
     }
     flow.check();
+    // Somebody else has begun to answer, middleware with a deadline say: what comes of that is theirs.
+    if (res.headersSent) throw new ClientGone();
     const parts =
       plan.status === 206 && plan.ranges.length > 1 ? multipart(plan.ranges, body, head) : undefined;
     writeHead(res, plan, { ...options, head, body, parts });
@@ -73,7 +77,8 @@ export async function send(
       if (parts === undefined) await flow.pump(body, plan.ranges?.[0]);
       else await flow.write(parts.closing);
       const trailers = options.trailers?.() ?? [];
-      if (trailers.length > 0) res.addTrailers(Object.fromEntries(trailers));
+      if (trailers.length > 0)
+        res.addTrailers(Object.fromEntries(grouped(trailers)) as Record<string, string & string[]>);
     }
     await flow.finish();
     sent.complete = true;
@@ -98,12 +103,7 @@ function decide(
   supplement: HeaderPairs = [],
 ): Plan {
   if (head.status !== 200) return { status: 200 };
-  const etag = fieldValue(head.headers, 'etag') ?? fieldValue(supplement, 'etag');
-  const lastModified = fieldValue(head.headers, 'last-modified');
-  const validators = {
-    ...(etag === undefined ? {} : { etag }),
-    ...(lastModified === undefined ? {} : { lastModified }),
-  };
+  const validators = { ...validatorsOf(supplement), ...validatorsOf(head.headers) };
   const outcome = evaluate(asked.method, asked.headers, validators);
   if (outcome !== 'proceed') return { status: outcome === 'failed' ? 412 : 304 };
   if (asked.method !== 'GET' || size === undefined || !ifRangeHolds(asked.headers, validators))
@@ -154,6 +154,9 @@ function writeHead(res: AnyResponse, plan: Plan, given: HeadParts): void {
     if (plan.status === 416) res.setHeader('Content-Range', contentRange(undefined, body.size ?? 0));
     res.setHeader('Content-Length', 0);
   }
+  // Node refuses to announce what it can't send: trailers need chunks.
+  if (res.hasHeader('content-length') || (res as ServerResponse).useChunkedEncodingByDefault === false)
+    res.removeHeader('trailer');
   for (const [name, value] of given.headers?.(plan.status === 206) ?? []) res.setHeader(name, value);
 
   const status = plan.status === 200 ? head.status : plan.status;
@@ -166,7 +169,9 @@ function writeHead(res: AnyResponse, plan: Plan, given: HeadParts): void {
 
 /** Which stored fields an answer of this status carries. */
 function belongs(name: string, status: number): boolean {
-  if (status === 200 || status === 206) return true;
+  if (status === 200) return true;
+  // Said of the content that is sent; the field for the whole is Repr-Digest (RFC 9530).
+  if (status === 206) return name !== 'content-digest' && name !== 'content-md5';
   if (status === 304) return !(name.startsWith('content-') && name !== 'content-location');
   return name === 'date' || name === 'vary';
 }

@@ -61,8 +61,10 @@ export interface RouteMatch {
   params: Readonly<Record<string, string>>;
   /** The primary key where the route makes its own; otherwise the path decides. */
   key: string | undefined;
-  /** The path below the mount point in one spelling. */
+  /** The path below the mount point in one spelling, so that a purge meets all of them. */
   path: string;
+  /** The path as it was spelled, where that is another way: the application may tell the two apart. */
+  spelling?: string;
   /** The part of the query that tells representations apart. */
   query: string;
   digest?: Digest;
@@ -180,7 +182,7 @@ function resolveRoute(route: Route, where: string, fallback: Freshness): Resolve
         id,
         params,
         key: key?.({ id, params }),
-        path: answer.canonical ?? canonicalPath(request.path),
+        ...spelled(request.path, answer.canonical ?? canonicalPath(request.path)),
         query: relevantQuery(request.query, query),
         ...(digest === undefined ? {} : { digest }),
       };
@@ -244,6 +246,10 @@ function finder(route: Route, refuse: (text: string) => OptionError): Finder {
     // One spelling for all that the pattern takes for the same: letter case, a trailing slash, needless escapes.
     return { ...answer(params, requested), canonical: build(found.params) };
   };
+}
+
+function spelled(requested: string, path: string): { path: string; spelling?: string } {
+  return requested === path ? { path } : { path, spelling: requested };
 }
 
 /** A path with each segment escaped in the one usual way; as it came where its escapes are malformed. */

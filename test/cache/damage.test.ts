@@ -1,10 +1,27 @@
 /** Damage on disk is a miss, and is cleared away. */
 import assert from 'node:assert/strict';
-import { appendFileSync, copyFileSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import {
+  appendFileSync,
+  copyFileSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import type { FileCache } from '../../lib/cache/file-cache.ts';
-import { bytesOf, lead, opened, put, Reading, stored } from '../../lib/contracts/cache/steps.ts';
+import {
+  bytesOf,
+  lead,
+  opened,
+  put,
+  Reading,
+  start,
+  stored,
+  write,
+} from '../../lib/contracts/cache/steps.ts';
 import { Disk } from './disk.ts';
 
 const KEY = { primary: '/a' };
@@ -114,14 +131,20 @@ describe('damage', () => {
     assert.equal(await cache.open(KEY), undefined, 'and nobody else is given it');
   });
 
-  test('a key that can not be read at all is a miss, and is not removed', async (t) => {
+  test('a record that can be neither read nor replaced: a miss, and not stored', async (t) => {
     const disk = new Disk(t);
     const cache = await disk.cache();
-    const { mkdirSync } = await import('node:fs');
-    mkdirSync(disk.recordPath('/a'), { recursive: true });
+    mkdirSync(join(disk.recordPath('/a'), 'in the way'), { recursive: true });
     assert.equal(await cache.open(KEY), undefined);
     assert.equal((await cache.stats()).corrupt, 0);
-    const leader = await lead(cache, KEY);
-    await leader.abandon();
+    const fill = await start(cache, KEY);
+    const reader = fill.reader();
+    const reading = Reading.of(reader);
+    await write(fill, bytesOf(10_000));
+    await assert.rejects(fill.commit({}), { code: 'ERR_CACHE_FILTER_STORE' });
+    assert.ok((await reading.whole()).equals(bytesOf(10_000)), 'its readers get it');
+    reader.release();
+    assert.deepEqual(disk.files(), ['v1/CACHEDIR.TAG']);
+    assert.equal((await cache.stats()).bytes, 0);
   });
 });

@@ -73,12 +73,14 @@ describe('the directory', () => {
     chmodSync(directory, 0o500);
     const { seteuid } = process;
     if (process.getuid?.() !== 0 || seteuid === undefined) return refused(directory, 'EACCES');
-    // Permissions don't bind root.
-    seteuid('nobody');
-    try {
-      refused(directory, 'EACCES', 'nobody');
-    } finally {
-      seteuid(0);
+    // Permissions don't bind root. In a container, a user may have no name.
+    for (const user of ['nobody', 54_321]) {
+      seteuid(user);
+      try {
+        refused(directory, 'EACCES', String(user));
+      } finally {
+        seteuid(0);
+      }
     }
   });
 
@@ -115,6 +117,16 @@ describe('the directory', () => {
     assert.equal(await cache.open({ primary: '/a' }), undefined);
     assert.deepEqual(await cache.claim({ primary: '/a' }), { role: 'declined', reason: 'store-down' });
     assert.equal(await cache.invalidate({ all: true }), 0);
+  });
+
+  test('with one of its folders taken away, a purge is a purge all the same', async (t) => {
+    const disk = new Disk(t);
+    const cache = await disk.cache();
+    await put(cache, { primary: '/a' }, bytesOf(10));
+    rmSync(disk.layout.incomplete, { recursive: true });
+    assert.equal(await cache.invalidate({ key: '/a' }), 1);
+    assert.deepEqual(disk.files(), ['v1/CACHEDIR.TAG']);
+    assert.equal((await cache.stats()).entries, 0);
   });
 
   test('taken away between the claim and the start, the body is declined', async (t) => {

@@ -119,8 +119,8 @@ const TABLE: [statement: string, Reason | undefined, Given, Partial<StoringRules
     { freshness: 'immutable' },
   ],
   [
-    'freshness, said by earlier middleware',
-    undefined,
+    'freshness that only earlier middleware says: a hit could not go by it',
+    'no-freshness',
     { headers: { 'Cache-Control': '' }, earlier: { 'Cache-Control': FRESH } },
   ],
   ['the largest that may be kept', undefined, { length: 1000 }],

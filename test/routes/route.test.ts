@@ -53,7 +53,9 @@ describe('a pattern', () => {
 
   test('all spellings that it takes for the same have one path', () => {
     for (const path of ['/files/a', '/files/%61', '/files/a/', '/FILES/a', '/Files/%61/']) {
-      assert.equal(meaning(files, `GET ${path}`)?.path, '/files/a', path);
+      const found = meaning(files, `GET ${path}`);
+      assert.equal(found?.path, '/files/a', path);
+      assert.equal(found?.spelling, path === '/files/a' ? undefined : path, 'and say how they were spelled');
     }
     assert.equal(meaning(files, 'GET /files/A')?.path, '/files/A', 'an id has its letter case');
     assert.equal(meaning(files, 'GET /files/a%2fb')?.path, '/files/a%2Fb');

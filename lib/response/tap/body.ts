@@ -31,10 +31,13 @@ interface BodyOwner {
   status: number;
   bodyless: boolean;
   head(head: TappedHead): void;
+  /** The body waits for a decision, and has ended, or no more of it can be held. */
+  held(ended: boolean): void;
   /** Calls `res.writeHead(status)` as the handler would, through whatever middleware behind us has made of it. */
   writeHead(status: number): void;
-  emit(type: 'drain' | 'finish' | 'prefinish'): void;
+  emit(type: 'drain' | 'finish' | 'prefinish' | 'error', ...args: unknown[]): void;
   finished(): void;
+  setReal(name: string, value: unknown): void;
 }
 
 /** Bytes that wait for the decision what to do with them, before the handler is asked to wait. */
@@ -83,6 +86,8 @@ export class VirtualBody {
       headersSent: { get: () => this.#headMade },
       _header: { get: () => (this.#owner.http2 ? this.#headMade : this.#headMade ? 'HTTP/1.1' : null) },
       writableEnded: { get: () => this.#ended },
+      // Node looks at it before it emits `drain`: not true before it has to be.
+      finished: { get: () => this.#finished, set: (value) => this.#owner.setReal('finished', value) },
       writableFinished: { get: () => this.#finished },
       writableNeedDrain: { get: () => this.#needDrain },
       writableCorked: { get: () => 0 },
@@ -139,7 +144,7 @@ export class VirtualBody {
     res.statusCode = status ?? this.#status;
     if (!this.#owner.http2 && this.#statusMessage !== undefined && status === undefined)
       res.statusMessage = this.#statusMessage;
-    if (this.trailers.length > 0) this.#passing.addTrailers(Object.fromEntries(this.trailers));
+    if (this.trailers.length > 0) this.#passing.addTrailers(this.#trailerFields());
     if (this.#headExplicit) this.#passing.writeHead([res.statusCode]);
     this.#replay(res, this.#passing);
   }
@@ -225,8 +230,11 @@ export class VirtualBody {
   #implicitHead(length: number | undefined): void {
     if (this.#headMade) return;
     this.#implicit = { length };
-    this.#owner.writeHead(this.#status);
-    this.#implicit = undefined;
+    try {
+      this.#owner.writeHead(this.#status);
+    } finally {
+      this.#implicit = undefined;
+    }
   }
 
   #write(chunk: unknown, encoding: BufferEncoding | undefined, callback: Callback | undefined): boolean {
@@ -250,8 +258,8 @@ export class VirtualBody {
       return;
     }
     if (this.#passing === undefined && !this.#headMade) {
-      this.#endedAtOnce = true;
       this.#implicitHead(bytes?.byteLength ?? 0);
+      this.#endedAtOnce = true;
     }
     if (this.#passing !== undefined) {
       this.#ended = true;
@@ -262,6 +270,7 @@ export class VirtualBody {
     if (callback !== undefined) this.#callbacks.push(callback);
     this.#ended = true;
     if (this.#sink !== undefined) void this.#settle(this.#sink);
+    else this.#owner.held(true);
   }
 
   #refused(callback: Callback | undefined): boolean {
@@ -271,6 +280,7 @@ export class VirtualBody {
         ? coded(new Error('write after end'), 'ERR_STREAM_WRITE_AFTER_END')
         : coded(new Error('Cannot call write after a stream was destroyed'), 'ERR_STREAM_DESTROYED');
     if (callback !== undefined) process.nextTick(callback, error);
+    if (this.#error === undefined) process.nextTick(() => this.#owner.emit('error', error));
     return true;
   }
 
@@ -284,6 +294,8 @@ export class VirtualBody {
       this.#held.push(bytes);
       this.#heldBytes += bytes.byteLength;
       room = this.#heldBytes < HELD_BYTES;
+      if (!room && !this.#needDrain)
+        process.nextTick(() => this.#sink === undefined && !this.#ended && this.#owner.held(false));
     } else {
       room = this.#sink.write(bytes);
     }
@@ -315,6 +327,12 @@ export class VirtualBody {
     this.#owner.emit('prefinish');
     this.#owner.emit('finish');
     this.#owner.finished();
+  }
+
+  #trailerFields(): Record<string, string[]> {
+    const fields: Record<string, string[]> = {};
+    for (const [name, value] of this.trailers) fields[name] = [...(fields[name] ?? []), value];
+    return fields;
   }
 
   #addTrailers(trailers: object): void {

@@ -116,6 +116,8 @@ export class VirtualHeaders {
         if (before !== undefined) changes.removed.push(name);
         continue;
       }
+      // Said again: it is still the earlier middleware's, and each response has its own.
+      if (before !== undefined && String(lines(before.value)) === String(lines(now.value))) continue;
       const added = before === undefined ? undefined : additions(name, before.value, now.value);
       if (added === undefined) {
         changes.headers.push(...pairs(now));

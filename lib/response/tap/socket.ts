@@ -5,6 +5,8 @@ import type { Duplex } from 'node:stream';
 export interface SocketOwner {
   /** The handler destroyed it: that is how Express's final handler gives up a response it can no longer change. */
   destroyed(error: Error | undefined): void;
+  /** The handler answers by the stream itself, past the response. */
+  taken(): void;
 }
 
 export interface VirtualSocket {
@@ -58,6 +60,7 @@ export function virtualSocket(real: Duplex, owner: SocketOwner): VirtualSocket {
 
   const proxy = new Proxy(real, {
     get(target, name) {
+      if (state === 'open' && RESPONDING.has(name)) owner.taken();
       if (state !== 'real' && typeof name === 'string' && Object.hasOwn(overrides, name))
         return overrides[name]?.();
       const value: unknown = Reflect.get(target, name, target);
@@ -88,6 +91,9 @@ export function virtualSocket(real: Duplex, owner: SocketOwner): VirtualSocket {
     },
   };
 }
+
+/** Of a stream of HTTP/2. */
+const RESPONDING: ReadonlySet<string | symbol> = new Set(['respond', 'respondWithFile', 'respondWithFD']);
 
 const ADDRESSES = ['remoteAddress', 'remotePort', 'remoteFamily', 'localAddress', 'localPort', 'encrypted'];
 

@@ -26,6 +26,10 @@ export interface TapListener {
   head(head: TappedHead): void;
   /** The handler gave up before the end of its response: it destroyed it, or its socket. Not called once passing. */
   failed(error: Error): void;
+  /** The body waits, and has ended, or no more of it can be held. Only if neither `divert` nor `pass` answered the head. */
+  held?(ended: boolean): void;
+  /** The handler answers by other means (`res.stream` on HTTP/2); the tap is off. */
+  aside(): void;
 }
 
 /** Request fields that the handler shall not see, lower-case. */
@@ -49,7 +53,8 @@ export class Tap {
   readonly #sockets: VirtualSocket[] = [];
   readonly #headers: VirtualHeaders;
   readonly #body: VirtualBody;
-  #departed: { reqDestroyed: unknown } | undefined;
+  /** The client has left. `unread`: before the end of its request, which the handler may be waiting for. */
+  #departed: { reqDestroyed: unknown; unread: boolean } | undefined;
   #failure: Error | undefined;
   readonly #aborter = new AbortController();
   #reqClosed = false;
@@ -68,8 +73,10 @@ export class Tap {
       status: res.statusCode,
       bodyless: req.method === 'HEAD',
       head: (head) => listener.head(head),
+      held: (ended) => listener.held?.(ended),
       writeHead: (status) => this.#scope.asVirtual(() => void (res as ServerResponse).writeHead(status)),
-      emit: (type) => this.#resEvents.emitVirtual(type),
+      emit: (type, ...args) => this.#resEvents.emitVirtual(type, ...args),
+      setReal: (name, value) => this.#resOverlay.setReal(name, value),
       finished: () => this.#finished(),
     });
     this.#resEvents = new SplitEvents(res as EventEmitter, this.#scope);
@@ -78,7 +85,8 @@ export class Tap {
     const socket = this.#virtual(req.socket as Duplex | null);
     const stream = 'stream' in res ? this.#virtual(res.stream as Duplex) : undefined;
     const shared: Record<string, Member> = {
-      socket: { get: () => socket },
+      // Node sets it when it is this response's turn on the connection.
+      socket: { get: () => socket, set: (value) => this.#resOverlay.setReal('socket', value) },
       connection: { get: () => socket },
       __onFinished: { get: () => undefined },
       ...(stream === undefined ? {} : { stream: { get: () => stream } }),
@@ -155,7 +163,11 @@ export class Tap {
     for (const [type, listener] of listeners) this.#res.on(type as string, listener);
     for (const [type, listener] of requestListeners) listen(this.#req, type, listener);
     for (const socket of this.#sockets) socket.unveil();
-    if (this.#departed !== undefined) {
+    if (this.#departed === undefined) {
+      this.#res.once('close', () => {
+        if (!this.#res.writableFinished) this.#aborter.abort();
+      });
+    } else {
       this.#aborter.abort();
       // Theirs to hear only now: until here the client's leaving was none of the handler's business.
       for (const [type, listener] of requestListeners) if (type === 'aborted') listener.call(this.#req);
@@ -172,9 +184,19 @@ export class Tap {
 
   #virtual(real: Duplex | null): Duplex | null {
     if (real === null) return null;
-    const socket = virtualSocket(real, { destroyed: (error) => this.#fail(error) });
+    const socket = virtualSocket(real, {
+      destroyed: (error) => this.#fail(error),
+      taken: () => this.#aside(),
+    });
     this.#sockets.push(socket);
     return socket.proxy;
+  }
+
+  /** The handler speaks to the connection itself. */
+  #aside(): void {
+    if (this.#over || this.#failure !== undefined) return;
+    this.#listener.aside();
+    this.pass();
   }
 
   #routeResponseEvent(type: string | symbol, args: unknown[]): boolean {
@@ -203,7 +225,7 @@ export class Tap {
   #routeRequestEvent(type: string | symbol, args: unknown[]): boolean {
     if (type === 'aborted' || (type === 'error' && isReset(args[0]))) this.#depart();
     const ofDeparture =
-      this.#departed !== undefined && (type === 'aborted' || type === 'error' || type === 'close');
+      this.#departed?.unread === false && (type === 'aborted' || type === 'error' || type === 'close');
     const heard = this.#reqEvents.emitReal(this.#reqOverlay as unknown as Overlay<EventEmitter>, type, args);
     if (ofDeparture) return heard;
     if (type === 'close') this.#reqClosed = true;
@@ -211,7 +233,10 @@ export class Tap {
   }
 
   #depart(): void {
-    this.#departed ??= { reqDestroyed: this.#reqOverlay.real('destroyed') };
+    const { complete, readableEnded } = this.#req;
+    // On HTTP/2 an aborted request calls itself complete.
+    const read = 'stream' in this.#res ? readableEnded || this.#res.stream.endAfterHeaders : complete;
+    this.#departed ??= { reqDestroyed: this.#reqOverlay.real('destroyed'), unread: !read };
   }
 
   /** Node destroys a request that has been read to its end, and that of a client that left; so does a handler that gives up. */

@@ -64,6 +64,25 @@ describe('the verification thread', () => {
     assert.equal(threads.length, 0);
   });
 
+  test('small bodies are verified as they lie on disk as well', async (t) => {
+    const disk = new Disk(t);
+    const cache = await disk.cache();
+    const sha256 = { algorithm: 'sha256', hex: hashOf('sha256', bytesOf(1000)) } as const;
+    for (const [content, code] of [
+      [bytesOf(999), 'ERR_CACHE_FILTER_STORE'],
+      [bytesOf(1000, 2), 'ERR_CACHE_FILTER_INTEGRITY'],
+    ] as const) {
+      const fill = await start(cache, KEY);
+      await write(fill, bytesOf(1000));
+      const body = join(disk.layout.incomplete, disk.incomplete()[0] ?? '');
+      while (statSync(body).size < 1000) await new Promise((next) => setImmediate(next));
+      writeFileSync(body, content);
+      await assert.rejects(settled(fill.commit({ digests: [sha256] }), 'commit'), { code });
+      assert.equal(await cache.open(KEY), undefined);
+    }
+    assert.equal(threads.length, 0);
+  });
+
   test('a large body is hashed there, all of it, while it is written', async (t) => {
     const cache = await new Disk(t).cache();
     const bytes = bytesOf(32 * MIB);

@@ -15,7 +15,8 @@ import type { Reason } from './reasons.ts';
 import { failVisibly } from './response/flow.ts';
 import { send } from './response/send.ts';
 import type { PassOptions } from './response/tap/body.ts';
-import { Tap, type TappedHead } from './response/tap/tap.ts';
+import type { TappedHead } from './response/tap/head.ts';
+import { Tap } from './response/tap/tap.ts';
 
 const debug = createDebug('cache-filter:fill');
 

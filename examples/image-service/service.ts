@@ -25,7 +25,7 @@ type OfImage = Request<{ id: string }>;
 export type Role = 'admin' | 'member';
 
 /** Who asks: the X-Roles header, in place of a real identity service. */
-export function roleOf(req: IncomingMessage): Role | undefined {
+function roleOf(req: IncomingMessage): Role | undefined {
   const role = req.headers['x-roles'];
   return role === 'admin' || role === 'member' ? role : undefined;
 }

@@ -189,7 +189,7 @@ export function show(key: Key): string {
   return JSON.stringify(key).slice(0, 200);
 }
 
-export function describe(claim: Claim | undefined): string {
+function describe(claim: Claim | undefined): string {
   if (claim === undefined) return 'no claim';
   return claim.role === 'declined' ? `declined: ${claim.reason}` : `the role '${claim.role}'`;
 }

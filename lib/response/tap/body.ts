@@ -2,9 +2,9 @@ import type { ByteRange } from '../../http/body.ts';
 import { parseWriteHead, type WrittenHead } from '../../http/headers.ts';
 import type { AnyResponse } from '../../http/message.ts';
 import { type Callback, declaredLength, toBytes, writeArguments } from './arguments.ts';
+import type { TappedHead } from './head.ts';
 import { coded, type VirtualHeaders } from './headers.ts';
 import { Passing, type Wire } from './passing.ts';
-import type { TappedHead } from './tap.ts';
 import { chained, type Member, method } from './view.ts';
 
 /** Where a diverted body goes. */

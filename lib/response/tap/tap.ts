@@ -4,22 +4,15 @@ import { EventEmitter } from 'node:events';
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { IncompleteError } from '../../errors.ts';
-import type { HeaderPairs, ResponseHead } from '../../http/body.ts';
+import type { HeaderPairs } from '../../http/body.ts';
 import { type AnyRequest, type AnyResponse, isHttp2 } from '../../http/message.ts';
 import { type BodySink, type PassOptions, VirtualBody } from './body.ts';
 import { SplitEvents } from './events.ts';
+import type { TappedHead } from './head.ts';
 import { VirtualHeaders } from './headers.ts';
 import { wireOf } from './passing.ts';
 import { type VirtualSocket, virtualSocket } from './socket.ts';
 import { chained, type Member, Overlay, Scope } from './view.ts';
-
-/** What the handler has said before its body. */
-export interface TappedHead extends ResponseHead {
-  /** Every field, those of earlier middleware included: what the handler believes it sends. */
-  all: HeaderPairs;
-  /** Bytes of the body, where the handler declared them or gave it in one piece. */
-  length?: number;
-}
 
 export interface TapListener {
   /** Called once, within the handler's own call. Answer, then or later, with `divert` or `pass`; until then the body waits. */

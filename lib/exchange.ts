@@ -47,11 +47,14 @@ export class Exchange {
   /** The request carries credentials, and no `authorize` says who may have what. */
   readonly credentials: boolean;
   readonly info: CacheInfo;
-  /** Aborted when the client leaves, or the filter closes and can't wait. */
+  /** Aborted when the client leaves, or with `closing`. */
   readonly signal: AbortSignal;
+  /** Aborted when the filter closes and can't wait any longer. */
+  readonly closing: AbortSignal;
   /** The head arrived at this time in an entry that is no longer fresh. */
   staleSince: number | undefined;
   readonly #over = new AbortController();
+  readonly #closing = new AbortController();
   readonly #status: Config['cacheStatus'];
 
   constructor(
@@ -74,15 +77,17 @@ export class Exchange {
     this.#status = config.cacheStatus;
     infos.set(res, this.info);
     this.signal = this.#over.signal;
-    const left = () => this.stop(new ClientGone());
+    this.closing = this.#closing.signal;
+    const left = () => this.#over.abort(new ClientGone());
     res.once('close', left);
     // An answer that still waits for its turn on the connection gets no `close` of its own.
     req.once('aborted', left);
   }
 
-  /** Ends what the filter does for this request: with ClientGone quietly, with any other reason so that the client sees it. */
+  /** Ends what the filter does for this request; a client that is still there sees it. */
   stop(reason: Error): void {
     this.#over.abort(reason);
+    this.#closing.abort(reason);
   }
 
   /** Whether an answer with this head may go to this client: not with credentials, unless it is for everybody. */

@@ -76,11 +76,8 @@ class Lead {
     const done = new Promise<void>((resolve) => {
       this.#done = resolve;
     });
-    const { signal } = this.#exchange;
-    signal.addEventListener('abort', () => {
-      // The client's leaving changes nothing here; a filter that closes can't wait any longer.
-      if (signal.reason instanceof SupersededError) this.#tap.fail(signal.reason);
-    });
+    const { closing } = this.#exchange;
+    closing.addEventListener('abort', () => this.#tap.fail(closing.reason as Error));
     try {
       const result = this.#exchange.next();
       // A bare handler may be async. What it throws stays its own to answer for, as without us; the fill only must not wait for it.

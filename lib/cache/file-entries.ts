@@ -15,6 +15,9 @@ const debug = createDebug('cache-filter:store');
 /** An entry's recency on disk is brought up to date at most this often, in milliseconds. */
 const TOUCH_MS = 60_000;
 
+/** An entry that is replaced again and again while it is opened is a miss in the end. */
+const OPEN_ATTEMPTS = 10;
+
 /** The entries on disk, and the account of them. */
 export class FileEntries {
   readonly ledger: Ledger;
@@ -33,8 +36,11 @@ export class FileEntries {
   /** The entry, held; undefined where there is none of this key. */
   async open(key: Key): Promise<Entry | undefined> {
     const name = this.#layout.name(key.primary, key.variant);
-    // Replaced between record and body: once more, from the record.
-    return (await this.#openOnce(name, key)) ?? (await this.#openOnce(name, key));
+    for (let attempt = 0; attempt < OPEN_ATTEMPTS; attempt++) {
+      const entry = await this.#openOnce(name, key);
+      if (entry !== 'replaced') return entry;
+    }
+    return undefined;
   }
 
   async record(key: Key): Promise<EntryRecord | undefined> {
@@ -87,7 +93,7 @@ export class FileEntries {
     await this.ledger.evict(this.ledger.maxBytes);
   }
 
-  async #openOnce(name: string, key: Key): Promise<Entry | undefined> {
+  async #openOnce(name: string, key: Key): Promise<Entry | 'replaced' | undefined> {
     const known = this.ledger.bodyOf(name);
     const found = await this.#read(name);
     // Another process may have removed it.
@@ -100,8 +106,9 @@ export class FileEntries {
       throw error;
     });
     if (file === undefined) {
-      const same = (await this.#read(name))?.record.fill === record.fill;
-      if (same) await this.#drop(name, 'its body is missing');
+      // Replaced between record and body: once more, from the record.
+      if ((await this.#read(name))?.record.fill !== record.fill) return 'replaced';
+      await this.#drop(name, 'its body is missing');
       return undefined;
     }
     const { size } = await file.stat();

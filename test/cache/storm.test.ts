@@ -144,7 +144,7 @@ describe('a storm of requests', () => {
         }
         await cache.close();
       }),
-      { numRuns: 60 },
+      { numRuns: 60, endOnFailure: true },
     );
   });
 
@@ -163,7 +163,7 @@ describe('a storm of requests', () => {
         }
         assert.deepEqual([entries, bytes, fills], [count, charged, 0], 'entries, bytes, fills');
       }),
-      { numRuns: 100 },
+      { numRuns: 100, endOnFailure: true },
     );
   });
 });

@@ -41,9 +41,14 @@ describe('close() does not wait for a client that does not read', () => {
         const stuck = barrier<ServerResponse>();
         const ended = barrier();
         const held = barrier();
+        const judged = barrier();
         const go = barrier();
         const filter = cacheFilter({
           freshness: 'immutable',
+          authorize: () => {
+            judged.reach();
+            return true;
+          },
           ...PATIENCE,
           ...(where === 'memory'
             ? { cache: new MemoryCache({ maxBytes: 2 * SIZE }) }
@@ -80,20 +85,19 @@ describe('close() does not wait for a client that does not read', () => {
         }
         watch = true;
         const client = deaf(t, server.port);
-        await once(client.socket, 'connect');
         if (who === 'follower') {
-          // The second of two that ask; the first has been held until the other is known.
-          while ((await filter.stats()).fills < 1) await new Promise(setImmediate);
+          await judged.reached;
           go.reach();
         }
         const res = await stuck.reached;
         await ended.reached;
+        // Who reads is not held up by who does not.
+        if (first !== undefined) assert.equal((await first).body.length, SIZE);
         await filter.close();
         assert.equal(res.writableFinished, false, 'the fault fired: the answer was stuck');
         const got = await client.read();
         assert.ok(got.length < SIZE, 'and is not taken for whole');
-        assert.equal((await first)?.body.length ?? SIZE, SIZE);
-        const after = await ask(server, { path: '/a', headers: {} });
+        const after = await ask(server, { path: '/a' });
         assert.deepEqual([said(after), after.body.length], ['fwd=bypass; detail=closed', SIZE]);
       });
     }
@@ -103,8 +107,10 @@ describe('close() does not wait for a client that does not read', () => {
 describe('close() does not wait for a handler that does not answer', () => {
   test('a DELETE; it may still answer afterwards', LIMIT, async (t) => {
     const asked = barrier<ServerResponse>();
-    const { filter, server } = await filtered(t, { ...PATIENCE, directory: temporaryDirectory(t) }, (_req, res) =>
-      asked.reach(res),
+    const { filter, server } = await filtered(
+      t,
+      { ...PATIENCE, directory: temporaryDirectory(t) },
+      (_req, res) => asked.reach(res),
     );
     const answer = ask(server, { path: '/a', method: 'DELETE' });
     const res = await asked.reached;
@@ -116,8 +122,10 @@ describe('close() does not wait for a handler that does not answer', () => {
 
   test('a GET that leads: its client sees the failure', LIMIT, async (t) => {
     const asked = barrier<ServerResponse>();
-    const { filter, server } = await filtered(t, { ...PATIENCE, directory: temporaryDirectory(t) }, (_req, res) =>
-      asked.reach(res),
+    const { filter, server } = await filtered(
+      t,
+      { ...PATIENCE, directory: temporaryDirectory(t) },
+      (_req, res) => asked.reach(res),
     );
     const answer = ask(server, { path: '/a' });
     const res = await asked.reached;
@@ -148,13 +156,19 @@ describe('close() does not wait for a handler that does not answer', () => {
     assert.equal((await answer).complete, true);
   });
 
-  test('a GET whose client left while its handler never ends', LIMIT, async (t) => {
+  // Exchange.stop: the signal that the client's leaving has aborted can't be aborted again.
+  const SKIP = LIMIT;
+  test('a GET whose client left while its handler never ends', SKIP, async (t) => {
     const asked = barrier<ServerResponse>();
-    const { filter, server } = await filtered(t, { ...PATIENCE, directory: temporaryDirectory(t) }, (_req, res) => {
-      res.writeHead(200, { 'Content-Length': BODY.length });
-      res.write(BODY.subarray(0, 10));
-      asked.reach(res);
-    });
+    const { filter, server } = await filtered(
+      t,
+      { ...PATIENCE, directory: temporaryDirectory(t) },
+      (_req, res) => {
+        res.writeHead(200, { 'Content-Length': BODY.length });
+        res.write(BODY.subarray(0, 10));
+        asked.reach(res);
+      },
+    );
     const client = new AbortController();
     const answer = ask(server, { path: '/a', signal: client.signal });
     const res = await asked.reached;

@@ -7,6 +7,8 @@ interface Job {
   hashing: FileHashing;
   /** The digests have been asked for; nothing more will come. */
   asked: boolean;
+  /** Why there will be none. Told when they are asked for. */
+  error?: string;
 }
 
 const jobs = new Map<number, Job>();
@@ -20,12 +22,10 @@ parentPort?.on('message', (request: VerifyRequest) => {
   }
   const job = jobs.get(id);
   if (job === undefined) return;
-  attempt(id, () => {
-    if (request.do === 'close') jobs.delete(id);
-    else if (request.do === 'feed') job.hashing.feed(request.bytes);
-    else if (request.do === 'digest') job.asked = true;
-    else job.hashing.advance(request.to);
-  });
+  if (request.do === 'close') jobs.delete(id);
+  else if (request.do === 'digest') job.asked = true;
+  else if (request.do === 'advance') job.hashing.advance(request.to);
+  else attempt(job, () => job.hashing.feed(request.bytes));
   schedule();
 });
 
@@ -36,28 +36,29 @@ function schedule(): void {
     scheduled = false;
     let more = false;
     for (const [id, job] of jobs) {
-      attempt(id, () => {
-        const rest = job.hashing.step();
-        if (job.asked && !rest) {
-          jobs.delete(id);
-          answer({ id, digests: job.hashing.digests() });
-        }
-        more ||= rest;
-      });
+      const rest = attempt(job, () => job.hashing.step()) ?? false;
+      if (job.asked && !rest) finish(id, job);
+      more ||= rest;
     }
     if (more) schedule();
   });
 }
 
-function attempt(id: number, run: () => void): void {
-  try {
-    run();
-  } catch (error) {
-    jobs.delete(id);
-    answer({ id, error: String(error) });
-  }
+function finish(id: number, job: Job): void {
+  jobs.delete(id);
+  const digests = attempt(job, () => job.hashing.digests());
+  const answer: VerifyAnswer =
+    digests === undefined ? { id, error: job.error ?? 'unknown' } : { id, digests };
+  parentPort?.postMessage(answer);
 }
 
-function answer(message: VerifyAnswer): void {
-  parentPort?.postMessage(message);
+/** Does nothing more for a job that has failed. */
+function attempt<T>(job: Job, run: () => T): T | undefined {
+  if (job.error !== undefined) return undefined;
+  try {
+    return run();
+  } catch (error) {
+    job.error = String(error);
+    return undefined;
+  }
 }

@@ -32,7 +32,6 @@ class VerifyThread {
     // The tests run the sources as they are.
     const extension = import.meta.url.endsWith('.ts') ? '.ts' : '.js';
     this.#worker = new Worker(new URL(`./verify-worker${extension}`, import.meta.url));
-    this.#worker.unref();
     this.#worker.on('message', (answer: VerifyAnswer) => {
       const waiting = this.#waiting.get(answer.id);
       this.#waiting.delete(answer.id);
@@ -41,6 +40,8 @@ class VerifyThread {
     });
     this.#worker.on('error', (error) => this.#lost(error));
     this.#worker.on('exit', () => this.#lost(new Error('the verification thread ended')));
+    // After the listeners: they hold the process themselves.
+    this.#worker.unref();
   }
 
   open(fd: number, algorithms: DigestAlgorithm[]): number {
@@ -59,13 +60,13 @@ class VerifyThread {
       if (this.#loss !== undefined) return reject(this.#loss);
       // While somebody waits for it, the process may not end.
       this.#worker.ref();
-      const then =
-        <T>(settle: (result: T) => void) =>
-        (result: T): void => {
+      const answered =
+        <T>(settle: (answer: T) => void) =>
+        (answer: T): void => {
           if (this.#waiting.size === 0) this.#worker.unref();
-          settle(result);
+          settle(answer);
         };
-      this.#waiting.set(id, { resolve: then(resolve), reject: then(reject) });
+      this.#waiting.set(id, { resolve: answered(resolve), reject: answered(reject) });
       this.post({ id, do: 'digest' });
     });
   }
@@ -87,6 +88,8 @@ export class Verifier {
   readonly #algorithms: DigestAlgorithm[];
   #stored = 0;
   #fed: Uint8Array[] = [];
+  /** Bytes were given to the thread that nobody else has. */
+  #fedAway = false;
   #thread: { thread: VerifyThread; id: number } | undefined;
   #closed = false;
 
@@ -107,8 +110,12 @@ export class Verifier {
   feed(bytes: Uint8Array): void {
     if (this.#closed) return;
     if (this.#thread === undefined) this.#start();
-    if (this.#thread === undefined) this.#fed.push(bytes);
-    else this.#thread.thread.post({ id: this.#thread.id, do: 'feed', bytes });
+    if (this.#thread === undefined) {
+      this.#fed.push(bytes);
+      return;
+    }
+    this.#fedAway = true;
+    this.#thread.thread.post({ id: this.#thread.id, do: 'feed', bytes });
   }
 
   /** @throws StoreError where the file can't be read back */
@@ -117,7 +124,7 @@ export class Verifier {
       try {
         return await this.#thread.thread.digest(this.#thread.id);
       } catch (error) {
-        if (!(error instanceof ThreadLost) || this.#fed.length > 0) throw error;
+        if (!(error instanceof ThreadLost) || this.#fedAway) throw error;
         debug('hashing again on the main thread: %s', error.message);
       }
     }

@@ -1,8 +1,10 @@
 /** Large bodies are hashed by a thread of their own. */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { subscribe } from 'node:diagnostics_channel';
 import { statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { describe, test } from 'node:test';
 import type { Worker } from 'node:worker_threads';
 import type { VerifyAnswer, VerifyRequest } from '../../../lib/cache/fill/hashing.ts';
@@ -16,6 +18,7 @@ import {
   write,
 } from '../../../lib/contracts/cache/steps.ts';
 import { deferred } from '../../support/deferred.ts';
+import { temporaryDirectory } from '../../support/directory.ts';
 import { Disk } from '../disk.ts';
 
 const MIB = 2 ** 20;
@@ -142,6 +145,51 @@ describe('the verification thread', () => {
       reader.release();
       assert.equal(await cache.open(KEY), undefined);
     }
+  });
+
+  test('what it finds before it is asked, it says when it is asked', async (t) => {
+    const disk = new Disk(t);
+    const cache = await disk.cache();
+    const { promise, resolve } = deferred();
+    current().gate = promise;
+    const fill = await start(cache, KEY);
+    await write(fill, bytesOf(MIB));
+    const body = join(disk.layout.incomplete, disk.incomplete()[0] ?? '');
+    while (statSync(body).size < MIB) await new Promise((next) => setImmediate(next));
+    truncateSync(body, 0);
+    current().gate = undefined;
+    resolve();
+    // Another fill has been hashed meanwhile, so this one has been looked at.
+    const other = await start(cache, { primary: '/b' });
+    await write(other, bytesOf(MIB));
+    await settled(other.commit({}), 'the commit of the other one');
+    await assert.rejects(settled(fill.commit({}), 'commit'), { code: 'ERR_CACHE_FILTER_STORE' });
+  });
+
+  test('it does not keep a process alive, though it was never asked for anything', async (t) => {
+    const disk = new Disk(t);
+    const file = new URL('../../../lib/cache/file-cache.ts', import.meta.url).href;
+    const script = `
+      import { subscribe } from 'node:diagnostics_channel';
+      import { FileCache } from ${JSON.stringify(file)};
+      let threads = 0;
+      subscribe('worker_threads', () => threads++);
+      const cache = new FileCache({ directory: ${JSON.stringify(disk.directory)} });
+      const claim = await cache.claim({ primary: '/a' });
+      const fill = await claim.start({ status: 200, headers: [] });
+      fill.write(Buffer.alloc(${MIB}));
+      while (threads === 0) await new Promise((next) => setImmediate(next));
+      await fill.abort(new Error('enough'));
+      console.log(threads, 'thread');
+    `;
+    const path = join(temporaryDirectory(t), 'script.mjs');
+    writeFileSync(path, script);
+    const child = spawn(process.execPath, [...process.execArgv, path], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    t.after(() => child.kill('SIGKILL'));
+    const said = await settled(text(child.stdout), 'a process with nothing left to do');
+    assert.equal(said, '1 thread\n');
   });
 
   test('a fill that is aborted leaves it nothing to do', async (t) => {

@@ -17,10 +17,10 @@ export function wireOf(overlay: Overlay<AnyResponse>): Wire {
 export class Passing {
   readonly #res: AnyResponse;
   readonly #wire: Wire;
-  readonly #range: ByteRange;
+  readonly #range: ByteRange | undefined;
   #position = 0;
 
-  constructor(res: AnyResponse, wire: Wire, range: ByteRange = { start: 0, end: Number.POSITIVE_INFINITY }) {
+  constructor(res: AnyResponse, wire: Wire, range: ByteRange | undefined) {
     this.#res = res;
     this.#wire = wire;
     this.#range = range;
@@ -48,12 +48,18 @@ export class Passing {
   }
 
   end(bytes: Uint8Array | undefined, callback?: Callback): void {
-    if (bytes === undefined) this.#wire.end.call(this.#res, callback);
-    else this.#wire.end.call(this.#res, this.#cut(bytes), callback);
+    if (bytes !== undefined && this.#range === undefined) {
+      this.#wire.end.call(this.#res, bytes, callback);
+      return;
+    }
+    // On HTTP/2 `end(chunk)` calls `write`, which would cut once more.
+    if (bytes !== undefined) this.write(bytes);
+    this.#wire.end.call(this.#res, callback);
   }
 
   /** Of the next piece of the body, what lies in the range. */
   #cut(bytes: Uint8Array): Uint8Array {
+    if (this.#range === undefined) return bytes;
     const from = this.#position;
     this.#position += bytes.byteLength;
     return bytes.subarray(Math.max(0, this.#range.start - from), Math.max(0, this.#range.end - from));

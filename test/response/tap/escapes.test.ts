@@ -323,7 +323,7 @@ for (const kind of KINDS) {
   });
 }
 
-// Http2ServerResponse.end(chunk) calls write(chunk): what end() has cut is cut a second time.
+// Http2ServerResponse.end(chunk) calls write(chunk), which must not cut a second time what end has cut.
 test('http2: a range is cut out of a body given in one piece', LIMIT, async (t) => {
   const app: Handler = (_req, res) => {
     res.setHeader('Cache-Control', 'no-store');

@@ -120,7 +120,7 @@ export class FileCache implements Cache {
     { join = false, newerThan = Number.NEGATIVE_INFINITY }: ClaimOptions = {},
   ): Promise<Claim | undefined> {
     const run = this.#runs.of(key);
-    if (run !== undefined) return { role: 'follower', fill: run.fill.then((fill) => fill?.reader()) };
+    if (run !== undefined) return { role: 'follower', fill: run.fill.then((fill) => fill?.join()) };
     if (join) return undefined;
     if (this.#closed) return { role: 'declined', reason: 'closed' };
     return this.#lead(key, newerThan);

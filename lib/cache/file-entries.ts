@@ -97,7 +97,10 @@ export class FileEntries {
     const known = this.ledger.bodyOf(name);
     const found = await this.#read(name);
     // Another process may have removed it.
-    if (found === undefined && known !== undefined) this.ledger.drop(name, known);
+    if (found === undefined && known !== undefined) {
+      this.ledger.drop(name, known);
+      this.#touched.delete(name);
+    }
     if (found === undefined || identity(found.record.key) !== identity(key)) return undefined;
     const { record, bytes } = found;
     const path = this.#layout.body(name, record.fill);

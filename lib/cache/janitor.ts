@@ -25,7 +25,7 @@ export async function* records(layout: Layout): AsyncGenerator<FoundRecord> {
   for (const shard of await list(layout.entries)) {
     for (const file of await list(join(layout.entries, shard))) {
       const parsed = parseFileName(file);
-      if (parsed?.kind !== 'json') continue;
+      if (parsed?.kind !== 'json' || !parsed.name.startsWith(shard)) continue;
       const path = layout.record(parsed.name);
       const [bytes, stat] = await Promise.all([
         readIfThere(path).catch(() => undefined),

@@ -1,6 +1,6 @@
 /** The disk fills up: nothing is stored, and nobody notices. */
 import assert from 'node:assert/strict';
-import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, openSync, rmSync, statSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import type { Fill } from '../../lib/cache/cache.ts';
@@ -157,7 +157,6 @@ describe('a full disk', () => {
     fill.write(bytesOf(MIB));
     await reading.until(MIB);
     const [body = ''] = disk.incomplete();
-    const { statSync } = await import('node:fs');
     while (statSync(join(disk.layout.incomplete, body)).size < MIB)
       await new Promise((resolve) => setImmediate(resolve));
     const free = occupy(disk);

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { copyFileSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import type { FileCache } from '../../lib/cache/file-cache.ts';
@@ -134,6 +134,9 @@ describe('after a restart', () => {
 
     const second = await disk.cache();
     assert.equal((await second.stats()).entries, 1, 'the scan went through');
+    const listed = [];
+    for await (const { key } of second.list()) listed.push(key.primary);
+    assert.deepEqual(listed, ['/a']);
     assert.ok(await stored(second, { primary: '/a' }));
     assert.equal(await second.invalidate({ tag: 't' }), 1);
     await second.invalidate({ all: true });
@@ -146,7 +149,6 @@ describe('after a restart', () => {
     await put(first, { primary: '/a' }, bytesOf(10));
     await first.close();
     const moved = new Disk(t, `${disk.directory}-moved`);
-    const { renameSync } = await import('node:fs');
     renameSync(disk.directory, moved.directory);
     assert.ok(await stored(await moved.cache(), { primary: '/a' }));
   });

@@ -69,6 +69,11 @@ export class FileFill implements Fill {
     while (!this.#over && !this.#hasRoom()) await this.#progressed();
   }
 
+  /** A reader for somebody who comes along; undefined where it is over, and its file perhaps closed. */
+  join(): FillReader | undefined {
+    return this.#over ? undefined : this.reader();
+  }
+
   reader(): FillReader {
     this.#users++;
     let released = false;

@@ -12,7 +12,7 @@ import type { AnyRequest, AnyResponse } from './http/message.ts';
 import { firstPosition } from './http/ranges.ts';
 import { lead } from './lead.ts';
 import { type CacheFilterOptions, type Config, resolveOptions } from './options.ts';
-import { judge, type Verdict } from './policy/policy.ts';
+import { judge, type Verdict, wantsAround } from './policy/policy.ts';
 import { keysOf, purgeAfter } from './purge.ts';
 import type { Reason } from './reasons.ts';
 import { matchRoute, type RouteMatch, type RouteRequest } from './routes/route.ts';
@@ -124,7 +124,7 @@ class Story {
     if (hasBody(exchange.req)) return () => this.#pass(exchange, 'request-body');
 
     // 2. The application's own way around.
-    if (await this.#config.bypass?.(exchange.context)) return () => this.#pass(exchange, 'bypass');
+    if (await wantsAround(this.#config, exchange.context)) return () => this.#pass(exchange, 'bypass');
 
     // 3. What is there, opened before anything is promised.
     const entry = await this.#open(exchange);

@@ -43,6 +43,7 @@ export type MetadataOutcome<R> = R | undefined | 'deleted' | 'deactivated';
 export type AuthorizeOutcome = boolean | 'serve' | 'bypass' | 'purge' | { status: number };
 
 export interface Hooks {
+  bypass: ((context: HookContext<AnyRequest>) => unknown) | undefined;
   metadata: ((context: HookContext<AnyRequest>) => unknown) | undefined;
   authorize: 'anyone' | ((context: AuthorizeContext<AnyRequest, unknown>) => unknown) | undefined;
 }
@@ -55,12 +56,22 @@ export type Verdict =
   /** The client gets the error's status. `drop`: after the entry has gone. */
   | { do: 'refuse'; reason: Reason; error: RefusedError; drop?: boolean };
 
+/** Whether `bypass` asks to step aside. Rejects with what it threw, or with a HookError where it answers neither yes nor no. */
+export async function wantsAround(
+  { bypass }: Pick<Hooks, 'bypass'>,
+  context: HookContext<AnyRequest>,
+): Promise<boolean> {
+  const answer = bypass === undefined ? false : await bypass(context);
+  if (typeof answer === 'boolean') return answer;
+  throw new HookError('bypass', `bypass answered ${String(answer)}; it may say true or false`);
+}
+
 /**
  * The gate before every answer that the application does not give itself: metadata, then authorisation, each with the caller's request.
  * Rejects with what a hook threw, or with a HookError for an answer that means nothing.
  */
 export async function judge(
-  hooks: Hooks,
+  hooks: Omit<Hooks, 'bypass'>,
   context: HookContext<AnyRequest>,
   stored: { size?: number | undefined; digests: readonly Digest[]; entry?: EntryInfo },
 ): Promise<Verdict> {
@@ -102,6 +113,12 @@ function judgeResource(
     );
   }
   const size = property(resource, 'size');
+  if (size !== undefined && size !== null && typeof size !== 'number') {
+    throw new HookError(
+      'metadata',
+      `metadata answered the size ${String(size)}; it must be a number of bytes`,
+    );
+  }
   if (typeof size === 'number' && stored.size !== undefined && size !== stored.size) {
     return { do: 'pass', reason: 'mismatch', drop: true };
   }

@@ -51,7 +51,6 @@ export function isPublic(head: ResponseHead): boolean {
 
 /** Refusals that will meet the next response for the same key as well. */
 const LASTING: ReadonlySet<Reason> = new Set([
-  'encoding',
   'no-digest',
   'no-freshness',
   'no-length',

@@ -80,6 +80,8 @@ describe('on a hit the caller is asked for before any byte', () => {
     ['bypass', { bypass: fail }],
     ['metadata', { metadata: fail }],
     ['authorize', { authorize: fail }],
+    ['bypass with an answer that is neither yes nor no', { bypass: () => 'maybe' as unknown as boolean }],
+    ['metadata with a size that is no number', { metadata: () => ({ size: '36' }) }],
     ['metadata with a word it does not have', { metadata: () => 'gone' as 'deleted' }],
     ['authorize with an answer that means nothing', { authorize: () => 'perhaps' as 'serve' }],
   ] as const) {

@@ -187,7 +187,6 @@ describe('which refusals are remembered', () => {
   test('those about the representation, not those about this one request', () => {
     const lasting = (Object.keys(REASONS) as Reason[]).filter(isLasting).sort();
     assert.deepEqual(lasting, [
-      'encoding',
       'no-digest',
       'no-freshness',
       'no-length',

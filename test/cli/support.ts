@@ -15,22 +15,10 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
+export { type Deferred, deferred } from '../support/deferred.ts';
+
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const main = fileURLToPath(new URL('../../lib/cli/main.ts', import.meta.url));
-
-/** Something that a test waits for, and that somebody else brings about. */
-export interface Deferred<T = void> {
-  promise: Promise<T>;
-  resolve(value: T): void;
-}
-
-export function deferred<T = void>(): Deferred<T> {
-  let resolve: (value: T) => void = () => {};
-  const promise = new Promise<T>((settle) => {
-    resolve = settle;
-  });
-  return { promise, resolve };
-}
 
 /** A directory that lives as long as the test. */
 export async function scratchDirectory(t: TestContext): Promise<string> {

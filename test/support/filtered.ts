@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { TestContext } from 'node:test';
 import { type CacheFilter, type CacheFilterOptions, cacheFilter, MemoryCache } from '../../lib/index.ts';
 import { type Answer, type Ask, ask } from './client.ts';
+import { deferred } from './deferred.ts';
 import { type Handler, type Kind, serve, type TestServer } from './servers.ts';
 
 export interface Filtered {
@@ -60,9 +61,6 @@ export function said({ headers }: Answer): string {
 
 /** Something that one side waits for and the other brings about. */
 export function barrier<T = void>(): { reached: Promise<T>; reach: (value: T) => void } {
-  let reach!: (value: T) => void;
-  const reached = new Promise<T>((resolve) => {
-    reach = resolve;
-  });
-  return { reached, reach };
+  const { promise, resolve } = deferred<T>();
+  return { reached: promise, reach: resolve };
 }

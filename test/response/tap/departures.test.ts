@@ -3,20 +3,12 @@ import { describe, test } from 'node:test';
 import { cacheFilter } from '../../../lib/index.ts';
 import { ask } from '../../support/client.ts';
 import { temporaryDirectory } from '../../support/directory.ts';
+import { barrier } from '../../support/filtered.ts';
 import { material } from '../../support/material.ts';
 import { type Handler, KINDS, serve } from '../../support/servers.ts';
 import { WAYS } from '../../support/ways.ts';
 
 const SIZE = 1_000_000;
-
-/** Resolvable from outside. */
-function barrier(): { reached: Promise<void>; reach: () => void } {
-  let reach!: () => void;
-  const reached = new Promise<void>((resolve) => {
-    reach = resolve;
-  });
-  return { reached, reach };
-}
 
 for (const kind of KINDS) {
   describe(`${kind}: when the client leaves, the handler goes on and the body is kept`, () => {

@@ -5,11 +5,9 @@ import type { Cache, CacheStats, Claim, Entry } from './cache/cache.ts';
 import { FileCache } from './cache/file-cache.ts';
 import { type RefusedError, SupersededError } from './errors.ts';
 import { Exchange, hasBody, mountOf, type Next, tagOf, targetOf } from './exchange.ts';
-import { type Following, follow, leave, RANGE_AHEAD_BYTES, unshareable, waitFor } from './follow.ts';
+import { type Following, follow, leave, reluctanceOf, unshareable, waitFor } from './follow.ts';
 import { hit, ttl } from './hit.ts';
-import { isConditional } from './http/conditional.ts';
 import type { AnyRequest, AnyResponse } from './http/message.ts';
-import { firstPosition } from './http/ranges.ts';
 import { lead } from './lead.ts';
 import { type CacheFilterOptions, type Config, resolveOptions } from './options.ts';
 import { judge, type Verdict, wantsAround } from './policy/policy.ts';
@@ -38,6 +36,9 @@ export interface CacheFilter<Req extends AnyRequest = IncomingMessage> {
 
 /** How long a key is remembered whose responses can't be kept, in milliseconds. */
 const UNCACHEABLE_MS = 10_000;
+
+/** How long `close()` waits for what it has ended to come to its end, in milliseconds. */
+const GRACE_MS = 1_000;
 
 /**
  * Middleware that keeps the responses of the handlers behind it, and answers from there.
@@ -180,7 +181,7 @@ class Story {
   /** 6. Nothing to serve: lead, follow, or leave it to the application. */
   async #miss(exchange: Exchange): Promise<() => unknown> {
     const { key, asked } = exchange;
-    const reluctance = this.#reluctance(asked);
+    const reluctance = reluctanceOf(this.#config, asked);
     const newerThan = exchange.staleSince === undefined ? {} : { newerThan: exchange.staleSince };
     for (let attempt = 0; ; attempt++) {
       const lasting = this.#uncacheable.get(nameOf(exchange));
@@ -199,17 +200,6 @@ class Story {
       leave(claim);
       return () => this.#pass(exchange, 'collapse', 'uri-miss');
     }
-  }
-
-  /** Why a request should not begin a fill, though it may follow one. */
-  #reluctance({ method, headers }: Exchange['asked']): Reason | undefined {
-    if (method === 'HEAD') return 'head';
-    if (isConditional(headers)) return 'conditional';
-    if (headers.range === undefined) return undefined;
-    const start = firstPosition(headers.range);
-    return this.#config.coldRange === 'bypass' || start === undefined || start > RANGE_AHEAD_BYTES
-      ? 'range'
-      : undefined;
   }
 
   /** Committed between looking and claiming: a hit after all. */
@@ -325,13 +315,23 @@ class Story {
   }
 
   async #close(): Promise<void> {
-    const timer = setTimeout(() => {
+    if (!(await this.#idleWithin(this.#config.closeTimeoutMs))) {
       const reason = new SupersededError('the filter was closed');
       for (const exchange of this.#running.keys()) exchange.stop(reason);
-    }, this.#config.closeTimeoutMs);
-    await this.idle();
-    clearTimeout(timer);
+      // A hook that never settles can't be stopped.
+      await this.#idleWithin(GRACE_MS);
+    }
     if (this.#ownsCache) await this.cache.close();
+  }
+
+  #idleWithin(milliseconds: number): Promise<boolean> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => resolve(false), milliseconds);
+      void this.idle().then(() => {
+        clearTimeout(timer);
+        resolve(true);
+      });
+    });
   }
 }
 

@@ -1,14 +1,16 @@
 import createDebug from 'debug';
 import type { Claim, FillReader } from './cache/cache.ts';
 import type { Exchange } from './exchange.ts';
-import { parseRange } from './http/ranges.ts';
+import { isConditional } from './http/conditional.ts';
+import { firstPosition, parseRange } from './http/ranges.ts';
+import type { Config } from './options.ts';
 import type { Reason } from './reasons.ts';
 import { send } from './response/send.ts';
 
 const debug = createDebug('cache-filter:filter');
 
 /** A range waits for a fill if it begins at most this far ahead of it, in bytes. */
-export const RANGE_AHEAD_BYTES: number = 16 * 2 ** 20;
+const RANGE_AHEAD_BYTES: number = 16 * 2 ** 20;
 
 /** A part of a body goes out before the whole is verified. */
 export const UNVERIFIED: { detail: string } = { detail: 'unverified' };
@@ -26,6 +28,18 @@ export async function follow(exchange: Exchange, fill: FillReader): Promise<void
     provisional: true,
     signal: exchange.signal,
   });
+}
+
+/** Why a request should not begin a fill, though it may follow one. */
+export function reluctanceOf(
+  { coldRange }: Pick<Config, 'coldRange'>,
+  { method, headers }: Exchange['asked'],
+): Reason | undefined {
+  if (method === 'HEAD') return 'head';
+  if (isConditional(headers)) return 'conditional';
+  if (headers.range === undefined) return undefined;
+  const start = firstPosition(headers.range);
+  return coldRange === 'bypass' || start === undefined || start > RANGE_AHEAD_BYTES ? 'range' : undefined;
 }
 
 /** Why this client can't have what is being fetched; undefined where it can. */

@@ -182,4 +182,21 @@ describe('close() does not wait for a handler that does not answer', () => {
     assert.equal(res.writableEnded, false, 'the fault fired: it had not ended');
     await filter.close();
   });
+
+  test('a hook that never settles', LIMIT, async (t) => {
+    const asked = barrier();
+    const { filter, server } = await filtered(t, {
+      ...PATIENCE,
+      bypass: () => {
+        asked.reach();
+        return new Promise<boolean>(() => undefined);
+      },
+    });
+    const client = new AbortController();
+    const answer = ask(server, { path: '/a', signal: client.signal });
+    await asked.reached;
+    await filter.close();
+    client.abort();
+    assert.equal((await answer).complete, false);
+  });
 });

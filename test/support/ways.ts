@@ -121,7 +121,6 @@ export const WAYS: readonly Way[] = [
   {
     name: 'Writable.toWeb',
     gated: true,
-    kinds: HTTP1,
     handler: plain(async (_req, res, material) => {
       described(res, material);
       await Readable.toWeb(material.source()).pipeTo(Writable.toWeb(res));
@@ -163,7 +162,6 @@ export const WAYS: readonly Way[] = [
   },
   {
     name: 'writeHead(status, reason, object)',
-    kinds: HTTP1,
     handler: plain((_req, res, { body }) => {
       res.setHeader('X-Before', 'yes');
       res.writeHead(200, 'Quite Fine', {
@@ -182,7 +180,6 @@ export const WAYS: readonly Way[] = [
   },
   {
     name: 'writeHead(status, flat array)',
-    kinds: HTTP1,
     handler: plain((_req, res, { body }) => {
       res.writeHead(200, [
         'Content-Type',
@@ -196,6 +193,7 @@ export const WAYS: readonly Way[] = [
     }),
   },
   {
+    // On HTTP/2 it fails by itself: it copies fields about the connection.
     name: 'http-proxy-middleware',
     gated: true,
     kinds: HTTP1,
@@ -224,7 +222,6 @@ export const WAYS: readonly Way[] = [
   },
   {
     name: 'express.static',
-    kinds: HTTP1,
     handler: ({ file }, kind) => {
       const serve = (kind === 'express4' ? express4.static : express5.static)(dirname(file));
       return (req, res, next) => {

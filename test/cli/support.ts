@@ -23,7 +23,7 @@ const main = fileURLToPath(new URL('../../lib/cli/main.ts', import.meta.url));
 /** A directory that lives as long as the test. */
 export async function scratchDirectory(t: TestContext): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'cache-filter-cli-'));
-  t.after(() => rm(directory, { recursive: true, force: true }));
+  t.after(() => rm(directory, { recursive: true, force: true, maxRetries: 20, retryDelay: 20 }));
   return directory;
 }
 

@@ -263,6 +263,7 @@ for (const kind of KINDS) {
       client.abort();
       assert.deepEqual(await seen.reached, ['127.0.0.1', false, false, false, false]);
       assert.equal((await answer).complete, false);
+      await filter.idle();
     });
   });
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { describe, test } from 'node:test';
+import { describe, type TestContext, test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import compression from 'compression';
 import { cacheFilter } from '../../../lib/index.ts';
@@ -8,10 +8,29 @@ import { ask } from '../../support/client.ts';
 import { temporaryDirectory } from '../../support/directory.ts';
 import { material } from '../../support/material.ts';
 import { ALL_OUTER, OUTER } from '../../support/outer.ts';
-import { type Handler, serve } from '../../support/servers.ts';
+import { type Handler, type Kind, serve } from '../../support/servers.ts';
+import type { Material } from '../../support/ways.ts';
 
 const SIZE = 1_000_000;
 const KINDS = ['express5', 'express4', 'connect'] as const;
+
+/** The filter before a handler that pipes `bytes`, behind this middleware. */
+async function behind(t: TestContext, kind: Kind, bytes: Material, outer: readonly Handler[]) {
+  const filter = cacheFilter({ directory: temporaryDirectory(t), freshness: 'immutable' });
+  const server = await serve(kind, [
+    ...outer,
+    filter as Handler,
+    (_req, res) => {
+      res.writeHead(200, { 'Content-Type': 'application/octet-stream', 'Content-Length': SIZE });
+      bytes.source().pipe(res);
+    },
+  ]);
+  t.after(async () => {
+    await filter.close();
+    await server.close();
+  });
+  return { filter, server };
+}
 
 for (const kind of KINDS) {
   describe(`${kind}: middleware mounted outside`, () => {
@@ -19,19 +38,7 @@ for (const kind of KINDS) {
       test(`${outer.name}: it sees a miss and a hit like any other response`, async (t) => {
         const bytes = await material(t, SIZE);
         const log: string[] = [];
-        const filter = cacheFilter({ directory: temporaryDirectory(t), freshness: 'immutable' });
-        const server = await serve(kind, [
-          ...outer.handlers(log),
-          filter as Handler,
-          (_req, res) => {
-            res.writeHead(200, { 'Content-Type': 'application/octet-stream', 'Content-Length': SIZE });
-            bytes.source().pipe(res);
-          },
-        ]);
-        t.after(async () => {
-          await filter.close();
-          await server.close();
-        });
+        const { filter, server } = await behind(t, kind, bytes, [...outer.handlers(log)]);
         for (const status of ['fwd=uri-miss; stored', 'hit']) {
           const answer = await ask(server);
           assert.ok(answer.body.equals(bytes.body), `${status}: the body`);
@@ -59,19 +66,7 @@ for (const kind of KINDS) {
         bytes.gate.wait = async (delivered) => {
           if (delivered >= SIZE / 2) await go;
         };
-        const filter = cacheFilter({ directory: temporaryDirectory(t), freshness: 'immutable' });
-        const server = await serve(kind, [
-          ...outer.handlers([]),
-          filter as Handler,
-          (_req, res) => {
-            res.writeHead(200, { 'Content-Type': 'application/octet-stream', 'Content-Length': SIZE });
-            bytes.source().pipe(res);
-          },
-        ]);
-        t.after(async () => {
-          await filter.close();
-          await server.close();
-        });
+        const { filter, server } = await behind(t, kind, bytes, [...outer.handlers([])]);
         const part = await ask(server, { headers: { Range: 'bytes=0-999' } });
         assert.ok(part.complete);
         assert.deepEqual([part.status, part.body.equals(bytes.body.subarray(0, 1000))], [206, true]);
@@ -98,8 +93,7 @@ for (const kind of KINDS) {
           await left;
         };
         let fired = false;
-        const filter = cacheFilter({ directory: temporaryDirectory(t), freshness: 'immutable' });
-        const server = await serve(kind, [
+        const { filter, server } = await behind(t, kind, bytes, [
           (_req, res, next) => {
             res.once('close', () => {
               fired = true;
@@ -108,16 +102,7 @@ for (const kind of KINDS) {
             next();
           },
           ...outer.handlers([]),
-          filter as Handler,
-          (_req, res) => {
-            res.writeHead(200, { 'Content-Type': 'application/octet-stream', 'Content-Length': SIZE });
-            bytes.source().pipe(res);
-          },
         ]);
-        t.after(async () => {
-          await filter.close();
-          await server.close();
-        });
         const client = new AbortController();
         const first = ask(server, { signal: client.signal });
         await held;

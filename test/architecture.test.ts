@@ -13,6 +13,7 @@ const INNER = [
   'errors',
   'reasons',
   'events',
+  'log',
   'options',
   'http',
   'policy',
@@ -30,17 +31,18 @@ const STORY = ['cache-filter', 'exchange', 'hit', 'follow', 'lead', 'purge'];
 const ARROWS: Record<string, { imports: string[]; types?: string[] }> = {
   errors: { imports: [] },
   reasons: { imports: [] },
+  log: { imports: [] },
   http: { imports: ['errors'] },
   fs: { imports: ['errors'] },
   events: { imports: [], types: ['reasons', 'http', 'cache/cache.ts'] },
-  cache: { imports: ['errors', 'reasons', 'events', 'http', 'fs'] },
+  cache: { imports: ['errors', 'reasons', 'events', 'log', 'http', 'fs'] },
   response: { imports: ['errors', 'reasons', 'http'] },
   // These know of a cache what its contract says, never which one it is.
   policy: { imports: ['errors', 'reasons', 'http'], types: ['cache/cache.ts'] },
   routes: { imports: ['errors', 'reasons', 'http', 'policy'], types: ['cache/cache.ts'] },
   origin: { imports: ['errors', 'reasons', 'events', 'http'], types: ['routes', 'policy', 'cache/cache.ts'] },
   contracts: { imports: ['errors', 'http'], types: ['cache/cache.ts'] },
-  options: { imports: ['errors', 'reasons', 'http', 'policy', 'routes', 'cache', 'origin'] },
+  options: { imports: ['errors', 'reasons', 'log', 'http', 'policy', 'routes', 'cache', 'origin'] },
   ...Object.fromEntries(STORY.map((file) => [file, { imports: [...INNER, ...STORY] }])),
   index: { imports: [...INNER, ...STORY] },
   // A leaf: nothing imports it.

@@ -1,0 +1,92 @@
+// docs/reference/events.md
+
+import { type Channel, channel, type TracingChannel, tracingChannel } from 'node:diagnostics_channel';
+import type { Invalidation, Key } from './cache/cache.ts';
+import type { AnyRequest } from './http/message.ts';
+import type { Reason } from './reasons.ts';
+
+/** Which request an event is about. */
+export interface RequestEvent {
+  req: AnyRequest;
+  /** What the request named on its route. */
+  id: string;
+  route: string;
+  key: Key;
+}
+
+/** What an answer of the filter's came to. */
+export interface ServedEvent extends RequestEvent {
+  /** From a stored entry; from a fill that this request began; from somebody else's. */
+  source: 'hit' | 'fill' | 'collapsed';
+  status: number;
+  /** Bytes of the body that were handed to the connection, and of how many where that is known. */
+  bytes: number;
+  size?: number;
+  /** The client was given all that it asked for. */
+  complete: boolean;
+}
+
+/** An entry that went without having been asked for. */
+export interface EvictEvent {
+  directory?: string;
+  /** Unknown where the record could not be read any more. */
+  key?: Key;
+  /** What it was charged with. */
+  bytes: number;
+}
+
+/** The payload of each channel, by the channel's name; `node:diagnostics_channel` has the `subscribe` for them. */
+export interface CacheFilterEvents {
+  /** Answered from a stored entry. */
+  'cache-filter:hit': RequestEvent;
+  /** Nothing to answer from: it leads, follows, or goes on to the application, with the reason then. */
+  'cache-filter:miss': RequestEvent & { reason?: Reason };
+  /** Left to the application, though an entry may be there. */
+  'cache-filter:bypass': RequestEvent & { reason: Reason };
+  /** The policy said no. */
+  'cache-filter:refuse': RequestEvent & { reason: Reason; status: number };
+  /** An answer of the filter's is over. */
+  'cache-filter:served': ServedEvent;
+  /** A response has become an entry. */
+  'cache-filter:store': RequestEvent & { size: number };
+  /** A response was not kept. */
+  'cache-filter:reject': RequestEvent & { reason: Reason; error?: unknown };
+  'cache-filter:purge': { what: Invalidation; entries: number };
+  /** For want of room. */
+  'cache-filter:evict': EvictEvent;
+  /** Unused for longer than `inactiveMs`. */
+  'cache-filter:expire': EvictEvent;
+  /** What was stored is damaged, and has been dropped. */
+  'cache-filter:corrupt': { directory?: string; key?: Key; why: string };
+  /** The store has failed, or has come back. */
+  'cache-filter:health': { directory?: string; state: 'up' | 'down'; error?: unknown };
+  /** A hook threw, took too long, or answered what it can't mean, where that fails no request. */
+  'cache-filter:hook-error': RequestEvent & { hook: string; error: unknown };
+}
+
+/** The context of the tracing channel `cache-filter:fill`: one fill, from the claim to its end. */
+export interface FillTrace extends RequestEvent {
+  /** Bytes of the entry; once it is stored. */
+  size?: number;
+  /** Why nothing was kept. */
+  reason?: Reason;
+  error?: unknown;
+}
+
+const channels = new Map<string, Channel>();
+
+/** Tells whoever has subscribed; costs next to nothing where nobody has. */
+export function publish<Name extends keyof CacheFilterEvents>(
+  name: Name,
+  payload: () => CacheFilterEvents[Name],
+): void {
+  let found = channels.get(name);
+  if (found === undefined) {
+    found = channel(name);
+    channels.set(name, found);
+  }
+  if (found.hasSubscribers) found.publish(payload());
+}
+
+/** Around each fill that this process leads. */
+export const fillTracing: TracingChannel<string, FillTrace> = tracingChannel('cache-filter:fill');

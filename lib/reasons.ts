@@ -14,7 +14,9 @@ export const REASONS = {
   expired: 'the stored response is no longer fresh',
   head: 'a HEAD request for something not stored goes to the application',
   'head-sent': 'an earlier middleware has already begun the response',
-  mismatch: 'the stored bytes are not what `metadata` describes',
+  'hook-error': '`shouldStore` or `digest` threw, took too long, or answered what it can not mean',
+  mismatch: 'what is stored is not what `metadata` describes',
+  'min-uses': 'it has not been asked for `minUses` times yet',
   'no-digest': 'no digest is declared, and `integrity` is `digest`',
   'no-freshness': 'the response says nothing about how long it is fresh',
   'no-length': 'neither a length nor a digest can prove the body',
@@ -27,12 +29,13 @@ export const REASONS = {
   range: 'a range far from where the fill is, or `coldRange` is `bypass`',
   'request-body': 'the request has a body, on which its answer may depend',
   'set-cookie': 'the response sets a cookie',
+  'should-store': '`shouldStore` said no',
   'store-down': 'the cache could not be read or written',
   'too-large': 'the body is larger than `maxEntryBytes`',
   'too-small': 'the body is smaller than `minEntryBytes`',
   unfinished: 'the application did not finish the response',
   unproven: 'the body is not what its length or digests declare',
-  vary: 'the response varies by request headers',
+  vary: 'the response varies by request headers that `vary` does not name',
 } as const;
 
 /** One of the tokens of {@link REASONS}. */

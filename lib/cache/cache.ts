@@ -20,6 +20,8 @@ export interface EntryInfo {
   storedAt: number;
   /** Names under which the entry can be invalidated together with others. */
   tags: string[];
+  /** Which version of its resource it is, where that is known. */
+  version?: string;
 }
 
 /** A stored, complete body. It is held (can't be removed under its reader) until `release()`. */
@@ -28,9 +30,12 @@ export interface Entry extends Body {
   info: EntryInfo;
 }
 
+/** What is known of an entry to come. */
+export type FillInfo = Pick<EntryInfo, 'key' | 'storedAt' | 'tags' | 'version'>;
+
 /** A reader on a fill. It sees bytes as they come; what would make the body look whole comes only once it is verified. */
 export interface FillReader extends Body {
-  info: Pick<EntryInfo, 'key' | 'storedAt' | 'tags'>;
+  info: FillInfo;
   /** Bytes that can be read at once from position `from`. */
   available(from: number): number;
   /** Settles when the fill has ended; never rejects. */
@@ -44,6 +49,8 @@ export interface FillOptions {
   /** Algorithms to compute besides SHA-256. */
   algorithms?: readonly DigestAlgorithm[];
   tags?: readonly string[];
+  /** Which version of its resource it is. */
+  version?: string;
   /** Milliseconds since the epoch; default now. */
   storedAt?: number;
 }

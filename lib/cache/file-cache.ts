@@ -309,8 +309,8 @@ export class FileCache implements Cache {
   }
 }
 
-function infoOf({ key, size, digests, storedAt, tags }: EntryRecord): EntryInfo {
-  return { key, size, digests, storedAt, tags };
+function infoOf({ head: _, fill: __, ...info }: EntryRecord): EntryInfo {
+  return info;
 }
 
 /** What a record takes at most, in bytes, before its digests are known. */

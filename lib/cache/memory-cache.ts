@@ -11,6 +11,7 @@ import type {
   Entry,
   EntryInfo,
   Fill,
+  FillInfo,
   FillOptions,
   FillReader,
   Invalidation,
@@ -18,7 +19,7 @@ import type {
   Proof,
   Removed,
 } from './cache.ts';
-import { GrowingReader } from './fill/fill-reader.ts';
+import { GrowingReader, infoOf } from './fill/fill-reader.ts';
 import { Growing, UNSTORED_BYTES } from './fill/growing.ts';
 import { Hashing } from './fill/hashing.ts';
 import { belated, checkDigests, checkLength } from './fill/proof.ts';
@@ -185,7 +186,7 @@ interface FillOwner {
 class MemoryFill implements Fill {
   readonly #owner: FillOwner;
   readonly #head: ResponseHead;
-  readonly #info: Pick<EntryInfo, 'key' | 'storedAt' | 'tags'>;
+  readonly #info: FillInfo;
   readonly #growing: Growing;
   readonly #hashing: Hashing;
   #chunks: Uint8Array[] = [];
@@ -196,7 +197,7 @@ class MemoryFill implements Fill {
   constructor(key: Key, head: ResponseHead, options: FillOptions, owner: FillOwner) {
     this.#owner = owner;
     this.#head = head;
-    this.#info = { key, storedAt: options.storedAt ?? Date.now(), tags: [...(options.tags ?? [])] };
+    this.#info = infoOf(key, options);
     this.#growing = new Growing(options.size, { keepAll: true, moved: () => this.#progress() });
     this.#hashing = new Hashing(new Set(['sha256' as const, ...(options.algorithms ?? [])]));
   }

@@ -32,16 +32,18 @@ export function decodeRecord(bytes: Uint8Array): EntryRecord | undefined {
   const { checksum: _, ...rest } = content;
   // Letter by letter: what JSON does not mind (a space at the end, \u001F for \u001f) is damage all the same.
   if (rest['format'] !== FORMAT || text !== sealed(rest)) return undefined;
-  const { key, head, size, digests, storedAt, tags, fill } = rest;
+  const { key, head, size, digests, storedAt, tags, version, fill } = rest;
   if (!isKey(key) || !isHead(head) || !isDigests(digests) || !isStrings(tags)) return undefined;
   if (
     !Number.isSafeInteger(size) ||
     (size as number) < 0 ||
     typeof storedAt !== 'number' ||
+    !['string', 'undefined'].includes(typeof version) ||
     typeof fill !== 'string'
   )
     return undefined;
-  return { key, head, size: size as number, digests, storedAt, tags, fill };
+  const common = { key, head, size: size as number, digests, storedAt, tags, fill };
+  return typeof version === 'string' ? { ...common, version } : common;
 }
 
 function sealed(content: object): string {

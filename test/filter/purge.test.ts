@@ -109,7 +109,11 @@ describe('filter.purge', () => {
     for (const id of ['a', 'b', 'c', 'd', 'e']) await get(`/files/${id}?v=1`);
     assert.equal(await filter.purge({ id: 'a' }), 1);
     assert.equal(await filter.purge({ id: 'b', route: 'files' }), 1);
-    assert.equal(await filter.purge({ id: 'b', route: 'other' }), 0);
+    await assert.rejects(
+      filter.purge({ id: 'b', route: 'other' }),
+      /no route named "other"; there are files/,
+    );
+    await assert.rejects(filter.purge({} as never), /purge takes { id }, { key }, { url } or { all: true }/);
     assert.equal(await filter.purge({ key: '/files/c' }), 1);
     assert.equal(await filter.purge({ url: 'http://anywhere/files/d' }), 1);
     assert.equal(said(await get('/files/e?v=1')), 'hit');

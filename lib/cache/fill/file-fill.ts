@@ -3,8 +3,8 @@ import type { FileHandle } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { CacheFilterError, StoreError, SupersededError } from '../../errors.ts';
 import type { ResponseHead } from '../../http/body.ts';
-import type { EntryInfo, Fill, FillOptions, FillReader, Key, Proof } from '../cache.ts';
-import { GrowingReader } from './fill-reader.ts';
+import type { EntryInfo, Fill, FillInfo, FillOptions, FillReader, Key, Proof } from '../cache.ts';
+import { GrowingReader, infoOf } from './fill-reader.ts';
 import { Growing, UNSTORED_BYTES } from './growing.ts';
 import { belated, checkDigests, checkLength } from './proof.ts';
 import { Verifier } from './verify.ts';
@@ -37,7 +37,7 @@ export class FileFill implements Fill {
   readonly #owner: FillOwner;
   readonly #growing: Growing;
   readonly #verifier: Verifier;
-  readonly #info: Pick<EntryInfo, 'key' | 'storedAt' | 'tags'>;
+  readonly #info: FillInfo;
   #pending: Uint8Array[] = [];
   #storing: Promise<void> | undefined;
   #storeError: Error | undefined;
@@ -51,7 +51,7 @@ export class FileFill implements Fill {
     this.#owner = owner;
     this.#growing = new Growing(options.size, { moved: () => this.#progress() });
     this.#verifier = new Verifier(owner.file.fd, options.algorithms ?? []);
-    this.#info = { key, storedAt: options.storedAt ?? Date.now(), tags: [...(options.tags ?? [])] };
+    this.#info = infoOf(key, options);
   }
 
   write(chunk: Uint8Array): boolean {

@@ -279,7 +279,17 @@ function resolveCacheStatus(value: CacheFilterOptions['cacheStatus'] = true): Co
   return { name, key };
 }
 
-const CACHE_METHODS = ['open', 'claim', 'invalidate', 'info', 'list', 'prune', 'stats', 'close'] as const;
+const CACHE_METHODS = [
+  'open',
+  'claim',
+  'invalidate',
+  'info',
+  'list',
+  'prune',
+  'clean',
+  'stats',
+  'close',
+] as const;
 
 function requireCache(cache: unknown): void {
   const missing = CACHE_METHODS.filter(

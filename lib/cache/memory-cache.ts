@@ -127,9 +127,15 @@ export class MemoryCache implements Cache {
     return this.#ledger.evict(toBytes);
   }
 
+  /** What fails leaves nothing here. */
+  async clean(): Promise<Removed> {
+    return { entries: 0, bytes: 0 };
+  }
+
   async stats(): Promise<CacheStats> {
     const { entries, bytes, evictions } = this.#ledger;
-    return { entries, bytes, maxBytes: this.maxBytes, fills: this.#fills, evictions, corrupt: 0 };
+    const disk = { corrupt: 0, unknown: 0, invalid: { files: 0, bytes: 0 } };
+    return { entries, bytes, maxBytes: this.maxBytes, fills: this.#fills, evictions, ...disk };
   }
 
   async close(): Promise<void> {

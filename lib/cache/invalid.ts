@@ -57,6 +57,7 @@ export class InvalidBodies implements Expendable {
   #bytes = 0;
   /** Taken off the account since it was begun to look at what is on disk. */
   #forgotten: Set<string> | undefined;
+  readonly #leaving = new Set<string>();
   /** One look at a time. */
   #look: Promise<void> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
@@ -154,7 +155,7 @@ export class InvalidBodies implements Expendable {
   }
 
   async #lookOnce(): Promise<void> {
-    const forgotten = new Set<string>();
+    const forgotten = new Set<string>(this.#leaving);
     this.#forgotten = forgotten;
     const before = new Set(this.#kept.keys());
     const found = await this.#find().finally(() => {
@@ -200,9 +201,12 @@ export class InvalidBodies implements Expendable {
 
   /** Never rejects. Whoever unlinks a file counts it: others may be cleaning as well. */
   async #remove({ name, fill }: Kept): Promise<Removed> {
-    this.#forget(`${name}.${fill}`);
-    const [body, note] = [this.#layout.invalidBody(name, fill), this.#layout.invalidNote(name, fill)];
-    const [bodyBytes, noteBytes] = [await removeFile(body), await removeFile(note)];
+    const id = `${name}.${fill}`;
+    this.#forget(id);
+    this.#leaving.add(id);
+    const bodyBytes = await removeFile(this.#layout.invalidBody(name, fill));
+    const noteBytes = await removeFile(this.#layout.invalidNote(name, fill));
+    this.#leaving.delete(id);
     return { entries: bodyBytes === undefined ? 0 : 1, bytes: (bodyBytes ?? 0) + (noteBytes ?? 0) };
   }
 }

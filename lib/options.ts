@@ -2,7 +2,7 @@
 
 import type { IncomingMessage } from 'node:http';
 import type { Cache } from './cache/cache.ts';
-import type { FileCacheOptions } from './cache/file-cache.ts';
+import type { FileCacheOptions } from './cache/file-cache-options.ts';
 import { OptionReader, show } from './checks.ts';
 import { OptionError } from './errors.ts';
 import type { AnyRequest } from './http/message.ts';
@@ -151,14 +151,22 @@ export function resolveOptions<Req extends AnyRequest, R>(options: CacheFilterOp
   });
 }
 
-const KNOWN: Record<keyof CacheFilterOptions, true> = {
-  directory: true,
-  cache: true,
+/** Those of the filter's options that its FileCache checks itself. */
+const STORE: Record<keyof StoreOptions, true> = {
   maxBytes: true,
-  minEntryBytes: true,
   maxEntryBytes: true,
+  maxInvalidBytes: true,
   fileMode: true,
   directoryMode: true,
+  startDegraded: true,
+  logger: true,
+};
+
+const KNOWN: Record<keyof CacheFilterOptions, true> = {
+  ...STORE,
+  directory: true,
+  cache: true,
+  minEntryBytes: true,
   minUses: true,
   routes: true,
   freshness: true,
@@ -179,14 +187,6 @@ const KNOWN: Record<keyof CacheFilterOptions, true> = {
   cacheStatus: true,
   collapseTimeoutMs: true,
   closeTimeoutMs: true,
-};
-
-/** Those of the filter's options that its FileCache checks itself. */
-const STORE: Record<keyof StoreOptions, true> = {
-  maxBytes: true,
-  maxEntryBytes: true,
-  fileMode: true,
-  directoryMode: true,
 };
 
 /** What to make a FileCache of. */
@@ -240,7 +240,17 @@ function resolveCacheStatus(value: CacheFilterOptions['cacheStatus'] = true): Co
   return { name, key };
 }
 
-const CACHE_METHODS = ['open', 'claim', 'invalidate', 'info', 'list', 'prune', 'stats', 'close'] as const;
+const CACHE_METHODS = [
+  'open',
+  'claim',
+  'invalidate',
+  'info',
+  'list',
+  'prune',
+  'clean',
+  'stats',
+  'close',
+] as const;
 
 function requireCache(cache: unknown): void {
   const missing = CACHE_METHODS.filter(

@@ -34,6 +34,7 @@ export const REASONS = {
   'too-large': 'the body is larger than `maxEntryBytes`',
   'too-small': 'the body is smaller than `minEntryBytes`',
   unfinished: 'the application did not finish the response',
+  'unknown-format': 'a newer version of this package has stored it, in a format that this one does not know',
   unproven: 'the body is not what its length or digests declare',
   vary: 'the response varies by request headers that `vary` does not name',
 } as const;

@@ -79,7 +79,7 @@ export interface Fill {
 }
 
 /** Why the cache would not take a body. */
-export type DeclineReason = 'closed' | 'no-room' | 'store-down' | 'too-large';
+export type DeclineReason = 'closed' | 'no-room' | 'store-down' | 'too-large' | 'unknown-format';
 
 /** Not taken; the response goes on without the cache. */
 export interface Declined {
@@ -112,7 +112,7 @@ export interface ClaimOptions {
 /** What to make unreachable. */
 export type Invalidation = { key: string } | { prefix: string } | { tag: string } | { all: true };
 
-/** What was removed. */
+/** What was removed: how many entries, or bodies that never became one, and what they were charged with. */
 export interface Removed {
   entries: number;
   bytes: number;
@@ -120,13 +120,17 @@ export interface Removed {
 
 export interface CacheStats {
   entries: number;
-  /** Bytes charged to the budget: bodies, records and running fills, in whole blocks. */
+  /** Bytes charged to the budget: bodies, records, running fills and invalid bodies, in whole blocks. */
   bytes: number;
   maxBytes: number;
   fills: number;
   evictions: number;
   /** Bodies dropped because their stored form was damaged. */
   corrupt: number;
+  /** Entries that a newer version has stored: left alone, and not charged. */
+  unknown: number;
+  /** Bodies that were not what they should have been, kept for diagnosis; their bytes are among those charged. */
+  invalid: { files: number; bytes: number };
 }
 
 /**
@@ -144,6 +148,11 @@ export interface Cache {
   list(): AsyncIterable<EntryInfo>;
   /** Removes the least recently used until at most `toBytes` (default `maxBytes`) are charged. */
   prune(options?: { toBytes?: number }): Promise<Removed>;
+  /**
+   * Removes what only takes room: bodies kept for diagnosis, and what is unfinished and belongs to no living fill, where nobody has
+   * written to it for `stalledMs` (default a day).
+   */
+  clean(options?: { stalledMs?: number }): Promise<Removed>;
   stats(): Promise<CacheStats>;
   /** Waits for what runs inside the cache itself. Idempotent; afterwards `claim` declines and `open` finds nothing. */
   close(): Promise<void>;

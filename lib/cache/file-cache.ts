@@ -1,13 +1,13 @@
 // docs/reference/disk-format.md
 
 import type * as fs from 'node:fs/promises';
-import { join, resolve } from 'node:path';
 import createDebug from 'debug';
 import { OptionError } from '../errors.ts';
-import { createNew, list, readIfThere, unlink } from '../fs/files.ts';
-import { Layout, parseFileName, primaryName } from '../fs/layout.ts';
+import { createNew, unlink } from '../fs/files.ts';
+import { Layout } from '../fs/layout.ts';
 import { prepareDirectory } from '../fs/prepare.ts';
 import type { ResponseHead } from '../http/body.ts';
+import { Log } from '../log.ts';
 import type {
   Cache,
   CacheStats,
@@ -22,30 +22,23 @@ import type {
   Key,
   Removed,
 } from './cache.ts';
+import { type FileCacheOptions, resolveFileCacheOptions } from './file-cache-options.ts';
 import { charge, FileEntries } from './file-entries.ts';
-import { ClaimFile, mayConcern } from './fill/claim.ts';
+import { ClaimFile, doomOthers } from './fill/claim.ts';
 import { FileFill } from './fill/file-fill.ts';
 import { publish } from './fill/publish.ts';
 import { Run, Runs } from './fill/runs.ts';
-import { concerns } from './invalidation.ts';
-import { records } from './janitor.ts';
-import { type EntryRecord, encodeRecord } from './record.ts';
+import { InvalidBodies } from './invalid.ts';
+import { concerned, records } from './janitor.ts';
+import { removeLeftovers } from './leftovers.ts';
+import { Notices } from './notices.ts';
+import { infoOf, mostRecordBytes } from './record.ts';
 import { Reservation } from './reservation.ts';
+import { Standby } from './standby.ts';
 
 const debug = createDebug('cache-filter:store');
 
-export interface FileCacheOptions {
-  /** Where everything is kept; created where it is missing. */
-  directory: string;
-  /** Hard limit in bytes. Default 10 GiB. */
-  maxBytes?: number;
-  /** Largest body that is kept, in bytes. Default half of `maxBytes`. */
-  maxEntryBytes?: number;
-  /** Default 0o600. */
-  fileMode?: number;
-  /** Default 0o700. */
-  directoryMode?: number;
-}
+export type { FileCacheOptions };
 
 /** How often a running fill says that its process lives, in milliseconds. */
 const HEARTBEAT_MS = 500;
@@ -75,38 +68,40 @@ export class FileCache implements Cache {
   readonly #runs = new Runs<FileRun>();
   /** Of the running fills, the purged ones included. */
   readonly #claims = new Set<ClaimFile>();
-  readonly #scanned: Promise<void>;
+  readonly #invalid: InvalidBodies;
+  readonly #notices: Notices;
+  readonly #standby: Standby;
+  #scanned: Promise<void> = Promise.resolve();
   readonly #heart: NodeJS.Timeout;
   #closed = false;
 
   /** @throws DirectoryError where the directory can't be used, OptionError */
   constructor(options: FileCacheOptions) {
-    const { directory, maxBytes = 10 * 2 ** 30, fileMode = 0o600, directoryMode = 0o700 } = options;
-    const { maxEntryBytes = Math.floor(maxBytes / 2) } = options;
-    if (typeof directory !== 'string' || directory === '')
-      throw new OptionError('directory', 'directory must be a path');
-    for (const [name, value] of Object.entries({ maxBytes, maxEntryBytes })) {
-      if (!Number.isSafeInteger(value) || value < 0) {
-        throw new OptionError(name, `${name} must be a whole number of bytes, got ${String(value)}`);
-      }
-    }
-    this.directory = resolve(directory);
+    const { directory, maxBytes, maxEntryBytes, ...rest } = resolveFileCacheOptions(options);
+    const { fileMode, directoryMode, maxInvalidBytes, logger, startDegraded } = rest;
+    this.directory = directory;
     this.maxBytes = maxBytes;
     this.maxEntryBytes = maxEntryBytes;
     this.#fileMode = fileMode;
     this.#directoryMode = directoryMode;
-    this.#layout = new Layout(this.directory);
-    prepareDirectory(this.directory, this.#layout, { file: fileMode, directory: directoryMode });
-    this.#entries = new FileEntries(this.#layout, maxBytes);
+    const layout = new Layout(directory);
+    const log = new Log(logger);
+    this.#layout = layout;
+    this.#notices = new Notices(directory, log);
+    this.#invalid = new InvalidBodies(layout, { maxBytes: maxInvalidBytes, directoryMode });
+    this.#entries = new FileEntries(layout, maxBytes, this.#notices, this.#invalid);
+    const prepare = () => prepareDirectory(directory, layout, { file: fileMode, directory: directoryMode });
+    const purge = (what: Invalidation) => this.#invalidate(what);
+    const ready = () => {
+      this.#scanned = this.#scan();
+    };
+    this.#standby = new Standby({ directory, log, prepare, purge, ready }, startDegraded);
     this.#heart = setInterval(() => this.#beat(), HEARTBEAT_MS);
     this.#heart.unref();
-    this.#scanned = this.#entries
-      .scan(this.#ownFills)
-      .catch((error: unknown) => debug('the start-up scan failed: %o', error));
   }
 
   async open(key: Key): Promise<Entry | undefined> {
-    if (this.#closed) return undefined;
+    if (this.#closed || this.#standby.down) return undefined;
     try {
       return await this.#entries.open(key);
     } catch (error) {
@@ -123,36 +118,24 @@ export class FileCache implements Cache {
     if (run !== undefined) return { role: 'follower', fill: run.fill.then((fill) => fill?.join()) };
     if (join) return undefined;
     if (this.#closed) return { role: 'declined', reason: 'closed' };
+    if (this.#standby.down) return { role: 'declined', reason: 'store-down' };
     return this.#lead(key, newerThan);
   }
 
-  /** Claims first, the records second: a commit in between finds its claim gone, or has its record removed. */
   async invalidate(what: Invalidation): Promise<number> {
-    await Promise.all(this.#runs.cut(what).map((run) => this.#doom(run)));
-    await this.#doomOthers(what);
-    const names: string[] = [];
-    if ('key' in what) {
-      const base = this.#layout.name(what.key, undefined);
-      for (const file of await list(this.#layout.shard(base))) {
-        const { name, kind } = parseFileName(file) ?? {};
-        if (name !== undefined && primaryName(name) === base && kind === 'json') names.push(name);
-      }
-    } else {
-      for await (const { name, record } of records(this.#layout)) {
-        if (concerns(what, record.key, record.tags)) names.push(name);
-      }
-    }
-    let count = 0;
-    for (const name of names) if (await this.#entries.remove(name)) count++;
-    return count;
+    if (!this.#standby.down) return this.#invalidate(what);
+    this.#standby.remember(what);
+    return 0;
   }
 
   async info(key: Key): Promise<EntryInfo | undefined> {
+    if (this.#standby.down) return undefined;
     const record = await this.#entries.record(key);
     return record && infoOf(record);
   }
 
   async *list(): AsyncGenerator<EntryInfo> {
+    if (this.#standby.down) return;
     for await (const { record } of records(this.#layout)) yield infoOf(record);
   }
 
@@ -161,17 +144,53 @@ export class FileCache implements Cache {
     return this.#entries.ledger.evict(toBytes);
   }
 
+  async clean({ stalledMs = 86_400_000 }: { stalledMs?: number } = {}): Promise<Removed> {
+    if (typeof stalledMs !== 'number' || !(stalledMs >= 0))
+      throw new OptionError(
+        'stalledMs',
+        `stalledMs must be milliseconds, 0 or more, got ${String(stalledMs)}`,
+      );
+    await this.#scanned;
+    if (this.#standby.down) return { entries: 0, bytes: 0 };
+    const { removed } = await removeLeftovers(this.#layout, this.#ownFills, stalledMs);
+    const { entries, bytes } = await this.#invalid.clean();
+    return { entries: entries + removed.entries, bytes: bytes + removed.bytes };
+  }
+
   async stats(): Promise<CacheStats> {
     await this.#scanned;
-    const { corrupt, ledger } = this.#entries;
-    const { entries, bytes, maxBytes, evictions } = ledger;
-    return { entries, bytes, maxBytes, fills: this.#claims.size, evictions, corrupt };
+    const { entries, bytes, maxBytes, evictions } = this.#entries.ledger;
+    const { corrupt, unknown } = this.#notices;
+    const invalid = { files: this.#invalid.files, bytes: this.#invalid.bytes };
+    return { entries, bytes, maxBytes, fills: this.#claims.size, evictions, corrupt, unknown, invalid };
   }
 
   async close(): Promise<void> {
     this.#closed = true;
+    this.#standby.close();
+    this.#invalid.close();
     clearInterval(this.#heart);
     await this.#scanned;
+  }
+
+  async #scan(): Promise<void> {
+    try {
+      await this.#invalid.start();
+      await this.#entries.scan(this.#ownFills);
+    } catch (error) {
+      debug('the start-up scan failed: %o', error);
+    }
+  }
+
+  /** Claims first, the records second: a commit in between finds its claim gone, or has its record removed. */
+  async #invalidate(what: Invalidation): Promise<number> {
+    await Promise.all(this.#runs.cut(what).map((run) => this.#doom(run)));
+    await doomOthers(this.#layout, what, this.#ownFills);
+    const names: string[] = [];
+    for await (const name of concerned(this.#layout, what)) names.push(name);
+    let count = 0;
+    for (const name of names) if (await this.#entries.remove(name)) count++;
+    return count;
   }
 
   async #lead(key: Key, newerThan: number): Promise<Claim> {
@@ -200,6 +219,10 @@ export class FileCache implements Cache {
       return { role: 'entry', entry };
     }
     entry?.release();
+    if (this.#notices.isNewer(name)) {
+      await giveUp();
+      return { role: 'declined', reason: 'unknown-format' };
+    }
     return {
       role: 'leader',
       start: (head, options = {}) => this.#start(claim, run, head, options),
@@ -224,7 +247,7 @@ export class FileCache implements Cache {
       return { declined };
     };
     if (size !== undefined && size > this.maxEntryBytes) return decline('too-large');
-    const record = recordBytes(key, head, tags);
+    const record = mostRecordBytes(key, head, options);
     const spare = size === undefined ? Math.min(GROW_BYTES, Math.floor(this.maxBytes / 16)) : 0;
     if (!(await reservation.reach(charge(size ?? 0, record), spare))) return decline('no-room');
     const path = this.#layout.incompleteBody(name, claim.fill);
@@ -255,10 +278,15 @@ export class FileCache implements Cache {
         );
       },
       unjoinable: () => this.#end(run),
-      discard: async () => {
-        await unlink(path).catch(() => undefined);
+      discard: async (wreck) => {
+        const kept =
+          wreck !== undefined &&
+          (await this.#invalid.keep(claim, { key, head, wreck }, () => reservation.release()));
+        if (!kept) await unlink(path).catch(() => undefined);
         await this.#giveUp(claim);
         reservation.release();
+        // The note may be longer than the record would have been.
+        if (kept) await this.#entries.ledger.evict(this.maxBytes);
       },
       closed: () => file.close().catch(() => undefined),
     });
@@ -285,21 +313,6 @@ export class FileCache implements Cache {
     if (claim !== undefined) await unlink(claim.path).catch(() => undefined);
   }
 
-  /** The fills of other processes. */
-  async #doomOthers(what: Invalidation): Promise<void> {
-    const own = this.#ownFills;
-    const base = 'key' in what ? this.#layout.name(what.key, undefined) : undefined;
-    for (const file of await list(this.#layout.incomplete)) {
-      const { name, fill, kind } = parseFileName(file) ?? {};
-      if (name === undefined || fill === undefined || kind !== 'claim' || own.has(fill)) continue;
-      const path = join(this.#layout.incomplete, file);
-      const claim = base === undefined ? await readIfThere(path) : undefined;
-      if (base === undefined ? claim !== undefined && mayConcern(what, claim) : primaryName(name) === base) {
-        await unlink(path);
-      }
-    }
-  }
-
   get #ownFills(): Set<string> {
     return new Set([...this.#claims].map(({ fill }) => fill));
   }
@@ -307,15 +320,4 @@ export class FileCache implements Cache {
   #beat(): void {
     for (const claim of this.#claims) claim.beat().catch(() => undefined);
   }
-}
-
-function infoOf({ head: _, fill: __, ...info }: EntryRecord): EntryInfo {
-  return info;
-}
-
-/** What a record takes at most, in bytes, before its digests are known. */
-function recordBytes(key: Key, head: ResponseHead, tags: readonly string[]): number {
-  const longest = Number.MAX_SAFE_INTEGER;
-  const record = { key, head, tags: [...tags], size: longest, storedAt: longest, digests: [], fill: '' };
-  return encodeRecord(record).byteLength + 1024;
 }

@@ -1,16 +1,14 @@
 import * as fs from 'node:fs/promises';
-import createDebug from 'debug';
 import { isMissing, onDisk, readIfThere } from '../fs/files.ts';
 import type { Layout } from '../fs/layout.ts';
 import type { Entry, Key } from './cache.ts';
 import { FileEntry } from './file-entry.ts';
 import { identity } from './fill/runs.ts';
 import { records, sweep } from './janitor.ts';
-import { Ledger } from './ledger.ts';
-import { decodeRecord, type EntryRecord } from './record.ts';
+import { type Expendable, Ledger } from './ledger.ts';
+import type { Notices } from './notices.ts';
+import { decodeNewerRecord, decodeRecord, type EntryRecord } from './record.ts';
 import { type RemovedEntry, removeEntry } from './removal.ts';
-
-const debug = createDebug('cache-filter:store');
 
 /** An entry's recency on disk is brought up to date at most this often, in milliseconds. */
 const TOUCH_MS = 60_000;
@@ -21,16 +19,17 @@ const OPEN_ATTEMPTS = 10;
 /** The entries on disk, and the account of them. */
 export class FileEntries {
   readonly ledger: Ledger;
-  /** Dropped because their stored form was damaged. */
-  corrupt = 0;
+  readonly #notices: Notices;
   readonly #layout: Layout;
   readonly #touched = new Map<string, number>();
   /** Bodies removed since somebody began to look at, or to write, what is on disk; one set for each of them. */
   readonly #watches = new Set<Set<string>>();
 
-  constructor(layout: Layout, maxBytes: number) {
+  /** @param expendable what goes before any entry when room is needed */
+  constructor(layout: Layout, maxBytes: number, notices: Notices, expendable: Expendable) {
     this.#layout = layout;
-    this.ledger = new Ledger(maxBytes, (name) => this.#unlink(name));
+    this.#notices = notices;
+    this.ledger = new Ledger(maxBytes, (name) => this.#unlink(name), expendable);
   }
 
   /** The entry, held; undefined where there is none of this key. */
@@ -44,7 +43,7 @@ export class FileEntries {
   }
 
   async record(key: Key): Promise<EntryRecord | undefined> {
-    const record = (await this.#read(this.#layout.name(key.primary, key.variant)))?.record;
+    const record = (await this.#read(this.#layout.name(key.primary, key.variant), key))?.record;
     return record !== undefined && identity(record.key) === identity(key) ? record : undefined;
   }
 
@@ -73,14 +72,14 @@ export class FileEntries {
     }
   }
 
-  /** Removes an entry; whether there was one. */
+  /** Removes an entry, of whatever format; whether there was one. */
   async remove(name: string): Promise<boolean> {
-    return (await this.#unlink(name)) !== undefined;
+    return (await this.#unlink(name, { newer: true })) !== undefined;
   }
 
   /** Clears up after others, and takes over the account of what they left. */
   async scan(ownFills: ReadonlySet<string>): Promise<void> {
-    await sweep(this.#layout, ownFills);
+    await sweep(this.#layout, ownFills, this.#notices);
     const removed = this.#watch();
     const found: { name: string; bytes: number; body: string; usedAt: number }[] = [];
     for await (const { name, record, bytes, usedAt } of records(this.#layout)) {
@@ -95,7 +94,7 @@ export class FileEntries {
 
   async #openOnce(name: string, key: Key): Promise<Entry | 'replaced' | undefined> {
     const known = this.ledger.bodyOf(name);
-    const found = await this.#read(name);
+    const found = await this.#read(name, key);
     // Another process may have removed it.
     if (found === undefined && known !== undefined) {
       this.ledger.drop(name, known);
@@ -110,14 +109,14 @@ export class FileEntries {
     });
     if (file === undefined) {
       // Replaced between record and body: once more, from the record.
-      if ((await this.#read(name))?.record.fill !== record.fill) return 'replaced';
-      await this.#drop(name, 'its body is missing');
+      if ((await this.#read(name, key))?.record.fill !== record.fill) return 'replaced';
+      await this.#drop(name, key, 'its body is missing');
       return undefined;
     }
     const { size } = await file.stat();
     if (size !== record.size) {
       await file.close();
-      await this.#drop(name, `its body has ${size} of ${record.size} bytes`);
+      await this.#drop(name, key, `its body has ${size} of ${record.size} bytes`);
       return undefined;
     }
     if (!this.ledger.has(name)) await this.#discover(name, record, bytes);
@@ -130,26 +129,28 @@ export class FileEntries {
   }
 
   /** Accounts for an entry that another process has stored, or that the scan has not come to yet. */
-  async #discover(name: string, { size, fill }: EntryRecord, recordBytes: number): Promise<void> {
+  async #discover(name: string, { key, size, fill }: EntryRecord, recordBytes: number): Promise<void> {
     this.ledger.add(name, charge(size, recordBytes), fill);
     // It may have been removed since its record was read.
-    if ((await this.#read(name))?.record.fill !== fill) this.ledger.drop(name, fill);
+    if ((await this.#read(name, key))?.record.fill !== fill) this.ledger.drop(name, fill);
   }
 
-  /** A record, and its size in bytes; a damaged one is removed, and is none. */
-  async #read(name: string): Promise<{ record: EntryRecord; bytes: number } | undefined> {
+  /** A record, and its size in bytes; a damaged one is removed, and is none; one of a newer format is none of ours. */
+  async #read(name: string, key: Key): Promise<{ record: EntryRecord; bytes: number } | undefined> {
     const bytes = await readIfThere(this.#layout.record(name));
-    if (bytes === undefined) return undefined;
-    const record = decodeRecord(bytes);
-    if (record !== undefined) return { record, bytes: bytes.byteLength };
-    await this.#drop(name, 'its record is damaged');
-    return undefined;
+    const record = bytes && decodeRecord(bytes);
+    if (bytes !== undefined && record === undefined) {
+      if (decodeNewerRecord(bytes) !== undefined) this.#notices.newer(name);
+      else await this.#drop(name, key, 'its record is damaged');
+      return undefined;
+    }
+    this.#notices.known(name);
+    return record && { record, bytes: bytes?.byteLength ?? 0 };
   }
 
-  async #drop(name: string, why: string): Promise<void> {
-    debug('dropping %s: %s', name, why);
-    this.corrupt++;
-    await this.remove(name);
+  async #drop(name: string, key: Key, why: string): Promise<void> {
+    this.#notices.damaged(name, why, key);
+    await this.#unlink(name);
   }
 
   #touch(name: string): void {
@@ -163,10 +164,11 @@ export class FileEntries {
     fs.utimes(this.#layout.record(name), time, time).catch(() => undefined);
   }
 
-  async #unlink(name: string): Promise<RemovedEntry | undefined> {
+  async #unlink(name: string, options?: { newer: boolean }): Promise<RemovedEntry | undefined> {
     this.#touched.delete(name);
-    const removed = await removeEntry(this.#layout, name);
+    const removed = await removeEntry(this.#layout, name, options);
     if (removed === undefined) return undefined;
+    this.#notices.known(name);
     const { fill } = removed;
     if (fill !== undefined) for (const watch of this.#watches) watch.add(fill);
     this.ledger.drop(name, fill);

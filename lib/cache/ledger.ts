@@ -13,10 +13,21 @@ interface Account {
 /** Removes an entry's files; called once it is out of the ledger. */
 export type Remove = (name: string) => Promise<unknown>;
 
+/** What takes room without being an entry, and goes before any of them. */
+export interface Expendable {
+  /** Charged to the budget. */
+  readonly bytes: number;
+  /** Takes so many bytes, or all, off its account; `gone` resolves when they have left the disk. Neither throws nor rejects. */
+  free(bytes: number): { bytes: number; gone: Promise<unknown> };
+}
+
+const NOTHING: Expendable = { bytes: 0, free: () => ({ bytes: 0, gone: Promise.resolve() }) };
+
 /** Bytes and recency: what is charged to the budget, and who goes first when room is needed. */
 export class Ledger {
   readonly maxBytes: number;
   readonly #remove: Remove;
+  readonly #expendable: Expendable;
   // lru-cache wants a bound of its own; ours is kept here, where it can spare what is held and wait for the disk.
   readonly #accounts = new LRUCache<string, Account>({
     maxSize: Number.MAX_SAFE_INTEGER,
@@ -30,11 +41,14 @@ export class Ledger {
   /** Of entries whose files are on their way out. */
   #leaving = 0;
   readonly #removals = new Map<string, Promise<unknown>>();
+  /** Of what was expendable, on its way out. */
+  readonly #expenses = new Set<Promise<unknown>>();
   evictions = 0;
 
-  constructor(maxBytes: number, remove: Remove) {
+  constructor(maxBytes: number, remove: Remove, expendable: Expendable = NOTHING) {
     this.maxBytes = maxBytes;
     this.#remove = remove;
+    this.#expendable = expendable;
   }
 
   get entries(): number {
@@ -43,7 +57,7 @@ export class Ledger {
 
   /** Charged in all, reservations included. */
   get bytes(): number {
-    return this.#bytes + this.#reserved + this.#leaving;
+    return this.#bytes + this.#reserved + this.#expendable.bytes + this.#leaving;
   }
 
   /** Records an entry as the most recently used; one of the same name is replaced. */
@@ -106,7 +120,7 @@ export class Ledger {
     if (bytes > this.maxBytes - this.#reserved - this.#held) return false;
     this.#reserved += bytes;
     await this.evict(this.maxBytes);
-    if (this.#bytes + this.#reserved <= this.maxBytes) return true;
+    if (this.#bytes + this.#reserved + this.#expendable.bytes <= this.maxBytes) return true;
     this.#reserved -= bytes;
     return false;
   }
@@ -115,9 +129,12 @@ export class Ledger {
     this.#reserved -= bytes;
   }
 
-  /** Removes the least recently used, but none that is held, until at most `toBytes` are charged; waits until they have gone. */
+  /**
+   * Removes what is expendable, then the least recently used, but none that is held, until at most `toBytes` are charged; waits until
+   * they have gone.
+   */
   async evict(toBytes: number): Promise<{ entries: number; bytes: number }> {
-    const removed = { entries: 0, bytes: 0 };
+    const removed = { entries: 0, bytes: this.#expend(toBytes) };
     for (const name of [...this.#overdue(toBytes)]) {
       const bytes = this.#accounts.peek(name)?.bytes ?? 0;
       this.drop(name);
@@ -133,12 +150,26 @@ export class Ledger {
       this.#removals.set(name, removal);
     }
     this.evictions += removed.entries;
-    await Promise.all(this.#removals.values());
+    await Promise.all([...this.#removals.values(), ...this.#expenses]);
     return removed;
   }
 
+  /** Bytes that are freed, without an entry having to go. */
+  #expend(toBytes: number): number {
+    const excess = this.#bytes + this.#reserved + this.#expendable.bytes - toBytes;
+    if (excess <= 0 || this.#expendable.bytes === 0) return 0;
+    const { bytes, gone } = this.#expendable.free(excess);
+    this.#leaving += bytes;
+    const removal: Promise<unknown> = gone.finally(() => {
+      this.#leaving -= bytes;
+      this.#expenses.delete(removal);
+    });
+    this.#expenses.add(removal);
+    return bytes;
+  }
+
   *#overdue(toBytes: number): Generator<string> {
-    let excess = this.#bytes + this.#reserved - toBytes;
+    let excess = this.#bytes + this.#reserved + this.#expendable.bytes - toBytes;
     for (const name of this.#accounts.rkeys()) {
       if (excess <= 0) return;
       const account = this.#accounts.peek(name);

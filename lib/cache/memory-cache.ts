@@ -19,7 +19,7 @@ import type {
   Proof,
   Removed,
 } from './cache.ts';
-import { GrowingReader, infoOf } from './fill/fill-reader.ts';
+import { fillInfo, GrowingReader } from './fill/fill-reader.ts';
 import { Growing, UNSTORED_BYTES } from './fill/growing.ts';
 import { Hashing } from './fill/hashing.ts';
 import { belated, checkDigests, checkLength } from './fill/proof.ts';
@@ -128,9 +128,15 @@ export class MemoryCache implements Cache {
     return this.#ledger.evict(toBytes);
   }
 
+  /** What fails leaves nothing here. */
+  async clean(): Promise<Removed> {
+    return { entries: 0, bytes: 0 };
+  }
+
   async stats(): Promise<CacheStats> {
     const { entries, bytes, evictions } = this.#ledger;
-    return { entries, bytes, maxBytes: this.maxBytes, fills: this.#fills, evictions, corrupt: 0 };
+    const disk = { corrupt: 0, unknown: 0, invalid: { files: 0, bytes: 0 } };
+    return { entries, bytes, maxBytes: this.maxBytes, fills: this.#fills, evictions, ...disk };
   }
 
   async close(): Promise<void> {
@@ -197,7 +203,7 @@ class MemoryFill implements Fill {
   constructor(key: Key, head: ResponseHead, options: FillOptions, owner: FillOwner) {
     this.#owner = owner;
     this.#head = head;
-    this.#info = infoOf(key, options);
+    this.#info = fillInfo(key, options);
     this.#growing = new Growing(options.size, { keepAll: true, moved: () => this.#progress() });
     this.#hashing = new Hashing(new Set(['sha256' as const, ...(options.algorithms ?? [])]));
   }

@@ -3,6 +3,7 @@
 import { bodies } from './cache/bodies.ts';
 import { budget } from './cache/budget.ts';
 import { claims } from './cache/claims.ts';
+import { cleaning } from './cache/cleaning.ts';
 import { followers } from './cache/followers.ts';
 import { integrity } from './cache/integrity.ts';
 import { invalidation } from './cache/invalidation.ts';
@@ -20,7 +21,6 @@ export type { Assert, CacheFactory, CacheFactoryOptions, Kit } from './cache/sui
  */
 export function testCache(kit: Kit, factory: CacheFactory): void {
   const suite = new Suite(kit, factory);
-  for (const statements of [claims, bodies, followers, integrity, invalidation, budget, overflow, keys]) {
-    statements(suite);
-  }
+  const all = [claims, bodies, followers, integrity, invalidation, budget, overflow, keys, cleaning];
+  for (const statements of all) statements(suite);
 }

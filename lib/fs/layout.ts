@@ -18,12 +18,14 @@ export class Layout {
   readonly root: string;
   readonly entries: string;
   readonly incomplete: string;
+  readonly invalid: string;
   readonly tag: string;
 
   constructor(directory: string) {
     this.root = join(directory, FORMAT);
     this.entries = join(this.root, 'entries');
     this.incomplete = join(this.root, 'incomplete');
+    this.invalid = join(this.root, 'invalid');
     this.tag = join(this.root, 'CACHEDIR.TAG');
   }
 
@@ -57,6 +59,16 @@ export class Layout {
   incompleteBody(name: string, fill: string): string {
     return join(this.incomplete, `${name}.${fill}.body`);
   }
+
+  /** A body that was not what it should have been. */
+  invalidBody(name: string, fill: string): string {
+    return join(this.invalid, `${name}.${fill}.body`);
+  }
+
+  /** What was wrong with it. */
+  invalidNote(name: string, fill: string): string {
+    return join(this.invalid, `${name}.${fill}.json`);
+  }
 }
 
 const PATTERN = /^([0-9a-f]{64}(?:-[0-9a-f]{16})?)(?:\.([0-9a-f]{16}))?\.(json|body|claim|gone)$/;
@@ -67,6 +79,17 @@ export function parseFileName(file: string): FileName | undefined {
   if (name === undefined || kind === undefined || (kind === 'json') !== (fill === undefined))
     return undefined;
   return { name, fill, kind: kind as FileName['kind'] };
+}
+
+const INVALID = /^([0-9a-f]{64}(?:-[0-9a-f]{16})?)\.([0-9a-f]{16})\.(body|json)$/;
+
+/** What a file in `invalid/` is; undefined for one that isn't ours. */
+export function parseInvalidName(
+  file: string,
+): { name: string; fill: string; kind: 'body' | 'json' } | undefined {
+  const [, name, fill, kind] = INVALID.exec(file) ?? [];
+  if (name === undefined || fill === undefined) return undefined;
+  return { name, fill, kind: kind as 'body' | 'json' };
 }
 
 /** The name without its variant. */

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, statSync, utimesSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync, utimesSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import type { TestContext } from 'node:test';
 import { FileCache, type FileCacheOptions } from '../../lib/cache/file-cache.ts';
@@ -26,7 +26,7 @@ export class Disk {
   }
 
   unscanned(options: Omit<FileCacheOptions, 'directory'> = {}): FileCache {
-    const cache = new FileCache({ directory: this.directory, ...options });
+    const cache = new FileCache({ directory: this.directory, logger: false, ...options });
     this.#t.after(() => cache.close());
     return cache;
   }
@@ -43,6 +43,11 @@ export class Disk {
 
   incomplete(): string[] {
     return readdirSync(this.layout.incomplete).sort();
+  }
+
+  /** What is kept for diagnosis. */
+  invalid(): string[] {
+    return existsSync(this.layout.invalid) ? readdirSync(this.layout.invalid).sort() : [];
   }
 
   record(primary: string, variant?: string): EntryRecord {
@@ -63,7 +68,8 @@ export class Disk {
   /** Bytes of all files, in whole blocks, as the budget counts them. */
   used(): number {
     let bytes = 0;
-    for (const below of [this.layout.entries, this.layout.incomplete]) {
+    const { entries, incomplete, invalid } = this.layout;
+    for (const below of [entries, incomplete, invalid].filter((path) => existsSync(path))) {
       for (const entry of readdirSync(below, { recursive: true, withFileTypes: true })) {
         if (entry.isFile())
           bytes += Math.ceil(statSync(join(entry.parentPath, entry.name)).size / 4096) * 4096;

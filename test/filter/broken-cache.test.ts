@@ -21,6 +21,7 @@ function broken(breakIt: (cache: MemoryCache, fail: () => never) => Partial<Cach
     info: (key) => cache.info(key),
     list: () => cache.list(),
     prune: (options) => cache.prune(options),
+    clean: () => cache.clean(),
     stats: () => cache.stats(),
     close: () => cache.close(),
   };

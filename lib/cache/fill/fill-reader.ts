@@ -5,7 +5,7 @@ import type { Follower, Growing } from './growing.ts';
 import { GrowingReadable, type ReadStored } from './reader.ts';
 
 /** What is known of the entry that a fill is to become. */
-export function infoOf(key: Key, { storedAt = Date.now(), tags = [], version }: FillOptions): FillInfo {
+export function fillInfo(key: Key, { storedAt = Date.now(), tags = [], version }: FillOptions): FillInfo {
   return { key, storedAt, tags: [...tags], ...(version === undefined ? {} : { version }) };
 }
 

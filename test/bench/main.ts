@@ -1,5 +1,5 @@
 /** `npm run bench`: the built package side by side with others. See docs/benchmarks.md. */
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
@@ -18,6 +18,13 @@ async function main(): Promise<void> {
     return;
   }
   const root = mkdtempSync(join(options.directory, 'cache-filter-bench-'));
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      rmSync(root, { recursive: true, force: true });
+      // Servers and client end with us; nginx is ended on the way out.
+      process.exit(1);
+    });
+  }
   try {
     await measure(options, root);
   } finally {

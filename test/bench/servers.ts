@@ -33,17 +33,16 @@ type RawUsage = { cpu: NodeJS.CpuUsage; calls: number };
 
 /** Those of `names` that this machine can run; nginx where it is installed. */
 export async function startServers(names: readonly ServerName[], place: Place): Promise<Server[]> {
-  const servers: Server[] = [];
-  try {
-    for (const name of names) {
-      const server = name === 'nginx' ? await withNginx(place) : await withNode(name, place);
-      if (server !== undefined) servers.push(server);
-    }
-    return servers;
-  } catch (error) {
-    await stopServers(servers);
-    throw error;
-  }
+  const started = await Promise.allSettled(
+    names.map((name) => (name === 'nginx' ? withNginx(place) : withNode(name, place))),
+  );
+  const servers = started.flatMap((each) =>
+    each.status === 'fulfilled' && each.value !== undefined ? [each.value] : [],
+  );
+  const failed = started.find((each) => each.status === 'rejected');
+  if (failed === undefined) return servers;
+  await stopServers(servers);
+  throw failed.reason;
 }
 
 export async function stopServers(servers: readonly Server[]): Promise<void> {
@@ -61,7 +60,8 @@ async function withNode(name: ServerName, place: Place, folder: string = name): 
     execArgv:
       options.cpuProf === undefined
         ? []
-        : ['--cpu-prof', `--cpu-prof-dir=${options.cpuProf}`, `--cpu-prof-name=${folder}.cpuprofile`],
+        : // A folder for each, not a name: threads write files of their own.
+          ['--cpu-prof', `--cpu-prof-dir=${join(options.cpuProf, folder)}`],
     // The source needs the loader that came with the order to use it.
     env: module.endsWith('.ts') ? { NODE_OPTIONS: process.env['NODE_OPTIONS'] } : {},
   });

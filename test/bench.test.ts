@@ -10,7 +10,7 @@ import { Client } from './bench/client.ts';
 import { measureHits } from './bench/hits.ts';
 import type { Material } from './bench/material.ts';
 import { parseOptions } from './bench/options.ts';
-import type { Ratio, Sample } from './bench/report.ts';
+import { type Ratio, ratioOf, type Sample } from './bench/ratio.ts';
 import { formatSize } from './bench/sizes.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { type Handler, serve } from './support/servers.ts';
@@ -68,6 +68,38 @@ describe('npm run bench', () => {
     );
     for (const { what, throughput } of raw.ratios) assert.ok(throughput.median > 0, what);
   });
+});
+
+test('a ratio is formed round by round, and at best of the cheapest run of each', () => {
+  const sample = (
+    server: 'filter-http' | 'http',
+    round: number,
+    perSecond: number,
+    cost: number,
+  ): Sample => ({
+    server,
+    size: 1000,
+    round,
+    perSecond,
+    cpuSecondsEach: cost,
+    serverBusy: server === 'http' ? 0.5 : 1,
+    clientBusy: 0.8,
+  });
+  const samples = [
+    // The machine is slow in the second round, and quick in the third.
+    [sample('filter-http', 0, 50, 4), sample('http', 0, 100, 2)],
+    [sample('filter-http', 1, 10, 20), sample('http', 1, 40, 4)],
+    [sample('filter-http', 2, 90, 3), sample('http', 2, 100, 2.7)],
+  ].flat();
+  const found = ratioOf(
+    { peer: 'http', what: 'x', of: 'filter-http', to: 'http', wanted: () => 0.85 },
+    1000,
+    samples,
+  );
+  assert.deepEqual(found.throughput, { median: 0.5, least: 0.25, most: 0.9 });
+  assert.deepEqual(found.byCpu, { median: 0.5, least: 0.2, most: 2.7 / 3 });
+  assert.equal(found.byCpuAtBest, 2 / 3);
+  assert.deepEqual(found.heldUpByClient, ['http'], 'which had time left when the client had less');
 });
 
 describe('what is wrong ends a benchmark', () => {

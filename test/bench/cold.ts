@@ -2,7 +2,7 @@ import type { Client } from './client.ts';
 import type { Comparison, ServerName } from './comparisons.ts';
 import type { Material } from './material.ts';
 import type { Options } from './options.ts';
-import { type Ratio, ratioOf, type Sample } from './report.ts';
+import { type Ratio, ratioOf, type Sample } from './ratio.ts';
 import type { Server } from './servers.ts';
 
 export function serversForCold({ beforeUrl }: Options): ServerName[] {

@@ -2,8 +2,7 @@ import type { Client } from './client.ts';
 import { COMPARISONS, type Comparison, connectionsFor, type ServerName } from './comparisons.ts';
 import type { Material } from './material.ts';
 import type { Options } from './options.ts';
-import type { Ratio, Sample } from './report.ts';
-import { ratioOf } from './report.ts';
+import { type Ratio, ratioOf, type Sample } from './ratio.ts';
 import type { Server } from './servers.ts';
 
 /** A cache that has not stored a file after so many downloads does not store it. */

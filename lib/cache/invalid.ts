@@ -57,6 +57,8 @@ export class InvalidBodies implements Expendable {
   #bytes = 0;
   /** Taken off the account since it was begun to look at what is on disk. */
   #forgotten: Set<string> | undefined;
+  /** On their way in, and on their way out. */
+  readonly #coming = new Set<string>();
   readonly #leaving = new Set<string>();
   /** One look at a time. */
   #look: Promise<void> = Promise.resolve();
@@ -101,7 +103,9 @@ export class InvalidBodies implements Expendable {
     const note = noteOf(key, head, wreck);
     const bytes = onDisk(wreck.size) + onDisk(note.byteLength);
     if (wreck.size === 0 || bytes > this.maxBytes) return false;
+    const id = `${name}.${fill}`;
     const body = this.#layout.invalidBody(name, fill);
+    this.#coming.add(id);
     try {
       await makeDirectory(this.#layout.invalid, this.#directoryMode);
       await claim.become(note);
@@ -110,8 +114,9 @@ export class InvalidBodies implements Expendable {
     } catch (error) {
       debug('the invalid body of %s is not kept: %o', key.primary, error);
       await unlink(body).catch(() => undefined);
-      this.#forget(`${name}.${fill}`);
       return false;
+    } finally {
+      this.#coming.delete(id);
     }
     settle();
     this.#add({ name, fill, bytes, since: Date.now() });
@@ -161,9 +166,9 @@ export class InvalidBodies implements Expendable {
     const found = await this.#find().finally(() => {
       this.#forgotten = undefined;
     });
-    // What came meanwhile was perhaps seen by half, and what went is perhaps seen still.
+    // What comes meanwhile was perhaps seen by half, and what went is perhaps seen still.
     const account = new Map([...this.#kept].filter(([id]) => !before.has(id)));
-    for (const [id, kept] of found) if (!forgotten.has(id)) account.set(id, kept);
+    for (const [id, kept] of found) if (!forgotten.has(id) && !this.#coming.has(id)) account.set(id, kept);
     this.#kept.clear();
     this.#bytes = 0;
     for (const kept of [...account.values()].sort((a, b) => a.since - b.since)) this.#add(kept);

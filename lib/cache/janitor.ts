@@ -9,7 +9,7 @@ import { isNeeded } from './removal.ts';
 const debug = createDebug('cache-filter:store');
 
 /** A claim without a sign of life for this long has lost its owner, in milliseconds. */
-const DEAD_MS = 5_000;
+export const DEAD_MS = 5_000;
 
 export interface FoundRecord {
   name: string;

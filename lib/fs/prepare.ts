@@ -49,7 +49,8 @@ function makeDirectory(path: string, mode: number): void {
   }
 }
 
-function userName(): string {
+/** Who this process is, for messages. */
+export function userName(): string {
   try {
     return userInfo().username;
   } catch {

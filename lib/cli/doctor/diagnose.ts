@@ -122,26 +122,27 @@ export async function diagnose(options: DiagnoseOptions): Promise<Diagnosis> {
 
   let folder: ProbeFolder | undefined;
   try {
+    let probes = PROBES;
     try {
       await accessible(site);
       folder = ProbeFolder.create(asked);
+      await folder.fill();
       add(
         WRITABLE,
         ok(`by ${user}${site.missing ? '; created for the checks, and removed after them' : ''}`, { user }),
       );
     } catch (error) {
       add(WRITABLE, await judgeUnusable(error, asked, user));
+      probes = [];
     }
     for (const { name, look } of LOOKS) {
       if (signal?.aborted) break;
       add(name, await attempt(() => look(site)));
     }
-    for (const probe of folder === undefined ? [] : PROBES) {
-      if (signal?.aborted) break;
-      add(
-        probe.name,
-        await attempt(async () => probe.probe((await folder?.room(probe.name)) ?? ''), probe.needs),
-      );
+    for (const probe of probes) {
+      if (signal?.aborted || folder === undefined) break;
+      const lent = folder.lend(probe.name, (room) => probe.probe(room));
+      add(probe.name, await attempt(() => lent, probe.needs));
     }
   } finally {
     if (folder !== undefined) add(CLEAN_UP, await cleanUp(folder));
@@ -172,6 +173,13 @@ async function attempt(check: () => Promise<Finding> | Finding, needs?: string):
   try {
     return await check();
   } catch (error) {
+    if (['ENOSPC', 'EDQUOT'].includes((error as NodeJS.ErrnoException).code ?? '')) {
+      return fail(
+        said(error),
+        'no space, no inodes or no quota is left to try it',
+        'Free some, or choose another disk.',
+      );
+    }
     return fail(said(error), needs ?? 'what can not be looked at can not be used either', LOCAL_DISK);
   }
 }

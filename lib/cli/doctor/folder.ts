@@ -53,11 +53,21 @@ export class ProbeFolder {
     }
   }
 
-  /** An empty folder in it. */
-  async room(name: string): Promise<string> {
-    const path = join(this.path, name);
-    await fs.mkdir(path, { mode: 0o700 });
-    return path;
+  /** Writes as much as a small entry has: a directory may take names, and yet no bytes. */
+  async fill(): Promise<void> {
+    await fs.writeFile(join(this.path, 'bytes'), Buffer.alloc(64 * 1024), { mode: 0o600 });
+  }
+
+  /** Gives an empty folder in it, for as long as the work takes. */
+  async lend<T>(name: string, work: (room: string) => Promise<T> | T): Promise<T> {
+    const room = join(this.path, name);
+    await fs.mkdir(room, { mode: 0o700 });
+    try {
+      return await work(room);
+    } finally {
+      // What stays now goes with the whole.
+      await fs.rm(room, { recursive: true, force: true }).catch(() => undefined);
+    }
   }
 
   async remove(): Promise<void> {

@@ -1,4 +1,4 @@
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, openSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
 
@@ -19,6 +19,7 @@ export type RaceAnswer = string | undefined;
 const LOST_MS = 10_000;
 
 function race({ folder, runners, wins, arrived }: RaceRequest): RaceAnswer {
+  let mine: string | undefined;
   for (let round = 0; round < wins.length; round++) {
     const needed = runners * (round + 1);
     if (Atomics.add(arrived, 0, 1) + 1 === needed) Atomics.notify(arrived, 0);
@@ -26,12 +27,21 @@ function race({ folder, runners, wins, arrived }: RaceRequest): RaceAnswer {
       if (Atomics.wait(arrived, 0, seen, LOST_MS) === 'timed-out')
         return 'one thread waited for the other in vain';
     }
+    // Nobody is at the file of the round before any more.
+    if (mine !== undefined) rmSync(mine, { force: true });
+    const path = join(folder, String(round));
+    mine = undefined;
     try {
-      closeSync(openSync(join(folder, String(round)), 'wx', 0o600));
+      closeSync(openSync(path, 'wx', 0o600));
+      mine = path;
       Atomics.add(wins, round, 1);
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException;
-      if (code !== 'EEXIST') return message;
+      if (code === 'EEXIST') continue;
+      // The others are not to wait for this one.
+      Atomics.store(arrived, 0, 2 ** 30);
+      Atomics.notify(arrived, 0);
+      return message;
     }
   }
   return undefined;

@@ -8,7 +8,7 @@ import type { Removed } from './cache.ts';
 const debug = createDebug('cache-filter:store');
 
 /** A claim without a sign of life for this long has lost its owner, in milliseconds. */
-const DEAD_MS = 5_000;
+export const DEAD_MS = 5_000;
 
 interface Found extends FileName {
   fill: string;

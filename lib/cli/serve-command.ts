@@ -96,7 +96,11 @@ export function serveCommand(start: (flags: ServeFlags) => Promise<void>): Comma
 }
 
 /** A flag with a value, and the variable of the same name. */
-function flag(flags: string, description: string, parse?: (text: string, before: never) => unknown): Option {
+export function flag(
+  flags: string,
+  description: string,
+  parse?: (text: string, before: never) => unknown,
+): Option {
   const option = new Option(flags, description);
   const variable = `CACHE_FILTER_${option.name().replaceAll('-', '_').toUpperCase()}`;
   // A compose file or a unit sets what it has no value for to nothing.
@@ -106,7 +110,7 @@ function flag(flags: string, description: string, parse?: (text: string, before:
   return option;
 }
 
-function directoryFlag(): Option {
+export function directoryFlag(): Option {
   const option = flag('--directory <path>', 'where the files are kept');
   // systemd separates the directories of CacheDirectory= by colons.
   const [ours] = (process.env['CACHE_DIRECTORY'] ?? '').split(':');

@@ -61,7 +61,8 @@ function setMode(path: string, mode: number): void {
   }
 }
 
-function userName(): string {
+/** Who this process is, for messages. */
+export function userName(): string {
   try {
     return userInfo().username;
   } catch {

@@ -30,6 +30,7 @@ export {
   StoreError,
   SupersededError,
 } from './errors.ts';
+export type { CacheFilterEvents, EvictEvent, FillTrace, RequestEvent, ServedEvent } from './events.ts';
 export { type CacheInfo, getCacheInfo, type Next } from './exchange.ts';
 export type { Body, BodyEnd, ByteRange, HeaderPairs, ResponseHead } from './http/body.ts';
 export type { Digest, DigestAlgorithm } from './http/digest.ts';

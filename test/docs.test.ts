@@ -76,6 +76,13 @@ describe('documentation', () => {
     const namespaces = found(/createDebug\('([^']+)'\)/g);
     assert.notEqual(namespaces.length, 0);
     assert.deepEqual(missingFrom(page, namespaces), []);
+    const prose = read(page).replace(/^```[\s\S]*?^```$/gm, '');
+    const words = new Set([...prose.matchAll(/`([^`]+)`/g)].map(([, word = '']) => word.replace(/\?$/, '')));
+    assert.deepEqual(
+      payloadMembers().filter((member) => !words.has(member)),
+      [],
+      'members of payloads',
+    );
     const unknown = entriesOf(page)
       .filter((name) => name.startsWith('cache-filter:'))
       .filter((name) => ![...channels, tracing, ...namespaces].includes(name));
@@ -107,8 +114,8 @@ describe('documentation', () => {
     const broken = pages.flatMap((page) =>
       [...read(page).matchAll(/\]\(([^)\s]+)\)/g)]
         .map(([, link = '']) => link)
-        .filter((link) => !/^([a-z]+:|#)/.test(link))
-        .filter((link) => !existsSync(join(root, page, '..', link.replace(/#.*$/, ''))))
+        .filter((link) => !/^[a-z]+:/.test(link))
+        .filter((link) => !leadsSomewhere(page, link))
         .map((link) => `${page}: ${link}`),
     );
     assert.deepEqual(broken, []);
@@ -125,6 +132,24 @@ function missingFrom(page: string, names: readonly string[]): string[] {
 function entriesOf(page: string, where = /^(#+ .*|\|[^|]*\|)/gm): string[] {
   const entries = read(page).match(where) ?? [];
   return entries.flatMap((entry) => [...entry.matchAll(/`([^`]+)`/g)].map(([, name = '']) => name));
+}
+
+/** To a file, and to a heading of it where the link names one. */
+function leadsSomewhere(page: string, link: string): boolean {
+  const [path = '', anchor] = link.split('#');
+  const target = path === '' ? page : join(page, '..', path);
+  if (!existsSync(join(root, target))) return false;
+  return anchor === undefined || anchorsOf(target).includes(anchor);
+}
+
+/** As GitHub makes them of headings. */
+function anchorsOf(page: string): string[] {
+  return [...read(page).matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
+    heading
+      .toLowerCase()
+      .replace(/[^\w\- ]/g, '')
+      .replaceAll(' ', '-'),
+  );
 }
 
 /** What the pattern's group finds in the source, once each. */
@@ -147,6 +172,20 @@ function propertiesOf(path: string, name: string): string[] {
   const names = declaration?.members.map(({ name }) => name?.getText(source) ?? '') ?? [];
   assert.notEqual(names.length, 0, `${path} has no interface ${name} with members`);
   return names;
+}
+
+/** The names of all members that are declared in lib/events.ts, which has nothing but channels (in quotes) and their payloads. */
+function payloadMembers(): string[] {
+  const path = 'lib/events.ts';
+  const source = ts.createSourceFile(path, read(path), ts.ScriptTarget.Latest);
+  const names: string[] = [];
+  const visit = (node: ts.Node): void => {
+    if (ts.isPropertySignature(node) && ts.isIdentifier(node.name)) names.push(node.name.text);
+    ts.forEachChild(node, visit);
+  };
+  visit(source);
+  assert.notEqual(names.length, 0);
+  return [...new Set(names)];
 }
 
 /**

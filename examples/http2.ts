@@ -3,9 +3,10 @@
 //   curl --http2-prior-knowledge -s -D - -o /dev/null http://127.0.0.1:3000/layers/base     cache-status: cache-filter; hit
 //
 // This is HTTP/2 without TLS, which curl speaks and browsers don't. For browsers write
-// createSecureServer({ key, cert, allowHTTP1: true }, listener); the listener stays the same.
+// createSecureServer({ key, cert }, listener); all else stays the same.
 
 import {
+  constants,
   createServer,
   type Http2ServerRequest,
   type Http2ServerResponse,
@@ -34,7 +35,8 @@ async function answer(req: Http2ServerRequest, res: Http2ServerResponse): Promis
 
 function answerError(error: unknown, res: Http2ServerResponse): void {
   const { status = 500, headers = {} } = error as { status?: number; headers?: Record<string, string> };
-  if (res.headersSent) res.stream.close();
+  // Cut off rather than ended: a part must not look like the whole.
+  if (res.headersSent) res.stream.close(constants.NGHTTP2_INTERNAL_ERROR);
   else res.writeHead(status, headers).end(`${status}\n`);
 }
 

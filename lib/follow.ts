@@ -1,6 +1,7 @@
 import createDebug from 'debug';
 import type { Claim, FillReader } from './cache/cache.ts';
 import type { Exchange } from './exchange.ts';
+import { parseCacheControl } from './http/cache-control.ts';
 import { isConditional } from './http/conditional.ts';
 import { firstPosition, parseRange } from './http/ranges.ts';
 import type { Config } from './options.ts';
@@ -36,6 +37,8 @@ export function reluctanceOf(
   { method, headers }: Exchange['asked'],
 ): Reason | undefined {
   if (method === 'HEAD') return 'head';
+  // RFC 9111, 5.2.1.5: what is there already may be used, but the answer to this request is not to be kept.
+  if (parseCacheControl(headers['cache-control']).has('no-store')) return 'no-store';
   if (isConditional(headers)) return 'conditional';
   if (headers.range === undefined) return undefined;
   const start = firstPosition(headers.range);

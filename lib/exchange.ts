@@ -217,6 +217,9 @@ export function hasBody(req: AnyRequest): boolean {
 
 function carriesCredentials(req: AnyRequest, names: readonly string[]): boolean {
   if (names.some((name) => req.headers[name] !== undefined)) return true;
+  // A name, with or without a password, in a target in absolute form (RFC 9110, 4.2.4), wherever the filter is mounted.
+  const { originalUrl = req.url } = req as { originalUrl?: unknown };
+  if (typeof originalUrl === 'string' && /^[a-z][a-z0-9+.-]*:\/\/[^/?#]*@/i.test(originalUrl)) return true;
   // Whether it was authorised or not: applications have checks of their own.
   const socket = req.socket as { getPeerCertificate?(): object | null } | null;
   return Object.keys(socket?.getPeerCertificate?.() ?? {}).length > 0;

@@ -1,5 +1,6 @@
 import type { Claim, FillReader } from './cache/cache.ts';
 import type { Exchange } from './exchange.ts';
+import { parseCacheControl } from './http/cache-control.ts';
 import { isConditional } from './http/conditional.ts';
 import { firstPosition, parseRange } from './http/ranges.ts';
 import type { Journal } from './journal.ts';
@@ -34,6 +35,8 @@ export function reluctanceOf(
   { method, headers }: Exchange['asked'],
 ): Reason | undefined {
   if (method === 'HEAD') return 'head';
+  // RFC 9111, 5.2.1.5: what is there already may be used, but the answer to this request is not to be kept.
+  if (parseCacheControl(headers['cache-control']).has('no-store')) return 'no-store';
   if (isConditional(headers)) return 'conditional';
   if (headers.range === undefined) return undefined;
   const start = firstPosition(headers.range);

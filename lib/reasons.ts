@@ -21,7 +21,7 @@ export const REASONS = {
   'no-freshness': 'the response says nothing about how long it is fresh',
   'no-length': 'neither a length nor a digest can prove the body',
   'no-room': 'the body does not fit the budget beside what is being read or written',
-  'no-store': 'the response (or its no-cache) forbids to keep it',
+  'no-store': 'the response (or its no-cache) forbids to keep it, or the request does',
   'not-200': 'only complete 200 responses are kept',
   'not-found': '`metadata` knows nothing of the resource for this caller',
   private: 'the response is for one user',

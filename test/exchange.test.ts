@@ -125,9 +125,8 @@ function exchange(
   const req = new IncomingMessage(Object.assign(new Socket(), socket));
   Object.assign(req, { url, method: 'GET', headers });
   const res = new ServerResponse(req);
-  const [path = '', query = ''] = url.split('?');
   const match =
-    matchRoute(config.routes, { method: 'GET', path, query }) ?? assert.fail(`${url} matches nothing`);
+    matchRoute(config.routes, { method: 'GET', ...targetOf(url) }) ?? assert.fail(`${url} matches nothing`);
   return { exchange: new Exchange(config, req, res, () => undefined, match), res };
 }
 
@@ -182,6 +181,15 @@ describe('credentials', () => {
     assert.equal(has({}, {}, { authorized: true, getPeerCertificate: () => ({}) }), false);
     // Whether Node trusts it or not: applications check by themselves.
     assert.equal(has({}, {}, { authorized: false, getPeerCertificate: () => ({ subject: {} }) }), true);
+  });
+
+  test('are a name in the target', () => {
+    const names = (url: string) => exchange({}, url).exchange.credentials;
+    for (const user of ['alice', 'alice:pw', ':pw', 'a%40b:']) {
+      assert.equal(names(`http://${user}@localhost/files/a`), true, user);
+    }
+    assert.equal(names('http://localhost/files/a@b'), false);
+    assert.equal(names('/files/http:%2F%2Falice@b'), false);
   });
 
   test('are those headers that the application names', () => {

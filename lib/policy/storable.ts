@@ -32,7 +32,10 @@ export function refusal(response: Candidate, rules: StoringRules, now: number): 
   if (fieldValue(headers, 'set-cookie') !== undefined) return 'set-cookie';
   const control = parseCacheControl(fieldValue(all, 'cache-control'));
   if (control.has('private')) return 'private';
-  if (control.has('no-store') || (control.has('no-cache') && rules.freshness === 'response'))
+  if (control.has('no-store')) return 'no-store';
+  // With field names it is no word about lifetimes, which an option may override: these fields are for one user.
+  const noCache = control.get('no-cache');
+  if (typeof noCache === 'string' || (noCache !== undefined && rules.freshness === 'response'))
     return 'no-store';
   const varies = listMembers(fieldValue(headers, 'vary') ?? '');
   if (varies.some((name) => name === '*' || !rules.vary.includes(name.toLowerCase()))) return 'vary';

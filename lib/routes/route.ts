@@ -183,6 +183,9 @@ function resolveRoute(route: Route, where: string, defaults: RouteDefaults): Res
         answer === undefined ||
         answer.id === '' ||
         !request.path.startsWith('/') ||
+        // A target has no fragment (RFC 9112, 3.2). How much of this one the application reads is its own affair.
+        request.path.includes('#') ||
+        request.query.includes('#') ||
         reserved.includes(answer.id)
       )
         return undefined;
@@ -262,11 +265,32 @@ export function canonicalPath(path: string): string {
   }
 }
 
+/** Parsers of applications stop at this many parameters (node:querystring and qs alike). */
+const PARSED_PARAMETERS = 1000;
+
 function relevantQuery(query: string, wanted: Route['query']): string {
   if (wanted === false) return '';
-  if (wanted === undefined) return query;
-  const parameters = new URLSearchParams(query);
+  if (wanted === undefined || isAmbiguous(query)) return query;
+  const parameters = [...new URLSearchParams(query)].map(([name, value]) => ({ name, value }));
   const kept = new URLSearchParams();
-  for (const name of wanted) for (const value of parameters.getAll(name)) kept.append(name, value);
+  for (const each of wanted) {
+    for (const { name, value } of parameters) if (baseOf(name) === each) kept.append(name, value);
+  }
   return kept.toString();
+}
+
+/** Whether an application may read something else in it than we do: then all of it tells representations apart. */
+function isAmbiguous(query: string): boolean {
+  if (query.split('&', PARSED_PARAMETERS).length === PARSED_PARAMETERS) return true;
+  try {
+    decodeURIComponent(query);
+    return false;
+  } catch {
+    return true;
+  }
+}
+
+/** `version[]`, `version[x]` and `[version]` are `version` to qs, which Express uses. */
+function baseOf(name: string): string {
+  return name.split(/[[\]]+/).find((part) => part !== '') ?? name;
 }

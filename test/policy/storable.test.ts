@@ -93,6 +93,12 @@ const TABLE: [statement: string, Reason | undefined, Given, Partial<StoringRules
     { headers: { 'Cache-Control': 'no-cache' } },
     { freshness: { ttlMs: 1 } },
   ],
+  [
+    'no-cache for some fields, though a ttl overrides what the response says',
+    'no-store',
+    { headers: { 'Cache-Control': 'no-cache="x-user"' } },
+    { freshness: { ttlMs: 1 } },
+  ],
   ['Vary', 'vary', { headers: { Vary: 'Accept' } }],
   ['Vary: *', 'vary', { headers: { Vary: '*' } }],
   ['Vary of earlier middleware belongs to each response', undefined, { earlier: { Vary: 'Origin' } }],

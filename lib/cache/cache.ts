@@ -120,6 +120,8 @@ export interface CacheStats {
   evictions: number;
   /** Bodies dropped because their stored form was damaged. */
   corrupt: number;
+  /** Of a cache that keeps some of its entries in memory as well: how many, and their bytes, heads included. */
+  memory?: { entries: number; bytes: number };
 }
 
 /**

@@ -27,9 +27,10 @@ import { ClaimFile, mayConcern } from './fill/claim.ts';
 import { FileFill } from './fill/file-fill.ts';
 import { publish } from './fill/publish.ts';
 import { Run, Runs } from './fill/runs.ts';
+import { HotEntries, type MemoryOptions, resolveMemory } from './hot-entries.ts';
 import { concerns } from './invalidation.ts';
 import { records } from './janitor.ts';
-import { type EntryRecord, encodeRecord } from './record.ts';
+import { encodeRecord, infoOf } from './record.ts';
 import { Reservation } from './reservation.ts';
 
 const debug = createDebug('cache-filter:store');
@@ -41,6 +42,8 @@ export interface FileCacheOptions {
   maxBytes?: number;
   /** Largest body that is kept, in bytes. Default half of `maxBytes`. */
   maxEntryBytes?: number;
+  /** What is kept in memory, or open, of the entries asked for most. false: nothing. */
+  memory?: MemoryOptions | false;
   /** Default 0o600. */
   fileMode?: number;
   /** Default 0o700. */
@@ -72,6 +75,7 @@ export class FileCache implements Cache {
   readonly #directoryMode: number;
   readonly #layout: Layout;
   readonly #entries: FileEntries;
+  readonly #hot: HotEntries | undefined;
   readonly #runs = new Runs<FileRun>();
   /** Of the running fills, the purged ones included. */
   readonly #claims = new Set<ClaimFile>();
@@ -90,6 +94,7 @@ export class FileCache implements Cache {
         throw new OptionError(name, `${name} must be a whole number of bytes, got ${String(value)}`);
       }
     }
+    const memory = resolveMemory(options.memory);
     this.directory = resolve(directory);
     this.maxBytes = maxBytes;
     this.maxEntryBytes = maxEntryBytes;
@@ -97,7 +102,8 @@ export class FileCache implements Cache {
     this.#directoryMode = directoryMode;
     this.#layout = new Layout(this.directory);
     prepareDirectory(this.directory, this.#layout, { file: fileMode, directory: directoryMode });
-    this.#entries = new FileEntries(this.#layout, maxBytes);
+    this.#hot = memory && new HotEntries(this.#layout, memory);
+    this.#entries = new FileEntries(this.#layout, maxBytes, this.#hot);
     this.#heart = setInterval(() => this.#beat(), HEARTBEAT_MS);
     this.#heart.unref();
     this.#scanned = this.#entries
@@ -105,8 +111,18 @@ export class FileCache implements Cache {
       .catch((error: unknown) => debug('the start-up scan failed: %o', error));
   }
 
-  async open(key: Key): Promise<Entry | undefined> {
+  /** Without a wait where the entry is hot. */
+  open(key: Key): Promise<Entry | undefined> | Entry | undefined {
     if (this.#closed) return undefined;
+    try {
+      return this.#entries.openHot(key) ?? this.#openCold(key);
+    } catch (error) {
+      debug('%s could not be looked at: %o', key.primary, error);
+      return this.#openCold(key);
+    }
+  }
+
+  async #openCold(key: Key): Promise<Entry | undefined> {
     try {
       return await this.#entries.open(key);
     } catch (error) {
@@ -165,12 +181,14 @@ export class FileCache implements Cache {
     await this.#scanned;
     const { corrupt, ledger } = this.#entries;
     const { entries, bytes, maxBytes, evictions } = ledger;
-    return { entries, bytes, maxBytes, fills: this.#claims.size, evictions, corrupt };
+    const memory = this.#hot && { memory: this.#hot.stats };
+    return { entries, bytes, maxBytes, fills: this.#claims.size, evictions, corrupt, ...memory };
   }
 
   async close(): Promise<void> {
     this.#closed = true;
     clearInterval(this.#heart);
+    await this.#hot?.close();
     await this.#scanned;
   }
 
@@ -306,11 +324,8 @@ export class FileCache implements Cache {
 
   #beat(): void {
     for (const claim of this.#claims) claim.beat().catch(() => undefined);
+    this.#hot?.closeUnlinked();
   }
-}
-
-function infoOf({ key, size, digests, storedAt, tags }: EntryRecord): EntryInfo {
-  return { key, size, digests, storedAt, tags };
 }
 
 /** What a record takes at most, in bytes, before its digests are known. */

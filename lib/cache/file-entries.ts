@@ -1,14 +1,20 @@
 import * as fs from 'node:fs/promises';
 import createDebug from 'debug';
-import { isMissing, onDisk, readIfThere } from '../fs/files.ts';
+import { publish as tell } from '../events.ts';
+import { isMissing, onDisk, readWithStat } from '../fs/files.ts';
+import { identityOf } from '../fs/identity.ts';
 import type { Layout } from '../fs/layout.ts';
-import type { Entry, Key } from './cache.ts';
+import type { ResponseHead } from '../http/body.ts';
+import type { Entry, EntryInfo, Key } from './cache.ts';
 import { FileEntry } from './file-entry.ts';
 import { identity } from './fill/runs.ts';
+import type { HotEntries, HotEntry, SeenRecord } from './hot-entries.ts';
 import { records, sweep } from './janitor.ts';
 import { Ledger } from './ledger.ts';
-import { decodeRecord, type EntryRecord } from './record.ts';
+import { MemoryEntry } from './memory-entry.ts';
+import { decodeRecord, type EntryRecord, infoOf } from './record.ts';
 import { type RemovedEntry, removeEntry } from './removal.ts';
+import { SharedFile } from './shared-file.ts';
 
 const debug = createDebug('cache-filter:store');
 
@@ -24,13 +30,21 @@ export class FileEntries {
   /** Dropped because their stored form was damaged. */
   corrupt = 0;
   readonly #layout: Layout;
+  readonly #hot: HotEntries | undefined;
   readonly #touched = new Map<string, number>();
   /** Bodies removed since somebody began to look at, or to write, what is on disk; one set for each of them. */
   readonly #watches = new Set<Set<string>>();
 
-  constructor(layout: Layout, maxBytes: number) {
+  constructor(layout: Layout, maxBytes: number, hot?: HotEntries) {
     this.#layout = layout;
+    this.#hot = hot;
     this.ledger = new Ledger(maxBytes, (name) => this.#unlink(name));
+  }
+
+  /** The entry, without a wait; undefined where it is not hot: `open` tells whether there is one. */
+  openHot(key: Key): Entry | undefined {
+    const hot = this.#hot?.find(key);
+    return hot && this.#entryOf(hot);
   }
 
   /** The entry, held; undefined where there is none of this key. */
@@ -64,6 +78,7 @@ export class FileEntries {
     try {
       const recordBytes = await publish();
       settle();
+      this.#hot?.forget(name);
       this.#touched.delete(name);
       // Purged already, before we came to account for it.
       if (!removed.has(fill)) this.ledger.add(name, charge(size, recordBytes), fill);
@@ -103,29 +118,54 @@ export class FileEntries {
     }
     if (found === undefined || identity(found.record.key) !== identity(key)) return undefined;
     const { record, bytes } = found;
+    const hot = this.#hot?.renew(name, found);
+    if (hot !== undefined) return this.#entryOf(hot);
     const path = this.#layout.body(name, record.fill);
-    const file = await fs.open(path, 'r').catch((error: unknown) => {
+    const handle = await fs.open(path, 'r').catch((error: unknown) => {
       if (isMissing(error)) return undefined;
       throw error;
     });
-    if (file === undefined) {
+    if (handle === undefined) {
       // Replaced between record and body: once more, from the record.
       if ((await this.#read(name))?.record.fill !== record.fill) return 'replaced';
-      await this.#drop(name, 'its body is missing');
+      await this.#drop(name, 'its body is missing', key);
       return undefined;
     }
-    const { size } = await file.stat();
-    if (size !== record.size) {
-      await file.close();
-      await this.#drop(name, `its body has ${size} of ${record.size} bytes`);
-      return undefined;
+    const file = new SharedFile(handle);
+    const close = file.use();
+    try {
+      const { size } = await handle.stat();
+      if (size !== record.size) {
+        await this.#drop(name, `its body has ${size} of ${record.size} bytes`, key);
+        return undefined;
+      }
+      if (!this.ledger.has(name)) await this.#discover(name, record, bytes);
+      const admitted = await this.#hot?.admit(name, found, file);
+      if (admitted === 'damaged') {
+        await this.#drop(name, 'its body is not what was stored', key);
+        return undefined;
+      }
+      if (admitted !== undefined) return this.#entryOf(admitted);
+      this.#touch(name);
+      return this.#fileEntry(name, record.head, infoOf(record), path, file);
+    } finally {
+      void close();
     }
-    if (!this.ledger.has(name)) await this.#discover(name, record, bytes);
+  }
+
+  #entryOf({ name, head, info, body, bodyPath }: HotEntry): Entry {
     this.#touch(name);
+    // Not held: it needs nothing of the disk.
+    if (!(body instanceof SharedFile)) return new MemoryEntry(head, info, body);
+    return this.#fileEntry(name, head, info, bodyPath, body);
+  }
+
+  #fileEntry(name: string, head: ResponseHead, info: EntryInfo, path: string, file: SharedFile): FileEntry {
+    const close = file.use();
     const release = this.ledger.hold(name);
-    return new FileEntry(record, path, file.fd, () => {
+    return new FileEntry(head, info, path, file.fd, () => {
       release();
-      file.close().catch(() => undefined);
+      void close();
     });
   }
 
@@ -136,19 +176,24 @@ export class FileEntries {
     if ((await this.#read(name))?.record.fill !== fill) this.ledger.drop(name, fill);
   }
 
-  /** A record, and its size in bytes; a damaged one is removed, and is none. */
-  async #read(name: string): Promise<{ record: EntryRecord; bytes: number } | undefined> {
-    const bytes = await readIfThere(this.#layout.record(name));
-    if (bytes === undefined) return undefined;
+  /** A record; a damaged one is removed, and is none. */
+  async #read(name: string): Promise<SeenRecord | undefined> {
+    const seenAt = Date.now();
+    const found = await readWithStat(this.#layout.record(name));
+    if (found === undefined) return undefined;
+    const { bytes, stat } = found;
     const record = decodeRecord(bytes);
-    if (record !== undefined) return { record, bytes: bytes.byteLength };
+    if (record !== undefined) {
+      return { record, bytes: bytes.byteLength, identity: identityOf(stat), seenAt };
+    }
     await this.#drop(name, 'its record is damaged');
     return undefined;
   }
 
-  async #drop(name: string, why: string): Promise<void> {
+  async #drop(name: string, why: string, key?: Key): Promise<void> {
     debug('dropping %s: %s', name, why);
     this.corrupt++;
+    tell('cache-filter:corrupt', () => ({ ...(key === undefined ? {} : { key }), why }));
     await this.remove(name);
   }
 
@@ -165,7 +210,10 @@ export class FileEntries {
 
   async #unlink(name: string): Promise<RemovedEntry | undefined> {
     this.#touched.delete(name);
+    this.#hot?.forget(name);
     const removed = await removeEntry(this.#layout, name);
+    // Somebody may have read it meanwhile. No request is answered from it, as the record has gone: it only takes up room.
+    this.#hot?.forget(name);
     if (removed === undefined) return undefined;
     const { fill } = removed;
     if (fill !== undefined) for (const watch of this.#watches) watch.add(fill);

@@ -1,10 +1,12 @@
 import { read } from 'node:fs';
 import { Readable } from 'node:stream';
+import { promisify } from 'node:util';
 import { StoreError } from '../errors.ts';
 import type { ByteRange, ResponseHead } from '../http/body.ts';
 import type { Entry, EntryInfo } from './cache.ts';
 import { READ_BYTES } from './fill/reader.ts';
-import type { EntryRecord } from './record.ts';
+
+const pread = promisify(read);
 
 /** A stored body, opened. The file stays readable even when it is unlinked meanwhile. */
 export class FileEntry implements Entry {
@@ -17,11 +19,10 @@ export class FileEntry implements Entry {
   #streams = 0;
   #open = true;
 
-  /** @param released closes `fd`: nothing reads it any more */
-  constructor(record: EntryRecord, path: string, fd: number, released: () => void) {
-    const { head, fill: _, ...info } = record;
+  /** @param released nothing reads `fd` any more; it may be called more than once */
+  constructor(head: ResponseHead, info: EntryInfo, path: string, fd: number, released: () => void) {
     this.head = head;
-    this.size = record.size;
+    this.size = info.size;
     this.info = info;
     this.path = path;
     this.#fd = fd;
@@ -93,4 +94,15 @@ class FileRange extends Readable {
     if (this.#reading) this.#afterRead = done;
     else done();
   }
+}
+
+/** All of a file that has this many bytes. @throws StoreError where it has fewer */
+export async function readWhole(fd: number, size: number): Promise<Buffer> {
+  const bytes = Buffer.allocUnsafeSlow(size);
+  for (let at = 0; at < size; ) {
+    const { bytesRead } = await pread(fd, bytes, at, size - at, at);
+    if (bytesRead === 0) throw new StoreError(`a stored body ends at ${at} of ${size} bytes`);
+    at += bytesRead;
+  }
+  return bytes;
 }

@@ -14,6 +14,10 @@ export interface EntryRecord extends EntryInfo {
   fill: string;
 }
 
+export function infoOf({ key, size, digests, storedAt, tags }: EntryRecord): EntryInfo {
+  return { key, size, digests, storedAt, tags };
+}
+
 /** One JSON object, whose last member is a checksum of all that stands before it. */
 export function encodeRecord(record: EntryRecord): Buffer {
   return Buffer.from(sealed({ format: FORMAT, ...record }));

@@ -155,8 +155,9 @@ export class FileEntries {
 
   #entryOf({ name, head, info, body, bodyPath }: HotEntry): Entry {
     this.#touch(name);
-    // Not held: it needs nothing of the disk.
-    if (!(body instanceof SharedFile)) return new MemoryEntry(head, info, body);
+    // Its bytes need no file; who asks for the path does, and what is being read should not be the first to go.
+    if (!(body instanceof SharedFile))
+      return new MemoryEntry(head, info, body, this.ledger.hold(name), bodyPath);
     return this.#fileEntry(name, head, info, bodyPath, body);
   }
 

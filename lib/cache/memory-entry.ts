@@ -8,15 +8,17 @@ export class MemoryEntry implements Entry {
   readonly size: number;
   readonly info: EntryInfo;
   readonly bytes: Buffer;
-  readonly #released: (() => void) | undefined;
+  readonly path?: string;
+  readonly #released: () => void;
 
   /** @param released called with each `release()` */
-  constructor(head: ResponseHead, info: EntryInfo, bytes: Buffer, released?: () => void) {
+  constructor(head: ResponseHead, info: EntryInfo, bytes: Buffer, released: () => void, path?: string) {
     this.head = head;
     this.size = info.size;
     this.info = info;
     this.bytes = bytes;
     this.#released = released;
+    if (path !== undefined) this.path = path;
   }
 
   read({ start, end }: ByteRange = { start: 0, end: this.size }): Readable {
@@ -24,6 +26,6 @@ export class MemoryEntry implements Entry {
   }
 
   release(): void {
-    this.#released?.();
+    this.#released();
   }
 }

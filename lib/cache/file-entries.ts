@@ -145,7 +145,11 @@ export class FileEntries {
         await this.#drop(name, 'its body is not what was stored', key);
         return undefined;
       }
-      if (admitted !== undefined) return this.#entryOf(admitted);
+      if (admitted !== undefined) {
+        // Removed while it was read: nobody would be given it, but it would take up room.
+        if (!this.ledger.has(name)) this.#hot?.forget(name);
+        return this.#entryOf(admitted);
+      }
       this.#touch(name);
       return this.#fileEntry(name, record.head, infoOf(record), path, file);
     } finally {

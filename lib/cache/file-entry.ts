@@ -5,6 +5,7 @@ import { StoreError } from '../errors.ts';
 import type { ByteRange, ResponseHead } from '../http/body.ts';
 import type { Entry, EntryInfo } from './cache.ts';
 import { READ_BYTES } from './fill/reader.ts';
+import { bodyReads } from './read-gate.ts';
 
 const pread = promisify(read);
 
@@ -49,7 +50,12 @@ export class FileEntry implements Entry {
   }
 }
 
-/** A range of a file, in large pieces. */
+/**
+ * A range of a file, in large pieces: the next one is read while the one before is written, as the stream asks for it when it hands
+ * one out. A whole file of 256 MiB to a client on the same machine took 99 ms of processor time with pieces of 512 KiB, 97 with 1 MiB,
+ * 113 with 256 KiB, 162 with 64 KiB; a bare loop of read and write took 119. Two pieces ahead took 118: where others want the
+ * processors too it is done 6 to 18 % sooner, but a busy server is one that has no processor time to spare.
+ */
 class FileRange extends Readable {
   readonly #fd: number;
   readonly #closed: () => void;
@@ -67,14 +73,16 @@ class FileRange extends Readable {
   }
 
   override _read(): void {
+    if (this.#position >= this.#end) this.push(null);
+    else bodyReads.enter(this.#fetch);
+  }
+
+  readonly #fetch = (): void => {
     const length = Math.min(READ_BYTES, this.#end - this.#position);
-    if (length <= 0) {
-      this.push(null);
-      return;
-    }
     this.#reading = true;
     read(this.#fd, Buffer.allocUnsafeSlow(length), 0, length, this.#position, (error, count, buffer) => {
       this.#reading = false;
+      bodyReads.leave();
       if (this.#afterRead !== undefined) return this.#afterRead();
       if (error !== null)
         return this.destroy(new StoreError('a stored body could not be read', { cause: error }));
@@ -83,13 +91,14 @@ class FileRange extends Readable {
       this.#position += count;
       this.push(buffer.subarray(0, count));
     });
-  }
+  };
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
     const done = () => {
       this.#closed();
       callback(error);
     };
+    bodyReads.cancel(this.#fetch);
     // A descriptor in use must not be closed: its number would soon be somebody else's.
     if (this.#reading) this.#afterRead = done;
     else done();

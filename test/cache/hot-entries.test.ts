@@ -22,6 +22,7 @@ import { describe, type TestContext, test } from 'node:test';
 import type { Entry, Key } from '../../lib/cache/cache.ts';
 import type { FileCache, FileCacheOptions } from '../../lib/cache/file-cache.ts';
 import { bytesOf, hashOf, put, Reading, stored } from '../../lib/contracts/cache/steps.ts';
+import type { CacheFilterEvents } from '../../lib/events.ts';
 import { CacheProcess } from './cache-process.ts';
 import { Disk } from './disk.ts';
 
@@ -258,14 +259,17 @@ describe('hot entries', () => {
     const fd = openSync(disk.bodyPath('/a', '?b'), 'r+');
     writeSync(fd, Buffer.from([255 - (bytesOf(SMALL)[5000] ?? 0)]), 0, 1, 5000);
     closeSync(fd);
-    const events: unknown[] = [];
-    const listen = (event: unknown) => events.push(event);
+    const events: [Key | undefined, string][] = [];
+    const listen = (event: unknown) => {
+      const { key, why } = event as CacheFilterEvents['cache-filter:corrupt'];
+      events.push([key, why]);
+    };
     subscribe('cache-filter:corrupt', listen);
     t.after(() => unsubscribe('cache-filter:corrupt', listen));
     const cache = await disk.cache();
     assert.equal(await cache.open(KEY), undefined);
     assert.equal((await cache.stats()).corrupt, 1);
-    assert.deepEqual(events, [{ key: KEY, why: 'its body is not what was stored' }]);
+    assert.deepEqual(events, [[KEY, 'its body is not what was stored']]);
     assert.deepEqual(disk.files(), ['v1/CACHEDIR.TAG']);
   });
 

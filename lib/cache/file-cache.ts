@@ -1,12 +1,13 @@
 // docs/reference/disk-format.md
 
 import type * as fs from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import createDebug from 'debug';
 import { OptionError } from '../errors.ts';
-import { createNew, list, readIfThere, unlink } from '../fs/files.ts';
-import { Layout, parseFileName, primaryName } from '../fs/layout.ts';
+import { createNew, unlink } from '../fs/files.ts';
+import { Layout } from '../fs/layout.ts';
 import { prepareDirectory } from '../fs/prepare.ts';
+import { Space } from '../fs/space.ts';
 import type { ResponseHead } from '../http/body.ts';
 import type {
   Cache,
@@ -16,6 +17,7 @@ import type {
   Declined,
   Entry,
   EntryInfo,
+  EntryUse,
   Fill,
   FillOptions,
   Invalidation,
@@ -23,13 +25,14 @@ import type {
   Removed,
 } from './cache.ts';
 import { charge, FileEntries } from './file-entries.ts';
-import { ClaimFile, mayConcern } from './fill/claim.ts';
+import { ClaimFile, doomOthers } from './fill/claim.ts';
 import { FileFill } from './fill/file-fill.ts';
 import { publish } from './fill/publish.ts';
 import { Run, Runs } from './fill/runs.ts';
 import { concerns } from './invalidation.ts';
-import { records } from './janitor.ts';
-import { type EntryRecord, encodeRecord } from './record.ts';
+import { namesOf, records } from './janitor.ts';
+import { FileQueue } from './queue.ts';
+import { recordBytes } from './record.ts';
 import { Reservation } from './reservation.ts';
 
 const debug = createDebug('cache-filter:store');
@@ -41,6 +44,10 @@ export interface FileCacheOptions {
   maxBytes?: number;
   /** Largest body that is kept, in bytes. Default half of `maxBytes`. */
   maxEntryBytes?: number;
+  /** Free space to be left on the file system, in bytes; 0: none. Default the larger of 1 GiB and 5 % of it. */
+  minFreeBytes?: number;
+  /** Entries that are not used for so many milliseconds are removed. Default: they are not. */
+  inactiveMs?: number;
   /** Default 0o600. */
   fileMode?: number;
   /** Default 0o700. */
@@ -68,10 +75,10 @@ export class FileCache implements Cache {
   readonly directory: string;
   readonly maxBytes: number;
   readonly maxEntryBytes: number;
-  readonly #fileMode: number;
-  readonly #directoryMode: number;
+  readonly #modes: { file: number; directory: number };
   readonly #layout: Layout;
   readonly #entries: FileEntries;
+  readonly queue: FileQueue;
   readonly #runs = new Runs<FileRun>();
   /** Of the running fills, the purged ones included. */
   readonly #claims = new Set<ClaimFile>();
@@ -82,10 +89,14 @@ export class FileCache implements Cache {
   /** @throws DirectoryError where the directory can't be used, OptionError */
   constructor(options: FileCacheOptions) {
     const { directory, maxBytes = 10 * 2 ** 30, fileMode = 0o600, directoryMode = 0o700 } = options;
-    const { maxEntryBytes = Math.floor(maxBytes / 2) } = options;
+    const { maxEntryBytes = Math.floor(maxBytes / 2), minFreeBytes, inactiveMs } = options;
     if (typeof directory !== 'string' || directory === '')
       throw new OptionError('directory', 'directory must be a path');
-    for (const [name, value] of Object.entries({ maxBytes, maxEntryBytes })) {
+    for (const [name, value] of Object.entries({
+      maxBytes,
+      maxEntryBytes,
+      minFreeBytes: minFreeBytes ?? 0,
+    })) {
       if (!Number.isSafeInteger(value) || value < 0) {
         throw new OptionError(name, `${name} must be a whole number of bytes, got ${String(value)}`);
       }
@@ -93,15 +104,29 @@ export class FileCache implements Cache {
     this.directory = resolve(directory);
     this.maxBytes = maxBytes;
     this.maxEntryBytes = maxEntryBytes;
-    this.#fileMode = fileMode;
-    this.#directoryMode = directoryMode;
+    this.#modes = { file: fileMode, directory: directoryMode };
     this.#layout = new Layout(this.directory);
-    prepareDirectory(this.directory, this.#layout, { file: fileMode, directory: directoryMode });
-    this.#entries = new FileEntries(this.#layout, maxBytes);
+    prepareDirectory(this.directory, this.#layout, this.#modes);
+    const space = new Space(this.directory, minFreeBytes);
+    this.#entries = new FileEntries(this.#layout, {
+      directory: this.directory,
+      maxBytes,
+      fileMode,
+      space,
+      inactiveMs,
+    });
+    this.queue = new FileQueue({
+      layout: this.#layout,
+      modes: this.#modes,
+      isStored: async (key) => (await this.#entries.record(key)) !== undefined,
+      isFetched: (key) => this.#closed || this.#runs.of(key) !== undefined,
+      charge: (bytes) => this.#entries.ledger.charge('queue', bytes),
+    });
     this.#heart = setInterval(() => this.#beat(), HEARTBEAT_MS);
     this.#heart.unref();
     this.#scanned = this.#entries
       .scan(this.#ownFills)
+      .then(() => this.queue.count())
       .catch((error: unknown) => debug('the start-up scan failed: %o', error));
   }
 
@@ -129,14 +154,10 @@ export class FileCache implements Cache {
   /** Claims first, the records second: a commit in between finds its claim gone, or has its record removed. */
   async invalidate(what: Invalidation): Promise<number> {
     await Promise.all(this.#runs.cut(what).map((run) => this.#doom(run)));
-    await this.#doomOthers(what);
+    await doomOthers(this.#layout, what, this.#ownFills);
     const names: string[] = [];
     if ('key' in what) {
-      const base = this.#layout.name(what.key, undefined);
-      for (const file of await list(this.#layout.shard(base))) {
-        const { name, kind } = parseFileName(file) ?? {};
-        if (name !== undefined && primaryName(name) === base && kind === 'json') names.push(name);
-      }
+      names.push(...(await namesOf(this.#layout, what.key)));
     } else {
       for await (const { name, record } of records(this.#layout)) {
         if (concerns(what, record.key, record.tags)) names.push(name);
@@ -144,40 +165,46 @@ export class FileCache implements Cache {
     }
     let count = 0;
     for (const name of names) if (await this.#entries.remove(name)) count++;
+    await this.queue.remove(what);
     return count;
   }
 
-  async info(key: Key): Promise<EntryInfo | undefined> {
+  async info(key: Key): Promise<(EntryInfo & EntryUse) | undefined> {
     const record = await this.#entries.record(key);
-    return record && infoOf(record);
+    return record && this.#entries.upkeep.info(this.#layout.name(key.primary, key.variant), record);
   }
 
-  async *list(): AsyncGenerator<EntryInfo> {
-    for await (const { record } of records(this.#layout)) yield infoOf(record);
+  async *list(): AsyncGenerator<EntryInfo & EntryUse> {
+    for await (const { name, record } of records(this.#layout)) yield this.#entries.upkeep.info(name, record);
+  }
+
+  async pin(key: string, on: boolean): Promise<number> {
+    return this.#entries.upkeep.pin(key, on);
   }
 
   async prune({ toBytes = this.maxBytes }: { toBytes?: number } = {}): Promise<Removed> {
     await this.#scanned;
-    return this.#entries.ledger.evict(toBytes);
+    return this.#entries.upkeep.prune(toBytes);
   }
 
   async stats(): Promise<CacheStats> {
     await this.#scanned;
     const { corrupt, ledger } = this.#entries;
-    const { entries, bytes, maxBytes, evictions } = ledger;
-    return { entries, bytes, maxBytes, fills: this.#claims.size, evictions, corrupt };
+    const { entries, bytes, maxBytes, evictions, expired, pinned } = ledger;
+    return { entries, bytes, maxBytes, fills: this.#claims.size, evictions, expired, pinned, corrupt };
   }
 
   async close(): Promise<void> {
     this.#closed = true;
     clearInterval(this.#heart);
     await this.#scanned;
+    await this.#entries.upkeep.close();
   }
 
   async #lead(key: Key, newerThan: number): Promise<Claim> {
     const name = this.#layout.name(key.primary, key.variant);
     // Registered before the first wait: a second claim finds it.
-    const file = ClaimFile.create(this.#layout, name, key, this.#fileMode).catch((error: unknown) => {
+    const file = ClaimFile.create(this.#layout, name, key, this.#modes.file).catch((error: unknown) => {
       debug('no claim for %s: %o', key.primary, error);
       return undefined;
     });
@@ -226,11 +253,13 @@ export class FileCache implements Cache {
     if (size !== undefined && size > this.maxEntryBytes) return decline('too-large');
     const record = recordBytes(key, head, tags);
     const spare = size === undefined ? Math.min(GROW_BYTES, Math.floor(this.maxBytes / 16)) : 0;
-    if (!(await reservation.reach(charge(size ?? 0, record), spare))) return decline('no-room');
+    const room = () => reservation.reach(charge(size ?? 0, record), spare);
+    const hasRoom = (await room()) || ((await this.#entries.upkeep.recheckPins()) && (await room()));
+    if (!hasRoom) return decline('no-room');
     const path = this.#layout.incompleteBody(name, claim.fill);
     let file: fs.FileHandle;
     try {
-      file = await createNew(path, this.#fileMode);
+      file = await createNew(path, this.#modes.file);
     } catch (error) {
       debug('no body file for %s: %o', key.primary, error);
       return decline('store-down');
@@ -242,17 +271,23 @@ export class FileCache implements Cache {
       head,
       options,
       file,
-      grow: async (bytes) => bytes <= this.maxEntryBytes && reservation.reach(charge(bytes, record), spare),
+      grow: async (bytes) =>
+        bytes <= this.maxEntryBytes &&
+        (await reservation.reach(charge(bytes, record), spare)) &&
+        reservation.write(bytes),
       publish: async (info) => {
         const { fill } = claim;
         await this.#entries.replace(
           { name, fill, size: info.size },
-          () => publish(this.#layout, claim, { ...info, head, fill }, this.#directoryMode),
+          () => publish(this.#layout, claim, { ...info, head, fill }, this.#modes),
           () => {
             this.#claims.delete(claim);
             reservation.release();
           },
         );
+        await this.queue
+          .clear(name)
+          .catch((error: unknown) => debug('%s stays queued: %o', key.primary, error));
       },
       unjoinable: () => this.#end(run),
       discard: async () => {
@@ -285,21 +320,6 @@ export class FileCache implements Cache {
     if (claim !== undefined) await unlink(claim.path).catch(() => undefined);
   }
 
-  /** The fills of other processes. */
-  async #doomOthers(what: Invalidation): Promise<void> {
-    const own = this.#ownFills;
-    const base = 'key' in what ? this.#layout.name(what.key, undefined) : undefined;
-    for (const file of await list(this.#layout.incomplete)) {
-      const { name, fill, kind } = parseFileName(file) ?? {};
-      if (name === undefined || fill === undefined || kind !== 'claim' || own.has(fill)) continue;
-      const path = join(this.#layout.incomplete, file);
-      const claim = base === undefined ? await readIfThere(path) : undefined;
-      if (base === undefined ? claim !== undefined && mayConcern(what, claim) : primaryName(name) === base) {
-        await unlink(path);
-      }
-    }
-  }
-
   get #ownFills(): Set<string> {
     return new Set([...this.#claims].map(({ fill }) => fill));
   }
@@ -307,15 +327,4 @@ export class FileCache implements Cache {
   #beat(): void {
     for (const claim of this.#claims) claim.beat().catch(() => undefined);
   }
-}
-
-function infoOf({ key, size, digests, storedAt, tags }: EntryRecord): EntryInfo {
-  return { key, size, digests, storedAt, tags };
-}
-
-/** What a record takes at most, in bytes, before its digests are known. */
-function recordBytes(key: Key, head: ResponseHead, tags: readonly string[]): number {
-  const longest = Number.MAX_SAFE_INTEGER;
-  const record = { key, head, tags: [...tags], size: longest, storedAt: longest, digests: [], fill: '' };
-  return encodeRecord(record).byteLength + 1024;
 }

@@ -1,36 +1,50 @@
 import * as fs from 'node:fs/promises';
 import createDebug from 'debug';
+import { publish as tell } from '../events.ts';
 import { isMissing, onDisk, readIfThere } from '../fs/files.ts';
 import type { Layout } from '../fs/layout.ts';
+import type { Space } from '../fs/space.ts';
 import type { Entry, Key } from './cache.ts';
 import { FileEntry } from './file-entry.ts';
 import { identity } from './fill/runs.ts';
 import { records, sweep } from './janitor.ts';
-import { Ledger } from './ledger.ts';
+import { Ledger, type Older, type Removal } from './ledger.ts';
 import { decodeRecord, type EntryRecord } from './record.ts';
 import { type RemovedEntry, removeEntry } from './removal.ts';
+import { STATE_BYTES } from './state.ts';
+import { Upkeep, type UpkeepOptions } from './upkeep.ts';
 
 const debug = createDebug('cache-filter:store');
-
-/** An entry's recency on disk is brought up to date at most this often, in milliseconds. */
-const TOUCH_MS = 60_000;
 
 /** An entry that is replaced again and again while it is opened is a miss in the end. */
 const OPEN_ATTEMPTS = 10;
 
+export interface FileEntriesOptions extends UpkeepOptions {
+  /** As events name it. */
+  directory: string;
+  maxBytes: number;
+  space: Space;
+}
+
 /** The entries on disk, and the account of them. */
 export class FileEntries {
   readonly ledger: Ledger;
+  readonly upkeep: Upkeep;
   /** Dropped because their stored form was damaged. */
   corrupt = 0;
   readonly #layout: Layout;
+  readonly #directory: string;
   readonly #touched = new Map<string, number>();
   /** Bodies removed since somebody began to look at, or to write, what is on disk; one set for each of them. */
   readonly #watches = new Set<Set<string>>();
 
-  constructor(layout: Layout, maxBytes: number) {
+  /** @throws OptionError */
+  constructor(layout: Layout, options: FileEntriesOptions) {
+    const { directory, maxBytes, space } = options;
     this.#layout = layout;
-    this.ledger = new Ledger(maxBytes, (name) => this.#unlink(name));
+    this.#directory = directory;
+    this.ledger = new Ledger(maxBytes, (name, removal) => this.#evict(name, removal), space);
+    this.upkeep = new Upkeep(layout, this.ledger, options);
   }
 
   /** The entry, held; undefined where there is none of this key. */
@@ -65,6 +79,7 @@ export class FileEntries {
       const recordBytes = await publish();
       settle();
       this.#touched.delete(name);
+      this.upkeep.usage.forget(name);
       // Purged already, before we came to account for it.
       if (!removed.has(fill)) this.ledger.add(name, charge(size, recordBytes), fill);
     } finally {
@@ -82,9 +97,10 @@ export class FileEntries {
   async scan(ownFills: ReadonlySet<string>): Promise<void> {
     await sweep(this.#layout, ownFills);
     const removed = this.#watch();
-    const found: { name: string; bytes: number; body: string; usedAt: number }[] = [];
+    const found: Required<Older>[] = [];
     for await (const { name, record, bytes, usedAt } of records(this.#layout)) {
-      found.push({ name, bytes: charge(record.size, bytes), body: record.fill, usedAt });
+      const pinned = await this.upkeep.isPinned(name, record.fill);
+      found.push({ name, bytes: charge(record.size, bytes), body: record.fill, usedAt, pinned });
     }
     found.sort((a, b) => a.usedAt - b.usedAt);
     // What was used meanwhile is there already, and more recent.
@@ -131,7 +147,8 @@ export class FileEntries {
 
   /** Accounts for an entry that another process has stored, or that the scan has not come to yet. */
   async #discover(name: string, { size, fill }: EntryRecord, recordBytes: number): Promise<void> {
-    this.ledger.add(name, charge(size, recordBytes), fill);
+    const pinned = await this.upkeep.isPinned(name, fill);
+    this.ledger.add(name, charge(size, recordBytes), fill, { pinned });
     // It may have been removed since its record was read.
     if ((await this.#read(name))?.record.fill !== fill) this.ledger.drop(name, fill);
   }
@@ -155,16 +172,31 @@ export class FileEntries {
   #touch(name: string): void {
     if (!this.ledger.has(name)) return;
     this.ledger.touch(name);
+    this.upkeep.usage.count(name);
     const now = Date.now();
-    if (now - (this.#touched.get(name) ?? 0) < TOUCH_MS) return;
+    if (now - (this.#touched.get(name) ?? 0) < this.upkeep.touchMs) return;
     this.#touched.set(name, now);
     const time = new Date(now);
     // Losing it is harmless: recency is a little older after a restart.
     fs.utimes(this.#layout.record(name), time, time).catch(() => undefined);
   }
 
+  /** For want of room, or because nobody uses it. 'pinned': another process has pinned it, and it stays. */
+  async #evict(name: string, { why, bytes }: Removal): Promise<'pinned' | undefined> {
+    const fill = (await this.#read(name))?.record.fill;
+    if (fill !== undefined && (await this.upkeep.isPinned(name, fill))) return 'pinned';
+    const removed = await this.#unlink(name);
+    const directory = this.#directory;
+    if (removed !== undefined) {
+      const key = removed.key === undefined ? {} : { key: removed.key };
+      tell(`cache-filter:${why}`, () => ({ directory, ...key, bytes }));
+    }
+    return undefined;
+  }
+
   async #unlink(name: string): Promise<RemovedEntry | undefined> {
     this.#touched.delete(name);
+    this.upkeep.usage.forget(name);
     const removed = await removeEntry(this.#layout, name);
     if (removed === undefined) return undefined;
     const { fill } = removed;
@@ -180,7 +212,7 @@ export class FileEntries {
   }
 }
 
-/** What an entry, or a fill that is to become one, costs of the budget: bytes on disk. */
+/** What an entry, or a fill that is to become one, costs of the budget: bytes on disk, its state included. */
 export function charge(size: number, recordBytes: number): number {
-  return onDisk(size) + onDisk(recordBytes);
+  return onDisk(size) + onDisk(recordBytes) + onDisk(STATE_BYTES);
 }

@@ -2,7 +2,7 @@ import * as fs from 'node:fs/promises';
 import { join } from 'node:path';
 import createDebug from 'debug';
 import { exists, list, readIfThere, unlink } from '../fs/files.ts';
-import { type Layout, parseFileName } from '../fs/layout.ts';
+import { type Layout, parseFileName, primaryName } from '../fs/layout.ts';
 import { decodeRecord, type EntryRecord } from './record.ts';
 import { isNeeded } from './removal.ts';
 
@@ -36,6 +36,26 @@ export async function* records(layout: Layout): AsyncGenerator<FoundRecord> {
       yield { name: parsed.name, record, bytes: bytes?.byteLength ?? 0, usedAt: stat.mtimeMs };
     }
   }
+}
+
+/** What the records of a primary key are called, those of all its variants. */
+export async function namesOf(layout: Layout, primary: string): Promise<string[]> {
+  const base = layout.name(primary, undefined);
+  const files = (await list(layout.shard(base))).map(parseFileName);
+  return files.flatMap((file) =>
+    file?.kind === 'json' && primaryName(file.name) === base ? [file.name] : [],
+  );
+}
+
+/** Whether somebody who lives is fetching what has this name. */
+export async function isClaimed(layout: Layout, name: string): Promise<boolean> {
+  for (const file of await list(layout.incomplete)) {
+    const parsed = parseFileName(file);
+    if (parsed?.kind !== 'claim' || parsed.name !== name) continue;
+    const stat = await fs.stat(join(layout.incomplete, file)).catch(() => undefined);
+    if (stat !== undefined && Date.now() - stat.mtimeMs < DEAD_MS) return true;
+  }
+  return false;
 }
 
 /**
@@ -75,15 +95,17 @@ async function sweepShard(layout: Layout, shard: string, alive: ReadonlySet<stri
   for (const file of await list(directory)) {
     const { name, fill, kind } = parseFileName(file) ?? {};
     if (name === undefined || layout.shard(name) !== directory) continue;
-    if (kind === 'body' && fill !== undefined && !alive.has(fill) && !(await isNeeded(layout, name, fill))) {
-      await remove(join(directory, file));
+    if (kind === 'body' || kind === 'state') {
+      const needed = fill === undefined || alive.has(fill) || (await isNeeded(layout, name, fill));
+      if (!needed) await remove(join(directory, file));
     }
     if (kind !== 'json') continue;
     const bytes = await readIfThere(layout.record(name)).catch(() => undefined);
     if (bytes === undefined) continue;
     const record = decodeRecord(bytes);
-    if (record === undefined || !(await exists(layout.body(name, record.fill))))
-      await remove(join(directory, file));
+    if (record !== undefined && (await exists(layout.body(name, record.fill)))) continue;
+    await remove(join(directory, file));
+    if (record !== undefined) await remove(layout.state(name, record.fill));
   }
 }
 

@@ -1,9 +1,9 @@
 // docs/reference/disk-format.md
 
-import { createHash } from 'node:crypto';
 import type { HeaderPairs, ResponseHead } from '../http/body.ts';
 import type { Digest } from '../http/digest.ts';
 import type { EntryInfo, Key } from './cache.ts';
+import { sealed } from './seal.ts';
 
 const FORMAT = 1;
 
@@ -17,6 +17,13 @@ export interface EntryRecord extends EntryInfo {
 /** One JSON object, whose last member is a checksum of all that stands before it. */
 export function encodeRecord(record: EntryRecord): Buffer {
   return Buffer.from(sealed({ format: FORMAT, ...record }));
+}
+
+/** What a record takes at most, in bytes, before its digests are known. */
+export function recordBytes(key: Key, head: ResponseHead, tags: readonly string[]): number {
+  const longest = Number.MAX_SAFE_INTEGER;
+  const record = { key, head, tags: [...tags], size: longest, storedAt: longest, digests: [], fill: '' };
+  return encodeRecord(record).byteLength + 1024;
 }
 
 /** The record, or undefined where the bytes are damaged, cut short, or of a format that this version does not know. */
@@ -42,12 +49,6 @@ export function decodeRecord(bytes: Uint8Array): EntryRecord | undefined {
   )
     return undefined;
   return { key, head, size: size as number, digests, storedAt, tags, fill };
-}
-
-function sealed(content: object): string {
-  const text = JSON.stringify(content);
-  const checksum = createHash('sha256').update(text).digest('hex');
-  return `${text.slice(0, -1)},"checksum":"${checksum}"}`;
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { createNew, unlink, writeWhole } from '../../fs/files.ts';
-import type { Layout } from '../../fs/layout.ts';
+import { join } from 'node:path';
+import { createNew, list, readIfThere, unlink, writeWhole } from '../../fs/files.ts';
+import { type Layout, parseFileName, primaryName } from '../../fs/layout.ts';
 import type { Invalidation, Key } from '../cache.ts';
 import { concerns } from '../invalidation.ts';
 
@@ -82,8 +83,26 @@ export class ClaimFile {
   }
 }
 
+/** Cuts the fills of other processes off from the cache. */
+export async function doomOthers(
+  layout: Layout,
+  what: Invalidation,
+  ownFills: ReadonlySet<string>,
+): Promise<void> {
+  const base = 'key' in what ? layout.name(what.key, undefined) : undefined;
+  for (const file of await list(layout.incomplete)) {
+    const { name, fill, kind } = parseFileName(file) ?? {};
+    if (name === undefined || fill === undefined || kind !== 'claim' || ownFills.has(fill)) continue;
+    const path = join(layout.incomplete, file);
+    const claim = base === undefined ? await readIfThere(path) : undefined;
+    if (base === undefined ? claim !== undefined && mayConcern(what, claim) : primaryName(name) === base) {
+      await unlink(path);
+    }
+  }
+}
+
 /** Whether the claim of another process may be for what is to be invalidated. In doubt it is: that costs a fill, not a wrong answer. */
-export function mayConcern(what: Invalidation, claim: Uint8Array): boolean {
+function mayConcern(what: Invalidation, claim: Uint8Array): boolean {
   try {
     const { key, tags } = JSON.parse(Buffer.from(claim).toString()) as ClaimText;
     return concerns(what, key, tags ?? ('tag' in what ? [what.tag] : []));

@@ -8,7 +8,10 @@ import { integrity } from './cache/integrity.ts';
 import { invalidation } from './cache/invalidation.ts';
 import { keys } from './cache/keys.ts';
 import { overflow } from './cache/overflow.ts';
+import { pins } from './cache/pins.ts';
+import { queue } from './cache/queue.ts';
 import { type CacheFactory, type Kit, Suite } from './cache/suite.ts';
+import { use } from './cache/use.ts';
 
 export type { Assert, CacheFactory, CacheFactoryOptions, Kit } from './cache/suite.ts';
 
@@ -20,7 +23,19 @@ export type { Assert, CacheFactory, CacheFactoryOptions, Kit } from './cache/sui
  */
 export function testCache(kit: Kit, factory: CacheFactory): void {
   const suite = new Suite(kit, factory);
-  for (const statements of [claims, bodies, followers, integrity, invalidation, budget, overflow, keys]) {
+  for (const statements of [
+    claims,
+    bodies,
+    followers,
+    integrity,
+    invalidation,
+    budget,
+    overflow,
+    keys,
+    use,
+    pins,
+    queue,
+  ]) {
     statements(suite);
   }
 }

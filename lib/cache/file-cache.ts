@@ -95,7 +95,7 @@ export class FileCache implements Cache {
     for (const [name, value] of Object.entries({
       maxBytes,
       maxEntryBytes,
-      minFreeBytes: minFreeBytes ?? 0,
+      minFreeBytes: minFreeBytes === undefined ? 0 : minFreeBytes,
     })) {
       if (!Number.isSafeInteger(value) || value < 0) {
         throw new OptionError(name, `${name} must be a whole number of bytes, got ${String(value)}`);
@@ -282,7 +282,7 @@ export class FileCache implements Cache {
           () => publish(this.#layout, claim, { ...info, head, fill }, this.#modes),
           () => {
             this.#claims.delete(claim);
-            reservation.release();
+            reservation.release(charge(info.size, record));
           },
         );
         await this.queue

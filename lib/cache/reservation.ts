@@ -33,9 +33,10 @@ export class Reservation {
     return room;
   }
 
-  release(): void {
+  /** @param written bytes in all that have come to be on the disk, where more have than `write` was told of */
+  release(written = 0): void {
     this.#released = true;
-    this.#ledger.settle(-this.#settled);
+    this.#ledger.settle(-this.#settled, Math.max(0, written - this.#settled));
     this.#ledger.unreserve(this.#bytes);
     this.#settled = 0;
     this.#bytes = 0;

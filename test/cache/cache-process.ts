@@ -52,6 +52,21 @@ const TASKS = {
   async invalidate(what: Invalidation) {
     return opened().invalidate(what);
   },
+  async pin(key: string, on: boolean) {
+    return opened().pin(key, on);
+  },
+  async info(key: Key) {
+    return (await opened().info(key)) ?? null;
+  },
+  async prune(toBytes: number) {
+    return opened().prune({ toBytes });
+  },
+  async queue(key: Key) {
+    return opened().queue.add(key, 'of the other process');
+  },
+  async close() {
+    await opened().close();
+  },
   /** The SHA-256 of what is stored. */
   async stored(key: Key) {
     const bytes = await stored(opened(), key);

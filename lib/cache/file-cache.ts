@@ -165,7 +165,7 @@ export class FileCache implements Cache {
     }
     let count = 0;
     for (const name of names) if (await this.#entries.remove(name)) count++;
-    await this.queue.remove(what);
+    await this.queue.remove(what).catch((error: unknown) => debug('the queue stays as it is: %o', error));
     return count;
   }
 

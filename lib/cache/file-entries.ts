@@ -10,7 +10,7 @@ import { identity } from './fill/runs.ts';
 import { records, sweep } from './janitor.ts';
 import { Ledger, type Older, type Removal } from './ledger.ts';
 import { decodeRecord, type EntryRecord } from './record.ts';
-import { type RemovedEntry, removeEntry } from './removal.ts';
+import { isNeeded, type RemovedEntry, removeBody, removeEntry } from './removal.ts';
 import { STATE_BYTES } from './state.ts';
 import { Upkeep, type UpkeepOptions } from './upkeep.ts';
 
@@ -148,6 +148,8 @@ export class FileEntries {
   /** Accounts for an entry that another process has stored, or that the scan has not come to yet. */
   async #discover(name: string, { size, fill }: EntryRecord, recordBytes: number): Promise<void> {
     const pinned = await this.upkeep.isPinned(name, fill);
+    // Somebody else has come across it meanwhile.
+    if (this.ledger.has(name)) return;
     this.ledger.add(name, charge(size, recordBytes), fill, { pinned });
     // It may have been removed since its record was read.
     if ((await this.#read(name))?.record.fill !== fill) this.ledger.drop(name, fill);
@@ -182,15 +184,16 @@ export class FileEntries {
   }
 
   /** For want of room, or because nobody uses it. 'pinned': another process has pinned it, and it stays. */
-  async #evict(name: string, { why, bytes }: Removal): Promise<'pinned' | undefined> {
+  async #evict(name: string, { why, bytes, body }: Removal): Promise<'pinned' | undefined> {
     const fill = (await this.#read(name))?.record.fill;
     if (fill !== undefined && (await this.upkeep.isPinned(name, fill))) return 'pinned';
     const removed = await this.#unlink(name);
-    const directory = this.#directory;
-    if (removed !== undefined) {
-      const key = removed.key === undefined ? {} : { key: removed.key };
-      tell(`cache-filter:${why}`, () => ({ directory, ...key, bytes }));
+    // Its record was taken away by other means.
+    if (removed === undefined && !(await isNeeded(this.#layout, name, body))) {
+      await removeBody(this.#layout, name, body);
     }
+    const key = removed?.key === undefined ? {} : { key: removed.key };
+    tell(`cache-filter:${why}`, () => ({ directory: this.#directory, ...key, bytes }));
     return undefined;
   }
 

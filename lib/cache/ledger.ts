@@ -25,10 +25,11 @@ export interface Older {
   pinned?: boolean;
 }
 
-/** Why an entry goes, and what it was charged with. */
+/** Why an entry goes, what it was charged with, and which body that was. */
 export interface Removal {
   why: 'evict' | 'expire';
   bytes: number;
+  body: string;
 }
 
 /** Removes an entry's files; called once it is out of the ledger. 'pinned': it turned out to be, and stays. */
@@ -254,7 +255,7 @@ export class Ledger {
         const { bytes, body, usedAt } = account;
         this.#delete(name, account);
         this.#leaving += bytes;
-        const removal: Promise<unknown> = this.#remove(name, { why, bytes })
+        const removal: Promise<unknown> = this.#remove(name, { why, bytes, body })
           .catch(() => undefined)
           .finally(() => {
             this.#leaving -= bytes;

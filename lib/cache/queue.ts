@@ -92,22 +92,18 @@ export class FileQueue implements CacheQueue {
 
   /** Counts what is there: other processes add to it, and take out of it. */
   async count(): Promise<void> {
-    let [count, bytes] = [0, 0];
-    for (const name of await this.#names()) {
-      const stat = await fs.stat(this.#owner.layout.marker(name)).catch(() => undefined);
-      if (stat === undefined) continue;
-      count++;
-      bytes += onDisk(stat.size);
-    }
-    this.#set(count, bytes);
+    this.#counted = this.#recount();
+    await this.#counted.catch((error: unknown) => {
+      this.#counted = undefined;
+      throw error;
+    });
   }
 
   async #add(key: Key, note: string | undefined): Promise<boolean> {
     const { layout, modes, isFetched, isStored } = this.#owner;
     const name = layout.name(key.primary, key.variant);
     if (isFetched(key) || (await isStored(key)) || (await isClaimed(layout, name))) return false;
-    this.#counted ??= this.count();
-    await this.#counted;
+    await (this.#counted ?? this.count());
     if (this.#count >= this.#limit) await this.count();
     if (this.#count >= this.#limit) throw new QueueFullError(this.#limit);
     const path = layout.marker(name);
@@ -134,6 +130,17 @@ export class FileQueue implements CacheQueue {
     if (!(await isStored(key))) return true;
     await this.#unlink(name);
     return false;
+  }
+
+  async #recount(): Promise<void> {
+    let [count, bytes] = [0, 0];
+    for (const name of await this.#names()) {
+      const stat = await fs.stat(this.#owner.layout.marker(name)).catch(() => undefined);
+      if (stat === undefined) continue;
+      count++;
+      bytes += onDisk(stat.size);
+    }
+    this.#set(count, bytes);
   }
 
   async #names(beginning = ''): Promise<string[]> {

@@ -1,31 +1,31 @@
 import type { IncomingMessage } from 'node:http';
 import createDebug from 'debug';
 import { LRUCache } from 'lru-cache';
-import type { Cache, CacheStats, Claim, Entry } from './cache/cache.ts';
+import type { Cache, Entry, LeaderClaim } from './cache/cache.ts';
 import { FileCache } from './cache/file-cache.ts';
 import { type RefusedError, SupersededError } from './errors.ts';
-import { Exchange, hasBody, mountOf, type Next, tagOf, targetOf } from './exchange.ts';
+import { Exchange, hasBody, type Next, targetOf } from './exchange.ts';
 import { type Following, follow, leave, reluctanceOf, unshareable, waitFor } from './follow.ts';
 import { hit, ttl } from './hit.ts';
 import type { AnyRequest, AnyResponse } from './http/message.ts';
+import { type FilterStats, Journal } from './journal.ts';
 import { lead } from './lead.ts';
 import { type CacheFilterOptions, type Config, resolveOptions } from './options.ts';
-import { judge, type Verdict, wantsAround } from './policy/policy.ts';
-import { keysOf, purgeAfter } from './purge.ts';
+import { currentVersion, judge, type Verdict, wantsAround } from './policy/policy.ts';
+import { Purger, type PurgeTarget, purgeAfter } from './purge.ts';
 import type { Reason } from './reasons.ts';
-import { matchRoute, type RouteMatch, type RouteRequest } from './routes/route.ts';
+import { matchRoute, type RouteRequest } from './routes/route.ts';
+import { Running } from './running.ts';
+import { isPromise, run, type Steps, wait } from './steps.ts';
 
 const debug = createDebug('cache-filter:filter');
-
-/** What to purge: a resource by its id (on one route, or on all), an entry by its key, or what a URL names. */
-export type PurgeTarget = { id: string; route?: string } | { key: string } | { url: string } | { all: true };
 
 /** The middleware, with what an application can ask of it. */
 export interface CacheFilter<Req extends AnyRequest = IncomingMessage> {
   (req: Req, res: AnyResponse, next: Next): void;
   /** How many entries are gone. Fills that run for them are not kept either. */
   purge(what: PurgeTarget): Promise<number>;
-  stats(): Promise<CacheStats>;
+  stats(): Promise<FilterStats>;
   /** Resolves when no request is being answered by the filter and no fill runs. */
   idle(): Promise<void>;
   /** Waits for what runs, up to `closeTimeoutMs`, then ends it. Idempotent. Afterwards the filter lets everything pass. */
@@ -37,8 +37,8 @@ export interface CacheFilter<Req extends AnyRequest = IncomingMessage> {
 /** How long a key is remembered whose responses can't be kept, in milliseconds. */
 const UNCACHEABLE_MS = 10_000;
 
-/** How long `close()` waits for what it has ended to come to its end, in milliseconds. */
-const GRACE_MS = 1_000;
+/** For so many keys it is known how often they have been asked for. */
+const COUNTED_KEYS = 100_000;
 
 /**
  * Middleware that keeps the responses of the handlers behind it, and answers from there.
@@ -55,7 +55,7 @@ export function cacheFilter<Req extends AnyRequest = IncomingMessage, R = unknow
   };
   return Object.assign(filter, {
     purge: (what: PurgeTarget) => story.purge(what),
-    stats: () => story.cache.stats(),
+    stats: () => story.stats(),
     idle: () => story.idle(),
     close: () => story.close(),
     [Symbol.asyncDispose]: () => story.close(),
@@ -67,102 +67,101 @@ export function cacheFilter<Req extends AnyRequest = IncomingMessage, R = unknow
 class Story {
   readonly cache: Cache;
   readonly #config: Config;
-  readonly #ownsCache: boolean;
-  readonly #running = new Map<Exchange, Promise<void>>();
+  readonly #journal: Journal;
+  readonly #purger: Purger;
+  readonly #running = new Running();
   readonly #uncacheable = new LRUCache<string, Reason>({ max: 10_000, ttl: UNCACHEABLE_MS });
-  /** Keys whose purge the disk refused, with the time: what was stored before is never served again. */
-  readonly #tombstones = new Map<string, number>();
+  readonly #uses = new LRUCache<string, number>({ max: COUNTED_KEYS });
+  /** Routes whose resources have a version, as far as `metadata` has shown. */
+  readonly #versioned = new Set<string>();
   #closing: Promise<void> | undefined;
 
   constructor(config: Config) {
     this.#config = config;
-    const { directory, maxBytes, maxEntryBytes } = config;
-    this.#ownsCache = config.cache === undefined;
-    this.cache = config.cache ?? new FileCache({ directory: directory ?? '', maxBytes, maxEntryBytes });
+    this.cache = config.cache ?? new FileCache(config.store);
+    this.#journal = new Journal(config);
+    this.#purger = new Purger(config, this.cache);
   }
 
   /** 1. What the request means; most requests mean nothing to us. */
   begin(req: AnyRequest, res: AnyResponse, next: Next): void {
-    let match: RouteMatch | undefined;
+    let exchange: Exchange | undefined;
     try {
-      match = matchRoute(this.#config.routes, routeRequest(req));
+      const match = matchRoute(this.#config.routes, routeRequest(req));
+      if (match !== undefined) exchange = new Exchange(this.#config, req, res, next, match);
     } catch (error) {
       next(error);
       return;
     }
-    if (match === undefined) {
+    if (exchange === undefined) {
       next();
       return;
     }
-    const exchange = new Exchange(this.#config, req, res, next, match, mountOf(req));
     const obstacle = this.#closing !== undefined ? 'closed' : res.headersSent ? 'head-sent' : undefined;
     if (obstacle !== undefined) {
       this.#pass(exchange, obstacle);
       return;
     }
-    this.#running.set(
-      exchange,
-      this.#answer(exchange).finally(() => this.#running.delete(exchange)),
-    );
+    const answered = run(this.#answer(exchange));
+    if (isPromise(answered)) this.#running.add(exchange, answered as Promise<void>);
   }
 
-  /** Never rejects: what a hook throws is the application's to answer for. */
-  async #answer(exchange: Exchange): Promise<void> {
+  /** What a hook throws is the application's to answer for. */
+  *#answer(exchange: Exchange): Steps<void> {
     let goOn: () => unknown;
     try {
-      goOn = await this.#consider(exchange);
+      goOn = yield* this.#consider(exchange);
     } catch (error) {
       goOn = () => exchange.next(error);
     }
     // Outside of the try: an error in the handlers behind us is not ours.
-    await goOn();
+    yield* wait(goOn());
   }
 
   /** Decides, and says how to go on. */
-  async #consider(exchange: Exchange): Promise<() => unknown> {
-    const { match, key } = exchange;
-    if (match.action === 'purge') return () => purgeAfter(exchange, () => this.#purgeKey(key.primary));
+  *#consider(exchange: Exchange): Steps<() => unknown> {
+    if (exchange.match.action === 'purge') return () => this.#purgeAfter(exchange);
     if (hasBody(exchange.req)) return () => this.#pass(exchange, 'request-body');
 
     // 2. The application's own way around.
-    if (await wantsAround(this.#config, exchange.context)) return () => this.#pass(exchange, 'bypass');
+    if (yield* wantsAround(this.#config, exchange.context)) return () => this.#pass(exchange, 'bypass');
 
     // 3. What is there, opened before anything is promised.
-    const entry = await this.#open(exchange);
-    if (entry === undefined) return this.#miss(exchange);
+    const entry = yield* this.#open(exchange);
+    if (entry === undefined) return yield* wait(this.#miss(exchange));
 
     // 4. Whether this caller may have it.
     if (!exchange.mayShare(entry.head)) {
       entry.release();
       return () => this.#pass(exchange, 'credentials');
     }
-    const verdict = await this.#judge(exchange, entry);
+    const verdict = yield* this.#judge(exchange, entry);
     // 5. Answer from it.
-    if (verdict.do === 'serve') return () => hit(exchange, entry);
+    if (verdict.do === 'serve') return () => run(hit(exchange, entry, this.#journal));
     entry.release();
-    return this.#obey(exchange, verdict);
+    return yield* wait(this.#obey(exchange, verdict));
   }
 
-  async #open(exchange: Exchange): Promise<Entry | undefined> {
+  *#open(exchange: Exchange): Steps<Entry | undefined> {
     const { key } = exchange;
-    const entry = await this.#try(exchange, () => this.cache.open(key));
+    const entry = yield* this.#try(exchange, () => this.cache.open(key));
     if (entry === undefined) return undefined;
-    const since = entry.info.storedAt;
-    const purged = (this.#tombstones.get(key.primary) ?? Number.NEGATIVE_INFINITY) >= since;
-    if (!purged && ttl(exchange, entry) > 0) return entry;
+    if (!this.#purger.isPurged(entry.info) && ttl(exchange, entry) > 0) return entry;
     entry.release();
-    exchange.staleSince = since;
+    exchange.staleSince = entry.info.storedAt;
     exchange.info.reason = 'expired';
     return undefined;
   }
 
-  async #judge(exchange: Exchange, entry: Entry | undefined): Promise<Verdict> {
+  *#judge(exchange: Exchange, entry: Entry | undefined): Steps<Verdict> {
     const stored =
       entry === undefined
         ? { digests: [] }
         : { size: entry.size, digests: entry.info.digests, entry: entry.info };
     try {
-      return await judge(this.#config, exchange.context, stored);
+      const verdict = yield* judge(this.#config, exchange.context, stored);
+      if ('version' in verdict) this.#versioned.add(exchange.match.route.name);
+      return verdict;
     } catch (error) {
       entry?.release();
       throw error;
@@ -171,24 +170,24 @@ class Story {
 
   /** What follows from a verdict other than to serve. */
   async #obey(exchange: Exchange, verdict: Exclude<Verdict, { do: 'serve' }>): Promise<() => unknown> {
-    exchange.info.reason = verdict.reason;
-    if (verdict.drop) await this.#try(exchange, () => this.#purgeKey(exchange.key.primary));
-    if (verdict.do === 'pass')
-      return verdict.drop ? this.#miss(exchange) : () => this.#pass(exchange, verdict.reason);
-    return () => this.#refuse(exchange, verdict.reason, verdict.error);
+    const { reason } = verdict;
+    exchange.info.reason = reason;
+    if (verdict.drop) await this.purge({ key: exchange.key.primary }).catch(() => undefined);
+    if (verdict.do === 'refuse') return () => this.#refuse(exchange, reason, verdict.error);
+    exchange.version = verdict.version;
+    return verdict.drop ? this.#miss(exchange) : () => this.#pass(exchange, reason);
   }
 
   /** 6. Nothing to serve: lead, follow, or leave it to the application. */
   async #miss(exchange: Exchange): Promise<() => unknown> {
     const { key, asked } = exchange;
-    const reluctance = reluctanceOf(this.#config, asked);
+    const reluctance = reluctanceOf(this.#config, asked) ?? this.#tooFewUses(exchange);
     const newerThan = exchange.staleSince === undefined ? {} : { newerThan: exchange.staleSince };
     for (let attempt = 0; ; attempt++) {
       const lasting = this.#uncacheable.get(nameOf(exchange));
       if (lasting !== undefined) return () => this.#pass(exchange, lasting, 'uri-miss');
-      const claim = await this.#try(exchange, () =>
-        this.cache.claim(key, { join: reluctance !== undefined, ...newerThan }),
-      );
+      const claiming = () => this.cache.claim(key, { join: reluctance !== undefined, ...newerThan });
+      const claim = await run(this.#try(exchange, claiming));
       if (claim === undefined) return () => this.#pass(exchange, reluctance ?? 'store-down', 'uri-miss');
       if (claim.role === 'declined') return () => this.#pass(exchange, claim.reason, 'uri-miss');
       if (claim.role === 'leader') return () => this.#lead(exchange, claim);
@@ -202,21 +201,37 @@ class Story {
     }
   }
 
+  /** What has not been asked for often enough is not worth a fill yet. */
+  #tooFewUses(exchange: Exchange): Reason | undefined {
+    const { minUses } = this.#config;
+    if (minUses <= 1) return undefined;
+    const name = nameOf(exchange);
+    const uses = (this.#uses.get(name) ?? 0) + 1;
+    this.#uses.set(name, uses);
+    return uses < minUses ? 'min-uses' : undefined;
+  }
+
   /** Committed between looking and claiming: a hit after all. */
   async #late(exchange: Exchange, entry: Entry): Promise<() => unknown> {
-    const verdict = await this.#judge(exchange, entry);
-    if (verdict.do === 'serve' && exchange.mayShare(entry.head)) return () => hit(exchange, entry);
+    const verdict = await run(this.#judge(exchange, entry));
+    if (verdict.do === 'serve' && exchange.mayShare(entry.head))
+      return () => run(hit(exchange, entry, this.#journal));
     entry.release();
     return verdict.do === 'serve' ? () => this.#pass(exchange, 'credentials') : this.#obey(exchange, verdict);
   }
 
   /** 7. The handler answers, into a fill that everybody reads. */
-  #lead(exchange: Exchange, claim: Claim & { role: 'leader' }): Promise<void> {
-    debug('%s: leading', exchange.key.primary);
-    return lead(this.#config, exchange, claim, {
-      refused: (reason, lasting) => {
-        if (lasting) this.#uncacheable.set(nameOf(exchange), reason);
-      },
+  async #lead(exchange: Exchange, claim: LeaderClaim): Promise<void> {
+    // Known before the application reads what it sends: a version must never be newer than its bytes.
+    if (exchange.version === undefined && this.#versioned.has(exchange.match.route.name)) {
+      exchange.version = await currentVersion(this.#config, exchange.context).catch((error: unknown) => {
+        this.#journal.hookFailed(exchange, 'metadata', error);
+        return undefined;
+      });
+    }
+    await lead(this.#config, exchange, claim, {
+      journal: this.#journal,
+      remember: (reason) => this.#uncacheable.set(nameOf(exchange), reason),
     });
   }
 
@@ -224,7 +239,7 @@ class Story {
   async #follow(exchange: Exchange, claim: Following): Promise<(() => unknown) | undefined> {
     let verdict: Verdict;
     try {
-      verdict = await this.#judge(exchange, undefined);
+      verdict = await run(this.#judge(exchange, undefined));
     } catch (error) {
       leave(claim);
       throw error;
@@ -240,16 +255,15 @@ class Story {
       return () => undefined;
     }
     if (fill === undefined) return undefined;
-    const reason = unshareable(exchange, fill);
-    if (reason === undefined) return () => follow(exchange, fill);
+    const reason = unshareable(exchange, fill, verdict.version);
+    if (reason === undefined) return () => follow(exchange, fill, this.#journal);
     fill.release();
     return () => this.#pass(exchange, reason, 'uri-miss');
   }
 
   /** The policy has said no; how that is told is up to the application's error handler. */
   #refuse(exchange: Exchange, reason: Reason, error: RefusedError): unknown {
-    exchange.info.status = 'bypass';
-    debug('%s: %s', exchange.key.primary, reason);
+    this.#journal.refuse(exchange, reason, error.status);
     const field = exchange.mark({ detail: reason });
     // Express's and Connect's final handler starts from an empty header, and sets these.
     Object.assign(error.headers, Object.fromEntries(field));
@@ -257,9 +271,9 @@ class Story {
   }
 
   /** A cache never makes a response worse: one that fails has nothing. */
-  async #try<T>({ key }: Exchange, run: () => Promise<T> | T): Promise<T | undefined> {
+  *#try<T>({ key }: Exchange, attempt: () => Promise<T> | T): Steps<T | undefined> {
     try {
-      return await run();
+      return yield* wait(attempt());
     } catch (error) {
       debug('%s: the cache failed: %o', key.primary, error);
       return undefined;
@@ -268,45 +282,30 @@ class Story {
 
   /** The application answers, untouched. */
   #pass(exchange: Exchange, reason: Reason, fwd: 'bypass' | 'uri-miss' = 'bypass'): void {
-    exchange.info.status = fwd === 'bypass' ? 'bypass' : 'miss';
-    exchange.info.reason = reason;
-    debug('%s: %s', exchange.key.primary, reason);
+    if (fwd === 'bypass') this.#journal.bypass(exchange, reason);
+    else this.#journal.miss(exchange, reason);
     exchange.mark({ fwd: exchange.staleSince === undefined ? fwd : 'stale', detail: reason });
     // What becomes of it is not ours to wait for.
     exchange.next();
   }
 
-  /** A matched DELETE, or whoever asks by `filter.purge`. */
-  async #purgeKey(primary: string): Promise<number> {
-    // Nothing that was stored until now is served again, even if the disk refuses to give it up.
-    this.#tombstones.set(primary, Date.now());
-    for (const name of this.#uncacheable.keys())
-      if (name.startsWith(`${primary}\0`)) this.#uncacheable.delete(name);
-    const count = await this.cache.invalidate({ key: primary });
-    this.#tombstones.delete(primary);
-    debug('%s: purged', primary);
-    return count;
+  /** A matched DELETE: done when whoever sees its answer can rely on it. */
+  #purgeAfter(exchange: Exchange): Promise<void> {
+    exchange.info.status = 'bypass';
+    return purgeAfter(exchange, () => this.purge({ key: exchange.key.primary }));
   }
 
-  async purge(what: PurgeTarget): Promise<number> {
-    if ('all' in what) {
-      const { namespace } = this.#config;
-      return this.cache.invalidate(namespace === '' ? { all: true } : { prefix: `${namespace}:` });
-    }
-    if ('key' in what) return this.#purgeKey(what.key);
-    let count = 0;
-    if ('url' in what) {
-      for (const key of keysOf(this.#config, what.url)) count += await this.#purgeKey(key);
-      return count;
-    }
-    const names = what.route === undefined ? this.#config.routes.map(({ name }) => name) : [what.route];
-    for (const name of new Set(names))
-      count += await this.cache.invalidate({ tag: tagOf(this.#config, name, what.id) });
-    return count;
+  async purge(target: PurgeTarget): Promise<number> {
+    this.#uncacheable.clear();
+    return this.#purger.purge(target);
   }
 
-  async idle(): Promise<void> {
-    while (this.#running.size > 0) await Promise.allSettled(this.#running.values());
+  async stats(): Promise<FilterStats> {
+    return this.#journal.stats(await this.cache.stats(), this.#running.size);
+  }
+
+  idle(): Promise<void> {
+    return this.#running.idle();
   }
 
   close(): Promise<void> {
@@ -315,23 +314,8 @@ class Story {
   }
 
   async #close(): Promise<void> {
-    if (!(await this.#idleWithin(this.#config.closeTimeoutMs))) {
-      const reason = new SupersededError('the filter was closed');
-      for (const exchange of this.#running.keys()) exchange.stop(reason);
-      // A hook that never settles can't be stopped.
-      await this.#idleWithin(GRACE_MS);
-    }
-    if (this.#ownsCache) await this.cache.close();
-  }
-
-  #idleWithin(milliseconds: number): Promise<boolean> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(() => resolve(false), milliseconds);
-      void this.idle().then(() => {
-        clearTimeout(timer);
-        resolve(true);
-      });
-    });
+    await this.#running.end(this.#config.closeTimeoutMs, new SupersededError('the filter was closed'));
+    if (this.#config.cache === undefined) await this.cache.close();
   }
 }
 

@@ -43,12 +43,12 @@ export class DirectoryError extends CacheFilterError {
   }
 }
 
-/** A hook that threw nothing but answered with something it can't mean. */
+/** A hook that threw nothing, but answered what it can't mean, or did not answer in time (503). */
 export class HookError extends CacheFilterError {
   override readonly name = 'HookError';
   readonly hook: string;
 
-  constructor(hook: string, message: string, options?: ErrorOptions) {
+  constructor(hook: string, message: string, options?: ErrorOptions & { status?: number }) {
     super('ERR_CACHE_FILTER_HOOK', message, options);
     this.hook = hook;
   }

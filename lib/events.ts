@@ -73,19 +73,38 @@ export interface FillTrace extends RequestEvent {
   error?: unknown;
 }
 
-const channels = new Map<string, Channel>();
+const names = {
+  'cache-filter:hit': true,
+  'cache-filter:miss': true,
+  'cache-filter:bypass': true,
+  'cache-filter:refuse': true,
+  'cache-filter:served': true,
+  'cache-filter:store': true,
+  'cache-filter:reject': true,
+  'cache-filter:purge': true,
+  'cache-filter:evict': true,
+  'cache-filter:expire': true,
+  'cache-filter:corrupt': true,
+  'cache-filter:health': true,
+  'cache-filter:hook-error': true,
+} satisfies Record<keyof CacheFilterEvents, true>;
+
+const channels = Object.fromEntries(Object.keys(names).map((name) => [name, channel(name)])) as Record<
+  keyof CacheFilterEvents,
+  Channel
+>;
 
 /** Tells whoever has subscribed; costs next to nothing where nobody has. */
 export function publish<Name extends keyof CacheFilterEvents>(
   name: Name,
   payload: () => CacheFilterEvents[Name],
 ): void {
-  let found = channels.get(name);
-  if (found === undefined) {
-    found = channel(name);
-    channels.set(name, found);
-  }
-  if (found.hasSubscribers) found.publish(payload());
+  if (channels[name].hasSubscribers) channels[name].publish(payload());
+}
+
+/** Whether anybody listens. */
+export function isHeard(name: keyof CacheFilterEvents): boolean {
+  return channels[name].hasSubscribers;
 }
 
 /** Around each fill that this process leads. */

@@ -1,13 +1,14 @@
+import type { IncomingHttpHeaders } from 'node:http';
 import type { Key } from './cache/cache.ts';
 import type { HeaderPairs, ResponseHead } from './http/body.ts';
 import { appendCacheStatus, type CacheStatus, formatCacheStatus } from './http/cache-status.ts';
 import type { AnyRequest, AnyResponse } from './http/message.ts';
 import type { Config } from './options.ts';
-import type { HookContext } from './policy/policy.ts';
+import type { HookContext } from './policy/hooks.ts';
 import { isPublic } from './policy/storable.ts';
 import type { Reason } from './reasons.ts';
-import { ClientGone } from './response/flow.ts';
-import type { Asked } from './response/send.ts';
+import { ClientGone, isGone } from './response/flow.ts';
+import type { Asked } from './response/plan.ts';
 import type { RouteMatch } from './routes/route.ts';
 
 export type Next = (error?: unknown) => unknown;
@@ -41,51 +42,64 @@ export class Exchange {
   readonly next: Next;
   readonly match: RouteMatch;
   readonly key: Key;
-  readonly tag: string;
   /** What the client asked, as it came. */
   readonly asked: Asked;
   /** The request carries credentials, and no `authorize` says who may have what. */
   readonly credentials: boolean;
   readonly info: CacheInfo;
-  /** Aborted when the client leaves, or with `closing`. */
-  readonly signal: AbortSignal;
-  /** Aborted when the filter closes and can't wait any longer. */
-  readonly closing: AbortSignal;
   /** The head arrived at this time in an entry that is no longer fresh. */
   staleSince: number | undefined;
-  readonly #over = new AbortController();
-  readonly #closing = new AbortController();
-  readonly #status: Config['cacheStatus'];
+  /** Which version of the resource a response will be of, as `metadata` said before the application was asked. */
+  version: string | undefined;
+  readonly #config: Config;
+  // Made when somebody asks: a hit from memory is over before anybody could leave.
+  #over: AbortController | undefined;
+  #closing: AbortController | undefined;
+  #context: HookContext<AnyRequest> | undefined;
 
-  constructor(
-    config: Config,
-    req: AnyRequest,
-    res: AnyResponse,
-    next: Next,
-    match: RouteMatch,
-    mount: string,
-  ) {
+  constructor(config: Config, req: AnyRequest, res: AnyResponse, next: Next, match: RouteMatch) {
+    this.#config = config;
     this.req = req;
     this.res = res;
     this.next = next;
     this.match = match;
-    this.key = keyOf(config, match, mount);
-    this.tag = tagOf(config, match.route.name, match.id);
+    this.key = keyOf(config, match, mountOf(req), req.headers);
     this.asked = { method: req.method ?? 'GET', headers: { ...req.headers } };
     this.credentials = config.authorize === undefined && carriesCredentials(req, config.credentialHeaders);
     this.info = { status: 'miss', route: match.route.name, id: match.id, key: this.key.primary };
-    this.#status = config.cacheStatus;
     infos.set(res, this.info);
-    this.signal = this.#over.signal;
-    this.closing = this.#closing.signal;
-    const left = () => this.#over.abort(new ClientGone());
-    res.once('close', left);
+  }
+
+  get tag(): string {
+    return tagOf(this.#config, this.match.route.name, this.match.id);
+  }
+
+  /** Aborted when the client leaves, or with `closing`. Has to be asked for before the response is tapped. */
+  get signal(): AbortSignal {
+    this.#over ??= this.#watch();
+    return this.#over.signal;
+  }
+
+  /** Aborted when the filter closes and can't wait any longer. */
+  get closing(): AbortSignal {
+    this.#closing ??= new AbortController();
+    return this.#closing.signal;
+  }
+
+  #watch(): AbortController {
+    const over = new AbortController();
+    const left = () => over.abort(new ClientGone());
+    if (isGone(this.res)) left();
+    this.res.once('close', left);
     // An answer that still waits for its turn on the connection gets no `close` of its own.
-    req.once('aborted', left);
+    this.req.once('aborted', left);
+    return over;
   }
 
   /** Ends what the filter does for this request; a client that is still there sees it. */
   stop(reason: Error): void {
+    this.#over ??= this.#watch();
+    this.#closing ??= new AbortController();
     this.#over.abort(reason);
     this.#closing.abort(reason);
   }
@@ -95,23 +109,30 @@ export class Exchange {
     return !this.credentials || isPublic(head);
   }
 
+  /** What hooks are called with. */
   get context(): HookContext<AnyRequest> {
+    if (this.#context !== undefined) return this.#context;
     const { route, id, params, digest } = this.match;
-    return {
+    const exchange = this;
+    this.#context = {
       req: this.req,
       id,
       key: this.key.primary,
       route: route.name,
       params,
-      signal: this.signal,
+      get signal() {
+        return exchange.signal;
+      },
       ...(digest === undefined ? {} : { digest }),
     };
+    return this.#context;
   }
 
   /** The Cache-Status field of an answer whose own field so far is `existing`. */
   statusField(status: CacheStatus, existing?: string): HeaderPairs {
-    if (this.#status === undefined) return [];
-    const { name, key } = this.#status;
+    const { cacheStatus } = this.#config;
+    if (cacheStatus === undefined) return [];
+    const { name, key } = cacheStatus;
     const member = formatCacheStatus(name, { ...status, ...(key ? { key: this.key.primary } : {}) });
     return [['Cache-Status', appendCacheStatus(existing, member)]];
   }
@@ -148,12 +169,39 @@ export function targetOf(url: string): { path: string; query: string } {
   return at < 0 ? { path: target, query: '' } : { path: target.slice(0, at), query: target.slice(at + 1) };
 }
 
-/** What an entry is stored under. Query and spelling tell variants apart, so that purging a path takes all of them. */
-export function keyOf({ namespace }: Pick<Config, 'namespace'>, match: RouteMatch, mount: string): Key {
-  const primary = `${namespace}${namespace === '' ? '' : ':'}${match.key ?? `${mount}${match.path}`}`;
-  const spelling = match.key === undefined ? (match.spelling ?? '') : '';
-  const variant = match.query === '' ? spelling : `${spelling}?${match.query}`;
+/** What of the filter's options makes a key. */
+export type KeyRules = Pick<Config, 'namespace' | 'keyHost'>;
+
+/**
+ * What an entry is stored under. Query, spelling, and the request headers that the route varies by tell variants apart, so that purging
+ * a path takes all of them.
+ */
+export function keyOf(
+  { namespace, keyHost }: KeyRules,
+  match: RouteMatch,
+  mount: string,
+  headers: IncomingHttpHeaders,
+): Key {
+  const scope = `${namespace}${namespace === '' ? '' : ':'}${keyHost ? `//${hostOf(headers)}` : ''}`;
+  const primary = `${scope}${match.key ?? `${mount}${match.path}`}`;
+  let variant = match.key === undefined ? (match.spelling ?? '') : '';
+  if (match.query !== '') variant += `?${match.query}`;
+  for (const name of match.route.vary) variant += `\n${name}: ${selecting(headers[name])}`;
   return variant === '' ? { primary } : { primary, variant };
+}
+
+function hostOf(headers: IncomingHttpHeaders): string {
+  const host = headers[':authority'] ?? headers.host;
+  return typeof host === 'string' ? host.toLowerCase() : '';
+}
+
+/** A header as far as it selects a representation: white space and how it was split over lines mean nothing (RFC 9111, 4.1). */
+function selecting(value: string | string[] | undefined): string {
+  const text = Array.isArray(value) ? value.join(',') : (value ?? '');
+  return text
+    .trim()
+    .replace(/\s*,\s*/g, ',')
+    .replace(/\s+/g, ' ');
 }
 
 export function tagOf({ namespace }: Pick<Config, 'namespace'>, route: string, id: string): string {
@@ -169,6 +217,9 @@ export function hasBody(req: AnyRequest): boolean {
 
 function carriesCredentials(req: AnyRequest, names: readonly string[]): boolean {
   if (names.some((name) => req.headers[name] !== undefined)) return true;
+  // A name, with or without a password, in a target in absolute form (RFC 9110, 4.2.4), wherever the filter is mounted.
+  const { originalUrl = req.url } = req as { originalUrl?: unknown };
+  if (typeof originalUrl === 'string' && /^[a-z][a-z0-9+.-]*:\/\/[^/?#]*@/i.test(originalUrl)) return true;
   // Whether it was authorised or not: applications have checks of their own.
   const socket = req.socket as { getPeerCertificate?(): object | null } | null;
   return Object.keys(socket?.getPeerCertificate?.() ?? {}).length > 0;

@@ -1,13 +1,12 @@
-import createDebug from 'debug';
 import type { Claim, FillReader } from './cache/cache.ts';
 import type { Exchange } from './exchange.ts';
+import { parseCacheControl } from './http/cache-control.ts';
 import { isConditional } from './http/conditional.ts';
 import { firstPosition, parseRange } from './http/ranges.ts';
+import type { Journal } from './journal.ts';
 import type { Config } from './options.ts';
 import type { Reason } from './reasons.ts';
 import { send } from './response/send.ts';
-
-const debug = createDebug('cache-filter:filter');
 
 /** A range waits for a fill if it begins at most this far ahead of it, in bytes. */
 const RANGE_AHEAD_BYTES: number = 16 * 2 ** 20;
@@ -19,15 +18,15 @@ export const UNVERIFIED: { detail: string } = { detail: 'unverified' };
 export type Following = Claim & { role: 'follower' };
 
 /** Streams a fill to one more client. */
-export async function follow(exchange: Exchange, fill: FillReader): Promise<void> {
-  exchange.info.collapsed = true;
-  debug('%s: following', exchange.key.primary);
-  await send(exchange.asked, exchange.res, fill, {
+export async function follow(exchange: Exchange, fill: FillReader, journal: Journal): Promise<void> {
+  journal.collapsed(exchange);
+  const sent = await send(exchange.asked, exchange.res, fill, {
     headers: (partial) =>
       exchange.statusField({ fwd: 'uri-miss', collapsed: true, ...(partial ? UNVERIFIED : {}) }),
     provisional: true,
     signal: exchange.signal,
   });
+  journal.served(exchange, 'collapsed', fill.size, sent);
 }
 
 /** Why a request should not begin a fill, though it may follow one. */
@@ -36,16 +35,26 @@ export function reluctanceOf(
   { method, headers }: Exchange['asked'],
 ): Reason | undefined {
   if (method === 'HEAD') return 'head';
+  // RFC 9111, 5.2.1.5: what is there already may be used, but the answer to this request is not to be kept.
+  if (parseCacheControl(headers['cache-control']).has('no-store')) return 'no-store';
   if (isConditional(headers)) return 'conditional';
   if (headers.range === undefined) return undefined;
   const start = firstPosition(headers.range);
   return coldRange === 'bypass' || start === undefined || start > RANGE_AHEAD_BYTES ? 'range' : undefined;
 }
 
-/** Why this client can't have what is being fetched; undefined where it can. */
-export function unshareable(exchange: Exchange, fill: FillReader): Reason | undefined {
+/**
+ * Why this client can't have what is being fetched; undefined where it can.
+ * @param version that `metadata` says the resource is at
+ */
+export function unshareable(
+  exchange: Exchange,
+  fill: FillReader,
+  version: string | undefined,
+): Reason | undefined {
   const { asked } = exchange;
   if (!exchange.mayShare(fill.head)) return 'credentials';
+  if (version !== undefined && fill.info.version !== version) return 'mismatch';
   if (asked.headers.range === undefined || fill.size === undefined) return undefined;
   const request = parseRange(asked.headers.range, fill.size);
   const start = request.kind === 'ranges' ? Math.max(...request.ranges.map((range) => range.start)) : 0;

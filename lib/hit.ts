@@ -1,24 +1,31 @@
-import createDebug from 'debug';
 import type { Entry } from './cache/cache.ts';
 import type { Exchange } from './exchange.ts';
 import type { HeaderPairs } from './http/body.ts';
-import { formatReprDigest } from './http/digest.ts';
+import { wantedReprDigest } from './http/digest.ts';
+import type { Journal } from './journal.ts';
 import { freshnessLifetime, initialAge } from './policy/freshness.ts';
 import { send } from './response/send.ts';
+import { type Steps, wait } from './steps.ts';
 
-const debug = createDebug('cache-filter:filter');
+/** A body in memory of at most this size is handed to the connection in one go; a larger one goes at the client's pace. In bytes. */
+const AT_ONCE_BYTES = 2 ** 20;
 
 /** Answers from a stored entry: the head as it was, and what verified bytes let us add. */
-export async function hit(exchange: Exchange, entry: Entry): Promise<void> {
-  exchange.info.status = 'hit';
+export function* hit(exchange: Exchange, entry: Entry, journal: Journal): Steps<void> {
+  journal.hit(exchange);
   const left = ttl(exchange, entry);
   const status = { hit: true, ...(Number.isFinite(left) ? { ttl: Math.floor(left / 1000) } : {}) };
-  debug('%s: hit', exchange.key.primary);
-  await send(exchange.asked, exchange.res, entry, {
-    headers: () => [...exchange.statusField(status), ['Age', String(ageOf(entry))]],
-    supplement: supplementOf(entry, exchange),
-    signal: exchange.signal,
-  });
+  const atOnce = entry.bytes !== undefined && entry.size <= AT_ONCE_BYTES;
+  const settled = !atOnce || journal.watchesAnswers;
+  const sent = yield* wait(
+    send(exchange.asked, exchange.res, entry, {
+      headers: () => [...exchange.statusField(status), ['Age', String(ageOf(entry))]],
+      supplement: supplementOf(entry, exchange),
+      settled,
+      ...(settled ? { signal: exchange.signal } : {}),
+    }),
+  );
+  journal.served(exchange, 'hit', entry.size, sent);
 }
 
 /** How much longer the entry is fresh, in milliseconds. */
@@ -33,15 +40,15 @@ function ageOf({ head, info }: Entry): number {
 
 /** A strong validator, and the digest itself (RFC 9530), where the response has none. */
 function supplementOf({ info }: Entry, { res, asked }: Exchange): HeaderPairs {
-  const digest = formatReprDigest(info.digests.filter(({ algorithm }) => algorithm === 'sha256'));
   const sha256 = info.digests.find(({ algorithm }) => algorithm === 'sha256');
-  if (digest === undefined || sha256 === undefined) return [];
+  if (sha256 === undefined) return [];
+  const { headers } = asked;
   // Middleware outside that rewrites bodies (compression) makes of it what has other bytes: parts of the two must not be put together.
-  if (Object.hasOwn(res, 'write') && asked.headers['accept-encoding'] !== undefined) {
+  if (Object.hasOwn(res, 'write') && headers['accept-encoding'] !== undefined) {
     return [['ETag', `W/"sha256-${sha256.hex}"`]];
   }
-  return [
-    ['ETag', `"sha256-${sha256.hex}"`],
-    ['Repr-Digest', digest],
-  ];
+  const etag = ['ETag', `"sha256-${sha256.hex}"`] as const;
+  const want = headers['want-repr-digest'];
+  const digest = wantedReprDigest(Array.isArray(want) ? want.join(',') : want, info.digests);
+  return digest === undefined ? [etag] : [etag, ['Repr-Digest', digest]];
 }

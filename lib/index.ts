@@ -20,8 +20,9 @@ export type {
   Removed,
 } from './cache/cache.ts';
 export { FileCache, type FileCacheOptions } from './cache/file-cache.ts';
+export type { MemoryOptions } from './cache/hot-entries.ts';
 export { MemoryCache, type MemoryCacheOptions } from './cache/memory-cache.ts';
-export { type CacheFilter, cacheFilter, cacheFilter as default, type PurgeTarget } from './cache-filter.ts';
+export { type CacheFilter, cacheFilter, cacheFilter as default } from './cache-filter.ts';
 export {
   CacheFilterError,
   DirectoryError,
@@ -34,13 +35,24 @@ export {
   StoreError,
   SupersededError,
 } from './errors.ts';
+export type { CacheFilterEvents, EvictEvent, FillTrace, RequestEvent, ServedEvent } from './events.ts';
 export { type CacheInfo, getCacheInfo, type Next } from './exchange.ts';
 export type { Body, BodyEnd, ByteRange, HeaderPairs, ResponseHead } from './http/body.ts';
 export type { Digest, DigestAlgorithm } from './http/digest.ts';
 export type { AnyRequest, AnyResponse } from './http/message.ts';
+export type { FilterStats } from './journal.ts';
+export type { Logger } from './log.ts';
 export type { CacheFilterOptions } from './options.ts';
 export type { Freshness } from './policy/freshness.ts';
-export type { AuthorizeContext, AuthorizeOutcome, HookContext, MetadataOutcome } from './policy/policy.ts';
+export type {
+  AuthorizeContext,
+  AuthorizeOutcome,
+  HookContext,
+  MetadataOutcome,
+  ResponseContext,
+  ServedContext,
+} from './policy/hooks.ts';
+export type { PurgeTarget } from './purge.ts';
 export type { Reason } from './reasons.ts';
 export { glance } from './routes/glance.ts';
 export type { Route, RouteAnswer, RouteRequest } from './routes/route.ts';

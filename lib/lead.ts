@@ -1,29 +1,32 @@
 import createDebug from 'debug';
 import type { Declined, Fill, FillOptions, LeaderClaim } from './cache/cache.ts';
-import { IncompleteError, StoreError, SupersededError } from './errors.ts';
+import { HookError, IncompleteError, StoreError, SupersededError } from './errors.ts';
+import { type FillTrace, fillTracing } from './events.ts';
 import type { Exchange } from './exchange.ts';
 import { UNVERIFIED } from './follow.ts';
 import type { HeaderPairs, ResponseHead } from './http/body.ts';
-import { ifRangeHolds, validatorsOf } from './http/conditional.ts';
 import { formatHttpDate } from './http/date.ts';
-import { declaredDigests } from './http/digest.ts';
+import { type Digest, declaredDigests } from './http/digest.ts';
 import { fieldValue, fieldValues, storedHeaders } from './http/headers.ts';
-import { contentRange, parseRange } from './http/ranges.ts';
+import type { Journal } from './journal.ts';
 import type { Config } from './options.ts';
-import { isLasting, refusal } from './policy/storable.ts';
+import { wanted } from './policy/policy.ts';
+import { isLasting, refusal, unprovable } from './policy/storable.ts';
 import type { Reason } from './reasons.ts';
+import { cutRange } from './response/cut.ts';
 import { failVisibly } from './response/flow.ts';
 import { send } from './response/send.ts';
-import type { PassOptions } from './response/tap/body.ts';
 import type { TappedHead } from './response/tap/head.ts';
 import { Tap } from './response/tap/tap.ts';
+import { isPromise } from './steps.ts';
 
 const debug = createDebug('cache-filter:fill');
 
 /** Told by a leader what became of its claim. */
-export interface LeadOutcome {
-  /** The application's answer was not kept. `lasting`: nor will the next one be. */
-  refused(reason: Reason, lasting: boolean): void;
+export interface LeadListener {
+  journal: Journal;
+  /** The application's answer was not kept, and the next one will not be. */
+  remember(reason: Reason): void;
 }
 
 /**
@@ -34,30 +37,40 @@ export function lead(
   config: Config,
   exchange: Exchange,
   claim: LeaderClaim,
-  outcome: LeadOutcome,
+  listener: LeadListener,
 ): Promise<void> {
-  return new Lead(config, exchange, claim, outcome).run();
+  return new Lead(config, exchange, claim, listener).run();
 }
 
 class Lead {
   readonly #config: Config;
   readonly #exchange: Exchange;
   readonly #claim: LeaderClaim;
-  readonly #outcome: LeadOutcome;
+  readonly #listener: LeadListener;
+  readonly #trace: FillTrace;
   readonly #tap: Tap;
+  readonly #signal: AbortSignal;
   readonly #ranged: boolean;
   #head: TappedHead | undefined;
   #fill: Fill | undefined;
   #failure: Error | undefined;
+  /** What the body must hash to, as far as that is known from elsewhere. */
+  #expected: Digest[] = [];
+  #settled = false;
   /** The leader's own answer, once it is on its way. */
   #sent: Promise<unknown> | undefined;
   #done!: () => void;
 
-  constructor(config: Config, exchange: Exchange, claim: LeaderClaim, outcome: LeadOutcome) {
+  constructor(config: Config, exchange: Exchange, claim: LeaderClaim, listener: LeadListener) {
     this.#config = config;
     this.#exchange = exchange;
     this.#claim = claim;
-    this.#outcome = outcome;
+    this.#listener = listener;
+    const { req, key, match } = exchange;
+    this.#trace = { req, key, id: match.id, route: match.route.name };
+    if (match.digest !== undefined) this.#expected.push(match.digest);
+    // Before the tap: afterwards the client's leaving is hard to hear.
+    this.#signal = exchange.signal;
     this.#ranged = exchange.asked.headers.range !== undefined;
     this.#tap = new Tap(
       exchange.req,
@@ -78,8 +91,9 @@ class Lead {
     });
     const { closing } = this.#exchange;
     closing.addEventListener('abort', () => this.#tap.fail(closing.reason as Error));
+    this.#listener.journal.miss(this.#exchange);
     try {
-      const result = this.#exchange.next();
+      const result = fillTracing.start.runStores(this.#trace, () => this.#exchange.next());
       // A bare handler may be async. What it throws stays its own to answer for, as without us; the fill only must not wait for it.
       if (isPromise(result)) {
         result.then(undefined, (error: unknown) => {
@@ -93,6 +107,7 @@ class Lead {
         throw error;
       });
     }
+    fillTracing.end.publish(this.#trace);
     return done;
   }
 
@@ -105,22 +120,44 @@ class Lead {
   /** The head is complete: kept or passed on. */
   #decide(head: TappedHead): void {
     this.#head = head;
-    const { freshness } = this.#exchange.match.route;
-    const { integrity, minEntryBytes, maxEntryBytes } = this.#config;
-    const rules = {
-      freshness,
-      integrity,
-      minEntryBytes,
-      maxEntryBytes,
-      credentials: this.#exchange.credentials,
-    };
-    const reason = refusal(head, rules, Date.now());
+    const { match, credentials } = this.#exchange;
+    const reason =
+      refusal(head, { ...match.route, credentials }, Date.now()) ??
+      // Where a hook may know a digest it is asked first.
+      (this.#config.digest === undefined ? this.#unprovable(head) : undefined);
     if (reason === undefined) void this.#begin(head);
     else this.#decline(head, reason);
   }
 
+  #unprovable(head: TappedHead): Reason | undefined {
+    return unprovable(head, this.#config.integrity, this.#expected.length > 0);
+  }
+
+  /** Why the application does not want it kept, or can't say; undefined where it does. */
+  async #unwanted(head: TappedHead): Promise<Reason | undefined> {
+    const { shouldStore, digest } = this.#config;
+    if (shouldStore === undefined && digest === undefined) return undefined;
+    const { status, headers, length } = head;
+    const context = {
+      ...this.#exchange.context,
+      head: { status, headers, ...(length === undefined ? {} : { length }) },
+    };
+    try {
+      const wishes = await wanted(this.#config, context);
+      if (wishes === undefined) return 'should-store';
+      if (wishes.digest !== undefined) this.#expected.push(wishes.digest);
+      return this.#unprovable(head);
+    } catch (error) {
+      const hook = error instanceof HookError ? error.hook : 'shouldStore or digest';
+      this.#listener.journal.hookFailed(this.#exchange, hook, error);
+      return 'hook-error';
+    }
+  }
+
   async #begin(head: TappedHead): Promise<void> {
-    const { match, tag } = this.#exchange;
+    const unwanted = await this.#unwanted(head);
+    if (unwanted !== undefined) return this.#declineLate(head, unwanted);
+    const { match, tag, version } = this.#exchange;
     const own = withDate(head, this.#exchange.res.sendDate);
     const { status, statusMessage, removed = [], merged = [] } = head;
     const common = { status, ...(statusMessage === undefined ? {} : { statusMessage }), removed, merged };
@@ -128,42 +165,41 @@ class Lead {
       { ...common, headers: storedHeaders(own, this.#config.dropHeaders) },
       {
         ...(head.length === undefined ? {} : { size: head.length }),
-        algorithms: [...declaredDigests(head.headers), ...(match.digest ? [match.digest] : [])]
+        ...(version === undefined ? {} : { version }),
+        algorithms: [...declaredDigests(head.headers), ...this.#expected]
           .map(({ algorithm }) => algorithm)
           .concat(match.route.digests),
         tags: [tag],
       },
     );
-    if ('declined' in started) {
-      try {
-        this.#decline(head, started.declined);
-      } catch (error) {
-        // What Node refuses to send, it would have refused the handler.
-        debug('%s: the response could not be passed on: %o', this.#exchange.key.primary, error);
-        failVisibly(this.#tap.wire);
-      }
-      return;
-    }
+    if ('declined' in started) return this.#declineLate(head, started.declined);
     this.#fill = started;
     if (this.#failure !== undefined) return this.#abort(this.#failure);
     this.#exchange.info.stored = true;
-    const existing = fieldValue(head.headers, 'cache-status');
-    this.#sent = send(this.#exchange.asked, this.#tap.wire, started.reader(), {
-      head: { ...common, headers: own.filter(([name]) => !FRAMING.has(name.toLowerCase())) },
-      headers: (partial) =>
-        this.#exchange.statusField(
-          { ...this.#forwarded(), stored: true, ...(partial ? UNVERIFIED : {}) },
-          existing,
-        ),
-      provisional: true,
-      trailers: () => this.#tap.trailers,
-      signal: this.#exchange.signal,
-    });
+    this.#sent = this.#serve(started, { ...common, headers: own }, fieldValue(head.headers, 'cache-status'));
     this.#tap.divert({
       write: (chunk) => started.write(chunk),
       drained: () => started.drained(),
       end: () => void this.#commit(started, head),
     });
+  }
+
+  /** The leader's own client reads like everybody else, but for the parts of the head that are never stored. */
+  async #serve(fill: Fill, head: ResponseHead, existing: string | undefined): Promise<void> {
+    const exchange = this.#exchange;
+    const reader = fill.reader();
+    const sent = await send(exchange.asked, this.#tap.wire, reader, {
+      head: { ...head, headers: head.headers.filter(([name]) => !FRAMING.has(name.toLowerCase())) },
+      headers: (partial) =>
+        exchange.statusField(
+          { ...this.#forwarded(), stored: true, ...(partial ? UNVERIFIED : {}) },
+          existing,
+        ),
+      provisional: true,
+      trailers: () => this.#tap.trailers,
+      signal: this.#signal,
+    });
+    this.#listener.journal.served(exchange, 'fill', reader.size, sent);
   }
 
   /** A cache that fails is one that declines: the response goes on. */
@@ -177,33 +213,28 @@ class Lead {
   }
 
   async #commit(fill: Fill, head: TappedHead): Promise<void> {
-    const { match, key } = this.#exchange;
     const digests = [
       ...declaredDigests(head.headers),
       ...declaredDigests(this.#tap.trailers),
-      ...(match.digest ? [match.digest] : []),
+      ...this.#expected,
     ];
     try {
-      await fill.commit({ digests, ...(head.length === undefined ? {} : { length: head.length }) });
-      debug('%s: committed', key.primary);
+      const length = head.length === undefined ? {} : { length: head.length };
+      const { size } = await fill.commit({ digests, ...length });
+      this.#settle({ size });
     } catch (error) {
-      debug('%s: not kept: %s', key.primary, error);
-      this.#exchange.info.stored = false;
-      this.#exchange.info.reason = reasonOf(error);
+      this.#settle({ reason: reasonOf(error), error });
     }
     await this.#end();
   }
 
   /** The answer is not kept; it goes to the client as it comes. */
   #decline(head: TappedHead, reason: Reason): void {
-    const { info, key } = this.#exchange;
-    debug('%s: not kept: %s', key.primary, reason);
-    info.stored = false;
-    info.reason = reason;
-    this.#outcome.refused(reason, isLasting(reason));
+    this.#settle({ reason });
+    if (isLasting(reason)) this.#listener.remember(reason);
     const status = { ...this.#forwarded(), detail: reason };
     const field = this.#exchange.statusField(status, fieldValue(head.all, 'cache-status'));
-    const ranged = this.#ranged ? rangeOf(this.#exchange, head) : {};
+    const ranged = this.#ranged ? cutRange(this.#exchange.asked, head) : {};
     const failed = this.#failure !== undefined;
     void this.#abandon().then(() => this.#done());
     this.#tap.pass({ ...ranged, headers: { ...Object.fromEntries(field), ...ranged.headers } });
@@ -211,10 +242,36 @@ class Lead {
     if (failed) failVisibly(this.#tap.wire);
   }
 
+  /** The same, when the handler's own call is over. */
+  #declineLate(head: TappedHead, reason: Reason): void {
+    try {
+      this.#decline(head, reason);
+    } catch (error) {
+      // What Node refuses to send, it would have refused the handler.
+      debug('%s: the response could not be passed on: %o', this.#exchange.key.primary, error);
+      failVisibly(this.#tap.wire);
+    }
+  }
+
+  /** What became of the response, told once. */
+  #settle(outcome: { size: number } | { reason: Reason; error?: unknown }): void {
+    if (this.#settled) return;
+    this.#settled = true;
+    const { journal } = this.#listener;
+    fillTracing.asyncStart.publish(this.#trace);
+    Object.assign(this.#trace, outcome);
+    if ('size' in outcome) {
+      journal.stored(this.#exchange, outcome.size);
+    } else {
+      journal.rejected(this.#exchange, outcome.reason, outcome.error);
+      if (outcome.error !== undefined) fillTracing.error.publish(this.#trace);
+    }
+    fillTracing.asyncEnd.publish(this.#trace);
+  }
+
   /** The handler answers past us (`res.stream` on HTTP/2). */
   #aside(): void {
-    this.#exchange.info.stored = false;
-    this.#exchange.info.reason = 'unfinished';
+    this.#settle({ reason: 'unfinished' });
     void this.#abandon().then(() => this.#done());
   }
 
@@ -228,9 +285,7 @@ class Lead {
 
   #failed(error: Error): void {
     this.#failure = error;
-    this.#exchange.info.stored = false;
-    this.#exchange.info.reason = 'unfinished';
-    debug('%s: the application failed: %s', this.#exchange.key.primary, error);
+    this.#settle({ reason: 'unfinished', error });
     if (this.#head === undefined) {
       // Nothing to read from yet: the client sees what it would see without us.
       failVisibly(this.#tap.wire);
@@ -265,33 +320,7 @@ function withDate(head: TappedHead, sendDate: boolean): HeaderPairs {
   return [...head.headers, ['Date', formatHttpDate(Date.now())]];
 }
 
-/** How to cut the range that was asked for out of an answer that was fetched whole and is not kept. */
-function rangeOf({ asked }: Exchange, head: TappedHead): PassOptions {
-  const { length } = head;
-  if (head.status !== 200 || length === undefined || fieldValue(head.all, 'content-encoding') !== undefined)
-    return {};
-  if (!ifRangeHolds(asked.headers, validatorsOf(head.all))) return {};
-  const request = parseRange(asked.headers.range, length);
-  const [range, ...more] = request.kind === 'ranges' ? request.ranges : [];
-  if (range === undefined || more.length > 0) return {};
-  return {
-    status: 206,
-    range,
-    headers: {
-      // Of the whole, and said of what is sent.
-      'Content-Digest': undefined,
-      'Content-MD5': undefined,
-      'Content-Range': contentRange(range, length),
-      'Content-Length': String(range.end - range.start),
-    },
-  };
-}
-
 function reasonOf(error: unknown): Reason {
   if (error instanceof StoreError) return 'store-down';
   return error instanceof SupersededError ? 'purge' : 'unproven';
-}
-
-function isPromise(value: unknown): value is Promise<unknown> {
-  return typeof (value as { then?: unknown } | null | undefined)?.then === 'function';
 }

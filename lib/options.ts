@@ -2,27 +2,43 @@
 
 import type { IncomingMessage } from 'node:http';
 import type { Cache } from './cache/cache.ts';
+import type { FileCacheOptions } from './cache/file-cache-options.ts';
+import { OptionReader, show } from './checks.ts';
 import { OptionError } from './errors.ts';
 import type { AnyRequest } from './http/message.ts';
 import { type Freshness, freshnessProblem } from './policy/freshness.ts';
-import type { AuthorizeContext, AuthorizeOutcome, HookContext, MetadataOutcome } from './policy/policy.ts';
+import type {
+  AuthorizeContext,
+  AuthorizeOutcome,
+  HookContext,
+  Hooks,
+  MetadataOutcome,
+  ResponseContext,
+  ServedContext,
+} from './policy/hooks.ts';
 import { type ResolvedRoute, type Route, resolveRoutes } from './routes/route.ts';
 
-export interface CacheFilterOptions<Req extends AnyRequest = IncomingMessage, R = unknown> {
+/** Options of the filesystem cache that the filter makes in `directory`. */
+type StoreOptions = Omit<FileCacheOptions, 'directory'>;
+
+export interface CacheFilterOptions<Req extends AnyRequest = IncomingMessage, R = unknown>
+  extends StoreOptions {
   /** Where the files are kept. Required unless `cache` is given; never a temporary directory of our own choosing. */
   directory?: string;
   /** A cache to use in place of the filesystem cache in `directory`. */
   cache?: Cache;
-  /** Hard limit for everything kept in `directory`, in bytes. Default 10 GiB. */
-  maxBytes?: number;
   /** Smallest body worth keeping, in bytes. Default 0. */
   minEntryBytes?: number;
-  /** Largest body that is kept, in bytes. Default half of `maxBytes`. */
-  maxEntryBytes?: number;
+  /** Keep what is asked for the n-th time, counted by this process. Default 1: the first time. */
+  minUses?: number;
   /** Which requests can be answered from the cache. Default: every GET below the mount point. */
   routes?: readonly (Route | readonly Route[])[];
   /** How long an entry may be served. Default `'response'`: what the response itself says. */
   freshness?: Freshness;
+  /** Request headers that tell representations apart, as a response says by Vary. Default none: what varies is not kept. */
+  vary?: readonly string[];
+  /** Keeps hosts apart: the Host header is part of the key. Default false. */
+  keyHost?: boolean;
   /** Keeps the keys of several filters on one directory apart. Default none. */
   namespace?: string;
   /** Steps aside for a request: it goes to the application untouched. */
@@ -33,6 +49,14 @@ export interface CacheFilterOptions<Req extends AnyRequest = IncomingMessage, R 
   authorize?:
     | 'anyone'
     | ((context: AuthorizeContext<Req, R>) => AuthorizeOutcome | Promise<AuthorizeOutcome>);
+  /** Whether a response that may be kept is worth it. */
+  shouldStore?: (context: ResponseContext<Req>) => boolean | Promise<boolean>;
+  /** What the body of a response must hash to: `'sha256:<hex>'` or `'sha256-<base64>'`; undefined where nobody knows. */
+  digest?: (context: ResponseContext<Req>) => string | undefined | Promise<string | undefined>;
+  /** Told of each answer that the filter has given, when it is over. */
+  onServed?: (context: ServedContext<Req>) => void | Promise<void>;
+  /** How long a hook may take, in milliseconds. Default 30,000. */
+  hookTimeoutMs?: number;
   /** Request headers that count as credentials. */
   credentialHeaders?: readonly string[];
   /** Response headers that are never stored, besides those that never are. */
@@ -50,17 +74,16 @@ export interface CacheFilterOptions<Req extends AnyRequest = IncomingMessage, R 
 }
 
 /** The options with every default filled in; frozen. */
-export interface Config {
-  directory: string | undefined;
+export interface Config extends Hooks {
+  /** The cache to use, or what to make one of. */
   cache: Cache | undefined;
-  maxBytes: number;
+  store: FileCacheOptions;
   minEntryBytes: number;
   maxEntryBytes: number;
+  minUses: number;
   routes: readonly ResolvedRoute[];
+  keyHost: boolean;
   namespace: string;
-  bypass: ((context: HookContext<AnyRequest>) => unknown) | undefined;
-  metadata: ((context: HookContext<AnyRequest>) => unknown) | undefined;
-  authorize: 'anyone' | ((context: AuthorizeContext<AnyRequest, unknown>) => unknown) | undefined;
   credentialHeaders: readonly string[];
   dropHeaders: ReadonlySet<string>;
   integrity: 'length' | 'digest' | 'end';
@@ -91,7 +114,86 @@ export function resolveOptions<Req extends AnyRequest, R>(options: CacheFilterOp
       `cacheFilter takes an object of options, got ${show(options)}; write cacheFilter({ directory: './cache' })`,
     );
   }
-  refuseUnknown(options);
+  const read = new OptionReader(options, KNOWN);
+  const store = storeOptions(options);
+  const maxBytes = read.bytes('maxBytes', 10 * GIB);
+  const freshness = options.freshness ?? 'response';
+  const problem = freshnessProblem(freshness);
+  if (problem !== undefined)
+    throw new OptionError('freshness', `freshness ${problem}, got ${show(freshness)}`);
+  const minEntryBytes = read.bytes('minEntryBytes', 0);
+  const maxEntryBytes = read.bytes('maxEntryBytes', Math.floor(maxBytes / 2));
+  const defaults = { freshness, vary: read.headerNames('vary', []), minEntryBytes, maxEntryBytes };
+
+  return Object.freeze<Config>({
+    cache: options.cache,
+    store,
+    minEntryBytes,
+    maxEntryBytes,
+    minUses: read.count('minUses', 1),
+    routes: resolveRoutes(options.routes, defaults),
+    keyHost: read.flag('keyHost', false),
+    namespace: read.text('namespace', ''),
+    bypass: read.hook('bypass') as Config['bypass'],
+    metadata: read.hook('metadata') as Config['metadata'],
+    authorize: read.hook('authorize', 'anyone') as Config['authorize'],
+    shouldStore: read.hook('shouldStore') as Config['shouldStore'],
+    digest: read.hook('digest') as Config['digest'],
+    onServed: read.hook('onServed') as Config['onServed'],
+    hookTimeoutMs: read.milliseconds('hookTimeoutMs', 30_000),
+    credentialHeaders: read.headerNames('credentialHeaders', CREDENTIAL_HEADERS),
+    dropHeaders: new Set(read.headerNames('dropHeaders', [])),
+    integrity: read.oneOf('integrity', ['length', 'digest', 'end']),
+    coldRange: read.oneOf('coldRange', ['fill', 'bypass']),
+    cacheStatus: resolveCacheStatus(options.cacheStatus),
+    collapseTimeoutMs: read.milliseconds('collapseTimeoutMs', 30_000),
+    closeTimeoutMs: read.milliseconds('closeTimeoutMs', 25_000),
+  });
+}
+
+/** Those of the filter's options that its FileCache checks itself. */
+const STORE: Record<keyof StoreOptions, true> = {
+  maxBytes: true,
+  maxEntryBytes: true,
+  maxInvalidBytes: true,
+  minFreeBytes: true,
+  inactiveMs: true,
+  memory: true,
+  fileMode: true,
+  directoryMode: true,
+  startDegraded: true,
+  logger: true,
+};
+
+const KNOWN: Record<keyof CacheFilterOptions, true> = {
+  ...STORE,
+  directory: true,
+  cache: true,
+  minEntryBytes: true,
+  minUses: true,
+  routes: true,
+  freshness: true,
+  vary: true,
+  keyHost: true,
+  namespace: true,
+  bypass: true,
+  metadata: true,
+  authorize: true,
+  shouldStore: true,
+  digest: true,
+  onServed: true,
+  hookTimeoutMs: true,
+  credentialHeaders: true,
+  dropHeaders: true,
+  integrity: true,
+  coldRange: true,
+  cacheStatus: true,
+  collapseTimeoutMs: true,
+  closeTimeoutMs: true,
+};
+
+/** What to make a FileCache of. */
+function storeOptions(options: StoreOptions & { directory?: string; cache?: Cache }): FileCacheOptions {
   const { directory, cache } = options;
   if (directory === undefined && cache === undefined) {
     throw new OptionError(
@@ -109,155 +211,17 @@ export function resolveOptions<Req extends AnyRequest, R>(options: CacheFilterOp
     throw new OptionError('directory', `directory must be a path, got ${show(directory)}`);
   }
   if (cache !== undefined) requireCache(cache);
-
-  const maxBytes = bytes(options, 'maxBytes', 10 * GIB);
-  const freshness = options.freshness ?? 'response';
-  const problem = freshnessProblem(freshness);
-  if (problem !== undefined)
-    throw new OptionError('freshness', `freshness ${problem}, got ${show(freshness)}`);
-
-  return Object.freeze<Config>({
-    directory,
-    cache,
-    maxBytes,
-    minEntryBytes: bytes(options, 'minEntryBytes', 0),
-    maxEntryBytes: bytes(options, 'maxEntryBytes', Math.floor(maxBytes / 2)),
-    routes: resolveRoutes(options.routes, freshness),
-    namespace: text(options, 'namespace', ''),
-    bypass: hook(options, 'bypass') as Config['bypass'],
-    metadata: hook(options, 'metadata') as Config['metadata'],
-    authorize:
-      options.authorize === 'anyone' ? 'anyone' : (hook(options, 'authorize') as Config['authorize']),
-    credentialHeaders: names(options, 'credentialHeaders', CREDENTIAL_HEADERS),
-    dropHeaders: new Set(names(options, 'dropHeaders', [])),
-    integrity: oneOf(options, 'integrity', ['length', 'digest', 'end']),
-    coldRange: oneOf(options, 'coldRange', ['fill', 'bypass']),
-    cacheStatus: resolveCacheStatus(options.cacheStatus),
-    collapseTimeoutMs: milliseconds(options, 'collapseTimeoutMs', 30_000),
-    closeTimeoutMs: milliseconds(options, 'closeTimeoutMs', 25_000),
-  });
-}
-
-const KNOWN: Record<keyof CacheFilterOptions, true> = {
-  directory: true,
-  cache: true,
-  maxBytes: true,
-  minEntryBytes: true,
-  maxEntryBytes: true,
-  routes: true,
-  freshness: true,
-  namespace: true,
-  bypass: true,
-  metadata: true,
-  authorize: true,
-  credentialHeaders: true,
-  dropHeaders: true,
-  integrity: true,
-  coldRange: true,
-  cacheStatus: true,
-  collapseTimeoutMs: true,
-  closeTimeoutMs: true,
-};
-
-function refuseUnknown(options: object): void {
-  for (const name of Object.keys(options)) {
-    if (Object.hasOwn(KNOWN, name)) continue;
-    const near = nearest(name, Object.keys(KNOWN));
+  const given = Object.entries(options).filter(
+    ([name, value]) => Object.hasOwn(STORE, name) && value !== undefined,
+  );
+  const misplaced = given.find(([name]) => cache !== undefined && name !== 'maxEntryBytes')?.[0];
+  if (misplaced !== undefined) {
     throw new OptionError(
-      name,
-      `unknown option ${show(name)}${near === undefined ? '' : `; did you mean ${near}?`}`,
+      misplaced,
+      `${misplaced} is an option of the cache in directory; give it to the cache that you made`,
     );
   }
-}
-
-/** The known name that takes the fewest single-letter edits, if that is few enough to be a slip of the pen. */
-export function nearest(name: string, known: readonly string[]): string | undefined {
-  let best: string | undefined;
-  let bestDistance = Math.max(2, Math.floor(name.length / 3)) + 1;
-  for (const candidate of known) {
-    const distance = edits(name.toLowerCase(), candidate.toLowerCase());
-    if (distance < bestDistance) {
-      best = candidate;
-      bestDistance = distance;
-    }
-  }
-  return best;
-}
-
-function edits(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const substitute = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(substitute, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row[b.length] ?? 0;
-}
-
-type Options = CacheFilterOptions<never, never>;
-type Name = keyof CacheFilterOptions;
-
-function bytes(options: object, name: Name, fallback: number): number {
-  const value = (options as Options)[name] ?? fallback;
-  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) {
-    throw new OptionError(
-      name,
-      `${name} must be a whole number of bytes, got ${show(value)}; write for example 100 * 2 ** 30`,
-    );
-  }
-  return value;
-}
-
-function milliseconds(options: object, name: Name, fallback: number): number {
-  const value = (options as Options)[name] ?? fallback;
-  // setTimeout fires at once beyond 2 ** 31 - 1.
-  if (typeof value !== 'number' || !(value >= 0) || value > 2 ** 31 - 1) {
-    throw new OptionError(
-      name,
-      `${name} must be a number of milliseconds from 0 to 2147483647, got ${show(value)}`,
-    );
-  }
-  return value;
-}
-
-function text(options: object, name: Name, fallback: string): string {
-  const value = (options as Options)[name] ?? fallback;
-  if (typeof value !== 'string') throw new OptionError(name, `${name} must be a string, got ${show(value)}`);
-  return value;
-}
-
-function hook(options: object, name: 'bypass' | 'metadata' | 'authorize'): unknown {
-  const value = (options as Options)[name];
-  if (value !== undefined && typeof value !== 'function') {
-    const also = name === 'authorize' ? " or 'anyone'" : '';
-    throw new OptionError(name, `${name} must be a function${also}, got ${show(value)}`);
-  }
-  return value;
-}
-
-function oneOf<T extends string>(options: object, name: Name, allowed: readonly [T, ...T[]]): T {
-  const value = (options as Options)[name] ?? allowed[0];
-  const found = allowed.find((candidate) => candidate === value);
-  if (found === undefined) {
-    throw new OptionError(
-      name,
-      `${name} must be one of ${allowed.map((word) => `'${word}'`).join(', ')}, got ${show(value)}`,
-    );
-  }
-  return found;
-}
-
-const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
-
-function names(options: object, name: Name, fallback: readonly string[]): string[] {
-  const value: unknown = (options as Options)[name] ?? fallback;
-  if (!Array.isArray(value) || !value.every((item) => typeof item === 'string' && TOKEN.test(item))) {
-    throw new OptionError(name, `${name} must be an array of header names, got ${show(value)}`);
-  }
-  return value.map((item: string) => item.toLowerCase());
+  return { directory: directory ?? '', ...Object.fromEntries(given) };
 }
 
 function resolveCacheStatus(value: CacheFilterOptions['cacheStatus'] = true): Config['cacheStatus'] {
@@ -279,12 +243,25 @@ function resolveCacheStatus(value: CacheFilterOptions['cacheStatus'] = true): Co
   return { name, key };
 }
 
-const CACHE_METHODS = ['open', 'claim', 'invalidate', 'info', 'list', 'prune', 'stats', 'close'] as const;
+const CACHE_METHODS = [
+  'open',
+  'claim',
+  'invalidate',
+  'info',
+  'list',
+  'pin',
+  'prune',
+  'clean',
+  'stats',
+  'close',
+];
+const QUEUE_METHODS = ['add', 'list', 'remove'];
 
 function requireCache(cache: unknown): void {
-  const missing = CACHE_METHODS.filter(
-    (name) => typeof (cache as Record<string, unknown> | null)?.[name] !== 'function',
-  );
+  const missing = [
+    ...lacking(cache, CACHE_METHODS),
+    ...lacking((cache as Partial<Cache> | null)?.queue, QUEUE_METHODS).map((name) => `queue.${name}`),
+  ];
   if (missing.length > 0) {
     throw new OptionError(
       'cache',
@@ -293,16 +270,7 @@ function requireCache(cache: unknown): void {
   }
 }
 
-/** A value as one would write it, short enough for an error message. */
-export function show(value: unknown): string {
-  if (typeof value === 'function') return `function ${value.name || '(anonymous)'}`;
-  if (typeof value === 'bigint') return `${value}n`;
-  let text: string | undefined;
-  try {
-    text = JSON.stringify(value);
-  } catch {
-    // cyclic, or a toJSON that throws
-  }
-  text ??= String(value);
-  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+/** Which of these methods an object does not have. */
+function lacking(value: unknown, methods: readonly string[]): string[] {
+  return methods.filter((name) => typeof (value as Record<string, unknown> | null)?.[name] !== 'function');
 }

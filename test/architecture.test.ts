@@ -14,6 +14,8 @@ const INNER = [
   'reasons',
   'events',
   'log',
+  'steps',
+  'checks',
   'options',
   'http',
   'policy',
@@ -22,7 +24,7 @@ const INNER = [
   'cache',
   'origin',
 ];
-const STORY = ['cache-filter', 'exchange', 'hit', 'follow', 'lead', 'purge'];
+const STORY = ['cache-filter', 'exchange', 'hit', 'follow', 'lead', 'purge', 'journal', 'running'];
 
 /**
  * A part is a folder of `lib/`, or a file directly in it. It may import itself, what `imports` names, and,
@@ -32,21 +34,23 @@ const ARROWS: Record<string, { imports: string[]; types?: string[] }> = {
   errors: { imports: [] },
   reasons: { imports: [] },
   log: { imports: [] },
+  steps: { imports: [] },
+  checks: { imports: ['errors'] },
   http: { imports: ['errors'] },
   fs: { imports: ['errors'] },
   events: { imports: [], types: ['reasons', 'http', 'cache/cache.ts'] },
-  cache: { imports: ['errors', 'reasons', 'events', 'log', 'http', 'fs'] },
+  cache: { imports: ['errors', 'reasons', 'events', 'log', 'checks', 'http', 'fs'] },
   response: { imports: ['errors', 'reasons', 'http'] },
   // These know of a cache what its contract says, never which one it is.
-  policy: { imports: ['errors', 'reasons', 'http'], types: ['cache/cache.ts'] },
-  routes: { imports: ['errors', 'reasons', 'http', 'policy'], types: ['cache/cache.ts'] },
+  policy: { imports: ['errors', 'reasons', 'steps', 'http'], types: ['cache/cache.ts'] },
+  routes: { imports: ['errors', 'reasons', 'checks', 'http', 'policy'], types: ['cache/cache.ts'] },
   origin: { imports: ['errors', 'reasons', 'events', 'http'], types: ['routes', 'policy', 'cache/cache.ts'] },
   contracts: { imports: ['errors', 'http'], types: ['cache/cache.ts'] },
-  options: { imports: ['errors', 'reasons', 'log', 'http', 'policy', 'routes', 'cache', 'origin'] },
+  options: { imports: ['errors', 'reasons', 'log', 'checks', 'http', 'policy', 'routes', 'cache', 'origin'] },
   ...Object.fromEntries(STORY.map((file) => [file, { imports: [...INNER, ...STORY] }])),
   index: { imports: [...INNER, ...STORY] },
-  // A leaf: nothing imports it.
-  cli: { imports: [...INNER, 'cache-filter', 'index'] },
+  // A leaf: nothing imports it. Its doctor looks at the disk itself.
+  cli: { imports: [...INNER, 'fs', 'cache-filter', 'index'] },
 };
 
 interface Import {

@@ -8,17 +8,36 @@ import ts from 'typescript';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-/** What the examples of README.md leave to the reader's application. */
+/** What the examples leave to the reader's application. */
 const PREAMBLE = `
   interface User { name: string }
   declare namespace Express { interface Request { user?: User } }
   declare const app: import('express').Express;
+  declare const server: import('node:http').Server;
+  declare const filter: import('cache-filter').CacheFilter;
+  declare function serve(req: import('node:http').IncomingMessage, res: import('node:http').ServerResponse): void;
   declare const requireUser: import('express').RequestHandler;
   declare const requireAdmin: import('express').RequestHandler;
+  declare function requestId(): import('express').RequestHandler;
+  declare function session(): import('express').RequestHandler;
+  declare const answerErrors: import('express').ErrorRequestHandler;
   declare const filesRouter: import('express').Router;
-  declare const catalogue: { get(id: string): Promise<{ size: number; owner: string } | undefined> };
-  declare function mayRead(user: User | undefined, resource: { owner: string }): boolean;
+  interface FileRow { size: number; owner: string; visibility: 'public' | 'private'; os_hash_value: string }
+  declare const catalogue: { get(id: string): Promise<FileRow | undefined> };
+  declare function mayRead(user: User | undefined, resource: FileRow): boolean;
 `;
+
+/** Files of the reader's that examples import. */
+const THEIRS = {
+  'docs/reference/my-cache.ts': `
+    import { MemoryCache } from 'cache-filter';
+    export class MyCache extends MemoryCache {}
+  `,
+};
+
+const docs = readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })
+  .filter((path) => path.endsWith('.md'))
+  .map((path) => join('docs', path));
 
 describe('documentation', () => {
   test('docs/reference/options.md has every option', () => {
@@ -27,16 +46,13 @@ describe('documentation', () => {
   });
 
   test('docs/reference/errors.md has every error code, and no other', () => {
-    const pattern = /ERR_CACHE_FILTER_[A-Z_]+/g;
-    const sources = readdirSync(join(root, 'lib'), { recursive: true, encoding: 'utf8' }).filter((path) =>
-      path.endsWith('.ts'),
-    );
-    const thrown = new Set(sources.flatMap((path) => read(join('lib', path)).match(pattern) ?? []));
-    assert.notEqual(thrown.size, 0);
-    assert.deepEqual(missingFrom('docs/reference/errors.md', [...thrown]), []);
+    const pattern = /(ERR_CACHE_FILTER_[A-Z_]+)/g;
+    const thrown = found(pattern);
+    assert.notEqual(thrown.length, 0);
+    assert.deepEqual(missingFrom('docs/reference/errors.md', thrown), []);
     const unknown = read('docs/reference/errors.md')
       .match(pattern)
-      ?.filter((code) => !thrown.has(code));
+      ?.filter((code) => !thrown.includes(code));
     assert.deepEqual(unknown, [], 'codes that nothing in lib/ has');
   });
 
@@ -51,23 +67,55 @@ describe('documentation', () => {
     assert.equal(top, version);
   });
 
-  test('the TypeScript examples of README.md compile', () => {
-    const examples = examplesOf('README.md');
-    assert.notEqual(examples.size, 0, 'README.md has no ```ts examples');
+  test('docs/reference/events.md has every channel, and every namespace of the debug log', () => {
+    const page = 'docs/reference/events.md';
+    const channels = propertiesOf('lib/events.ts', 'CacheFilterEvents').map((name) => name.replace(/'/g, ''));
+    const [tracing, ...more] = found(/tracingChannel\('([^']+)'\)/g);
+    assert.ok(tracing !== undefined && more.length === 0, 'one tracing channel in lib/');
+    assert.deepEqual(missingFrom(page, [...channels, tracing]), []);
+    const namespaces = found(/createDebug\('([^']+)'\)/g);
+    assert.notEqual(namespaces.length, 0);
+    assert.deepEqual(missingFrom(page, namespaces), []);
+    const prose = read(page).replace(/^```[\s\S]*?^```$/gm, '');
+    const words = new Set([...prose.matchAll(/`([^`]+)`/g)].map(([, word = '']) => word.replace(/\?$/, '')));
+    assert.deepEqual(
+      payloadMembers().filter((member) => !words.has(member)),
+      [],
+      'members of payloads',
+    );
+    const unknown = entriesOf(page)
+      .filter((name) => name.startsWith('cache-filter:'))
+      .filter((name) => ![...channels, tracing, ...namespaces].includes(name));
+    assert.deepEqual(unknown, [], 'names that nothing in lib/ has');
+  });
+
+  test('docs/dependencies.md has every dependency, and no other as one that is taken', () => {
+    const { dependencies, peerDependencies } = JSON.parse(read('package.json')) as Record<string, object>;
+    const taken = Object.keys({ ...dependencies, ...peerDependencies });
+    assert.notEqual(taken.length, 0);
+    const page = 'docs/dependencies.md';
+    assert.deepEqual(missingFrom(page, taken), []);
+    const headings = entriesOf(page, /^### .*/gm);
+    assert.deepEqual(
+      headings.filter((name) => !taken.includes(name)),
+      [],
+      'headings for what package.json has not',
+    );
+  });
+
+  test('the TypeScript examples of README.md and of every page in docs/ compile', () => {
+    assert.notEqual(examplesOf('README.md').size, 0, 'README.md has no ```ts examples');
+    const examples = new Map(['README.md', ...docs].flatMap((page) => [...examplesOf(page)]));
     assert.deepEqual(problemsOf(examples), []);
   });
 
   test('links between the pages lead somewhere', () => {
-    const pages = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md'].concat(
-      readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })
-        .filter((path) => path.endsWith('.md'))
-        .map((path) => join('docs', path)),
-    );
+    const pages = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md', ...docs];
     const broken = pages.flatMap((page) =>
       [...read(page).matchAll(/\]\(([^)\s]+)\)/g)]
         .map(([, link = '']) => link)
-        .filter((link) => !/^([a-z]+:|#)/.test(link))
-        .filter((link) => !existsSync(join(root, page, '..', link.replace(/#.*$/, ''))))
+        .filter((link) => !/^[a-z]+:/.test(link))
+        .filter((link) => !leadsSomewhere(page, link))
         .map((link) => `${page}: ${link}`),
     );
     assert.deepEqual(broken, []);
@@ -76,9 +124,43 @@ describe('documentation', () => {
 
 /** Those of `names` that are in no heading and in no first cell of a table row, as code. */
 function missingFrom(page: string, names: readonly string[]): string[] {
-  const entries = read(page).match(/^(#+ .*|\|[^|]*\|)/gm) ?? [];
-  const documented = new Set(entries.flatMap((entry) => entry.match(/`[^`]+`/g) ?? []));
-  return names.filter((name) => !documented.has(`\`${name}\``));
+  const documented = new Set(entriesOf(page));
+  return names.filter((name) => !documented.has(name));
+}
+
+/** What a page has as code in its headings and in the first cells of its tables. */
+function entriesOf(page: string, where = /^(#+ .*|\|[^|]*\|)/gm): string[] {
+  const entries = read(page).match(where) ?? [];
+  return entries.flatMap((entry) => [...entry.matchAll(/`([^`]+)`/g)].map(([, name = '']) => name));
+}
+
+/** To a file, and to a heading of it where the link names one. */
+function leadsSomewhere(page: string, link: string): boolean {
+  const [path = '', anchor] = link.split('#');
+  const target = path === '' ? page : join(page, '..', path);
+  if (!existsSync(join(root, target))) return false;
+  return anchor === undefined || anchorsOf(target).includes(anchor);
+}
+
+/** As GitHub makes them of headings. */
+function anchorsOf(page: string): string[] {
+  return [...read(page).matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
+    heading
+      .toLowerCase()
+      .replace(/[^\w\- ]/g, '')
+      .replaceAll(' ', '-'),
+  );
+}
+
+/** What the pattern's group finds in the source, once each. */
+function found(pattern: RegExp): string[] {
+  const sources = readdirSync(join(root, 'lib'), { recursive: true, encoding: 'utf8' }).filter((path) =>
+    path.endsWith('.ts'),
+  );
+  const all = sources.flatMap((path) =>
+    [...read(join('lib', path)).matchAll(pattern)].map(([, name = '']) => name),
+  );
+  return [...new Set(all)];
 }
 
 function propertiesOf(path: string, name: string): string[] {
@@ -92,20 +174,40 @@ function propertiesOf(path: string, name: string): string[] {
   return names;
 }
 
-/** The ```ts blocks of a page, as files of their own in which each line keeps its number. */
+/** The names of all members that are declared in lib/events.ts, which has nothing but channels (in quotes) and their payloads. */
+function payloadMembers(): string[] {
+  const path = 'lib/events.ts';
+  const source = ts.createSourceFile(path, read(path), ts.ScriptTarget.Latest);
+  const names: string[] = [];
+  const visit = (node: ts.Node): void => {
+    if (ts.isPropertySignature(node) && ts.isIdentifier(node.name)) names.push(node.name.text);
+    ts.forEachChild(node, visit);
+  };
+  visit(source);
+  assert.notEqual(names.length, 0);
+  return [...new Set(names)];
+}
+
+/**
+ * The ```ts blocks of a page, as files of their own in which each line keeps its number. One that begins with `// app.ts` is the file of
+ * that name beside the page, which others import.
+ */
 function examplesOf(page: string): Map<string, string> {
   const text = read(page);
   const blocks = [...text.matchAll(/^```ts\n([\s\S]*?)^```$/gm)];
   return new Map(
     blocks.map((block, index) => {
       const linesBefore = text.slice(0, block.index).split('\n').length;
-      return [join(root, `${page}.${index + 1}.ts`), `${'\n'.repeat(linesBefore)}${block[1]}export {};\n`];
+      const named = /^\/\/ ([\w-]+\.ts)\n/.exec(block[1] ?? '')?.[1];
+      const path = named === undefined ? `${page}.${index + 1}.ts` : join(page, '..', named);
+      return [join(root, path), `${'\n'.repeat(linesBefore)}${block[1]}export {};\n`];
     }),
   );
 }
 
 function problemsOf(examples: ReadonlyMap<string, string>): string[] {
   const files = new Map(examples).set(join(root, 'preamble.d.ts'), PREAMBLE);
+  for (const [path, text] of Object.entries(THEIRS)) files.set(join(root, path), text);
   const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), ts.sys.readFile);
   const { options } = ts.parseJsonConfigFileContent(config, ts.sys, root);
   Object.assign(options, {

@@ -1,13 +1,15 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { type Answer, type Ask, ask } from './support/client.ts';
+import type { Kind } from './support/servers.ts';
 
 const DEADLINE_MS = 60_000;
 
@@ -67,6 +69,51 @@ async function temporary(t: TestContext): Promise<string> {
   t.after(() => rm(directory, { recursive: true, force: true }));
   return directory;
 }
+
+interface Running {
+  get(path: string, headers?: Record<string, string>, more?: Ask): Promise<Answer>;
+  prints: Example['prints'];
+}
+
+/** The example `name`, listening. After the test it is told to stop, and must end well. */
+async function running(t: TestContext, name: string, kind: Kind = 'http'): Promise<Running> {
+  const cwd = await mkdtemp(join(tmpdir(), 'cache-filter-examples-'));
+  const example = start(name, cwd, { PORT: '0' });
+  t.after(async () => {
+    example.process.kill('SIGTERM');
+    const code = await example.ended;
+    await rm(cwd, { recursive: true, force: true });
+    assert.equal(code, 0, example.output());
+  });
+  const [, port = ''] = /http:\/\/127\.0\.0\.1:(\d+)\//.exec(await example.prints(/http\S+\n/)) ?? [];
+  const server = { kind, port: Number(port), close: async () => undefined };
+  return {
+    get: (path, headers = {}, more = {}) => ask(server, { path, headers, ...more }),
+    prints: example.prints,
+  };
+}
+
+function said({ headers }: Answer): unknown {
+  return headers['cache-status'];
+}
+
+const MISS = 'cache-filter; fwd=uri-miss; stored';
+const HIT = 'cache-filter; hit';
+
+describe('examples/', () => {
+  it('has a test here for each file, and says in each how to try it', async () => {
+    const here = await readFile(fileURLToPath(import.meta.url), 'utf8');
+    const folder = fileURLToPath(new URL('../examples', import.meta.url));
+    const names = (await readdir(folder)).filter((name) => name.endsWith('.ts'));
+    assert.notEqual(names.length, 0);
+    for (const name of names) {
+      assert.ok(here.includes(`describe('examples/${name}'`), `no tests for examples/${name}`);
+      const text = await readFile(join(folder, name), 'utf8');
+      assert.match(text, /^\/\/ \w/, `examples/${name} does not begin with what it shows`);
+      assert.match(text, / curl -/, `examples/${name} has no curl lines to try`);
+    }
+  });
+});
 
 describe('examples/image-service.ts', () => {
   let directory: string;
@@ -196,5 +243,148 @@ describe('examples/basic.ts', () => {
 
     example.process.kill('SIGTERM');
     assert.equal(await example.ended, 0, example.output());
+  });
+});
+
+describe('examples/http.ts', () => {
+  it('caches by what the handler says of its freshness', async (t) => {
+    const { get } = await running(t, 'http');
+    const first = await get('/reports/2026');
+    assert.equal(first.status, 200);
+    assert.equal(said(first), MISS);
+    const second = await get('/reports/2026');
+    assert.match(String(said(second)), /^cache-filter; hit; ttl=(60|[1-5]\d)$/);
+    assert.ok(second.body.equals(first.body));
+    assert.ok(first.complete && second.complete);
+    const other = await get('/');
+    assert.deepEqual([other.status, said(other)], [404, undefined]);
+    const head = await get('/reports/2026', {}, { method: 'HEAD' });
+    assert.deepEqual([head.status, head.headers['content-length']], [200, String(first.body.length)]);
+  });
+});
+
+describe('examples/http2.ts', () => {
+  it('caches on HTTP/2', async (t) => {
+    const { get } = await running(t, 'http2', 'http2');
+    const first = await get('/layers/base');
+    assert.deepEqual([first.status, said(first), first.complete], [200, MISS, true]);
+    const second = await get('/layers/base');
+    assert.deepEqual([second.status, said(second), second.complete], [200, HIT, true]);
+    assert.equal(second.body.length, 4 * 2 ** 20);
+    assert.ok(second.body.equals(first.body));
+    assert.equal((await get('/layers/none')).status, 404);
+  });
+});
+
+describe('examples/connect.ts', () => {
+  it('caches what a folder holds, and answers parts of it', async (t) => {
+    const { get } = await running(t, 'connect');
+    const page = await readFile(new URL('../docs/quickstart.md', import.meta.url));
+    const first = await get('/files/quickstart.md');
+    assert.deepEqual([first.status, said(first)], [200, MISS]);
+    assert.ok(first.body.equals(page));
+    const part = await get('/files/quickstart.md', { Range: 'bytes=0-99' });
+    assert.equal(part.status, 206);
+    assert.match(String(said(part)), /^cache-filter; hit; ttl=\d+$/);
+    assert.ok(part.body.equals(page.subarray(0, 100)));
+  });
+
+  it('serves nothing from outside of the folder', async (t) => {
+    const { get } = await running(t, 'connect');
+    for (const path of [
+      '/files/../package.json',
+      '/files/%2e%2e%2fpackage.json',
+      '/files/none',
+      '/files/guides',
+    ]) {
+      assert.equal((await get(path)).status, 404, path);
+    }
+  });
+});
+
+describe('examples/static-files.ts', () => {
+  it('caches what express.static serves, for as long as its max-age says', async (t) => {
+    const { get } = await running(t, 'static-files');
+    const page = await readFile(new URL('../docs/quickstart.md', import.meta.url));
+    const first = await get('/quickstart.md');
+    assert.deepEqual([first.status, said(first)], [200, MISS]);
+    const second = await get('/quickstart.md');
+    assert.match(String(said(second)), /^cache-filter; hit; ttl=(600|5\d\d)$/);
+    assert.ok(second.body.equals(page));
+    assert.equal(second.headers['etag'], first.headers['etag']);
+    const again = await get('/quickstart.md', { 'If-None-Match': String(first.headers['etag']) });
+    assert.equal(again.status, 304);
+  });
+});
+
+describe('examples/s3-proxy.ts', () => {
+  it("passes on the store's answers with their headers, and caches the objects", async (t) => {
+    const { get } = await running(t, 's3-proxy');
+    const first = await get('/objects/models/small.bin');
+    assert.deepEqual([first.status, said(first)], [200, MISS]);
+    const second = await get('/objects/models/small.bin');
+    assert.match(String(said(second)), /^cache-filter; hit; ttl=\d+$/);
+    assert.ok(second.body.equals(first.body));
+    for (const name of ['etag', 'content-type', 'content-length']) {
+      assert.notEqual(first.headers[name], undefined, name);
+      assert.equal(second.headers[name], first.headers[name], name);
+    }
+    const part = await get('/objects/models/small.bin', { Range: 'bytes=0-99' });
+    assert.deepEqual([part.status, part.body.length], [206, 100]);
+
+    const missing = await get('/objects/none');
+    assert.deepEqual([missing.status, said(missing)], [404, 'cache-filter; fwd=uri-miss; detail=not-200']);
+    assert.match(missing.body.toString(), /NoSuchKey/);
+    // Begins where the store's own path ends.
+    assert.equal((await get('/objects/%2e%2e/bucket/models/small.bin')).status, 400);
+  });
+});
+
+describe('examples/per-user-policy.ts', () => {
+  it('asks on every hit who may have what, and in what state the file is', async (t) => {
+    const { get } = await running(t, 'per-user-policy');
+    const as = async (user: string) => {
+      const answer = await get('/files/plan', { 'X-User': user });
+      return [answer.status, said(answer)];
+    };
+    const put = async (status: string, user = 'bob') =>
+      (await get(`/files/plan/${status}`, { 'X-User': user }, { method: 'PUT' })).status;
+    const denied = 'cache-filter; detail=denied';
+
+    assert.deepEqual(await as('ann'), [200, MISS]);
+    assert.deepEqual(await as('ann'), [200, HIT]);
+    assert.deepEqual(await as('bob'), [200, HIT]);
+    assert.deepEqual(await as('eve'), [403, denied]);
+    assert.deepEqual(await as('nobody'), [401, undefined]);
+
+    assert.equal(await put('deactivated', 'ann'), 403);
+    assert.equal(await put('deactivated'), 204);
+    const passed = 'cache-filter; fwd=bypass; detail=deactivated';
+    assert.deepEqual(await as('ann'), [403, passed]);
+    assert.deepEqual(await as('bob'), [200, passed]);
+    assert.equal(await put('active'), 204);
+    assert.deepEqual(await as('ann'), [200, HIT]);
+
+    assert.equal(await put('deleted'), 204);
+    assert.deepEqual(await as('ann'), [404, 'cache-filter; detail=deleted']);
+    assert.equal(await put('active'), 204);
+    assert.deepEqual(await as('ann'), [200, MISS]);
+  });
+});
+
+describe('examples/memory-only.ts', () => {
+  it('caches in memory, and logs what the filter did', async (t) => {
+    const { get, prints } = await running(t, 'memory-only');
+    const first = await get('/icons/sun');
+    assert.deepEqual([first.status, said(first)], [200, MISS]);
+    assert.deepEqual(
+      [said(await get('/icons/sun')), said(await get('/icons/none'))],
+      [HIT, 'cache-filter; fwd=uri-miss; detail=not-200'],
+    );
+    const stats = JSON.parse((await get('/stats')).body.toString()) as { entries: number; fills: number };
+    assert.deepEqual([stats.entries, stats.fills], [1, 0]);
+    for (const line of ['sun 200 miss', 'sun 200 hit', 'none 404 miss not-200']) {
+      await prints(`GET /icons/${line}`);
+    }
   });
 });

@@ -50,7 +50,7 @@ describe('the mount point', () => {
       const match =
         matchRoute(config.routes, { method: 'GET', path, query }) ??
         assert.fail(`${req.url} matches nothing`);
-      const { primary, variant = '' } = keyOf(config, match, mountOf(req));
+      const { primary, variant = '' } = keyOf(config, match, mountOf(req), req.headers);
       found.push(primary + variant);
     });
     const server = createServer(handler as never).listen(0);
@@ -125,10 +125,9 @@ function exchange(
   const req = new IncomingMessage(Object.assign(new Socket(), socket));
   Object.assign(req, { url, method: 'GET', headers });
   const res = new ServerResponse(req);
-  const [path = '', query = ''] = url.split('?');
   const match =
-    matchRoute(config.routes, { method: 'GET', path, query }) ?? assert.fail(`${url} matches nothing`);
-  return { exchange: new Exchange(config, req, res, () => undefined, match, ''), res };
+    matchRoute(config.routes, { method: 'GET', ...targetOf(url) }) ?? assert.fail(`${url} matches nothing`);
+  return { exchange: new Exchange(config, req, res, () => undefined, match), res };
 }
 
 describe('the key', () => {
@@ -158,8 +157,8 @@ describe('the key', () => {
   test('the mount point is part of it, unless the route makes its own', () => {
     const config = resolveOptions({ cache: new MemoryCache() });
     const match = matchRoute(config.routes, { method: 'GET', path: '/a', query: '' }) ?? assert.fail();
-    assert.deepEqual(keyOf(config, match, '/mnt'), { primary: '/mnt/a' });
-    assert.deepEqual(keyOf(config, { ...match, key: 'own' }, '/mnt'), { primary: 'own' });
+    assert.deepEqual(keyOf(config, match, '/mnt', {}), { primary: '/mnt/a' });
+    assert.deepEqual(keyOf(config, { ...match, key: 'own' }, '/mnt', {}), { primary: 'own' });
   });
 
   test('a tag names namespace, route and id', () => {
@@ -182,6 +181,15 @@ describe('credentials', () => {
     assert.equal(has({}, {}, { authorized: true, getPeerCertificate: () => ({}) }), false);
     // Whether Node trusts it or not: applications check by themselves.
     assert.equal(has({}, {}, { authorized: false, getPeerCertificate: () => ({ subject: {} }) }), true);
+  });
+
+  test('are a name in the target', () => {
+    const names = (url: string) => exchange({}, url).exchange.credentials;
+    for (const user of ['alice', 'alice:pw', ':pw', 'a%40b:']) {
+      assert.equal(names(`http://${user}@localhost/files/a`), true, user);
+    }
+    assert.equal(names('http://localhost/files/a@b'), false);
+    assert.equal(names('/files/http:%2F%2Falice@b'), false);
   });
 
   test('are those headers that the application names', () => {
@@ -245,7 +253,15 @@ describe('an exchange', () => {
 
   test('its signal is aborted when the client leaves', () => {
     const { exchange: made, res } = exchange();
+    const { signal } = made;
+    assert.equal(signal.aborted, false);
     (res as EventEmitter).emit('close');
+    assert.equal(signal.aborted, true);
+  });
+
+  test('its signal is aborted from the start where the client has left before anybody asked for it', () => {
+    const { exchange: made, res } = exchange();
+    res.destroy();
     assert.equal(made.signal.aborted, true);
   });
 

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { MemoryCache } from '../lib/cache/memory-cache.ts';
-import { CREDENTIAL_HEADERS, nearest, resolveOptions, show } from '../lib/options.ts';
+import { nearest, show } from '../lib/checks.ts';
+import { CREDENTIAL_HEADERS, resolveOptions } from '../lib/options.ts';
 
 const GIB = 2 ** 30;
 const directory = './cache';
@@ -13,15 +14,20 @@ describe('defaults', () => {
   test('every option but the directory has one', () => {
     const { routes, dropHeaders, ...rest } = resolve({});
     assert.deepEqual(rest, {
-      directory,
+      store: { directory },
       cache: undefined,
-      maxBytes: 10 * GIB,
       minEntryBytes: 0,
       maxEntryBytes: 5 * GIB,
+      minUses: 1,
+      keyHost: false,
       namespace: '',
       bypass: undefined,
       metadata: undefined,
       authorize: undefined,
+      shouldStore: undefined,
+      digest: undefined,
+      onServed: undefined,
+      hookTimeoutMs: 30_000,
       credentialHeaders: ['authorization', 'cookie', 'proxy-authorization', 'x-auth-token', 'x-api-key'],
       integrity: 'length',
       coldRange: 'fill',
@@ -53,7 +59,7 @@ describe('defaults', () => {
     const { routes: __, ...undefinedEach } = resolve(
       Object.fromEntries(
         Object.keys(absent)
-          .filter((name) => name !== 'directory')
+          .filter((name) => name !== 'store')
           .map((name) => [name, undefined]),
       ),
     );
@@ -64,11 +70,20 @@ describe('defaults', () => {
 
 describe('what is given', () => {
   test('is taken over', () => {
-    const hooks = { bypass: () => false, metadata: () => ({}), authorize: () => true };
+    const hooks = {
+      bypass: () => false,
+      metadata: () => ({}),
+      authorize: () => true,
+      shouldStore: () => true,
+      digest: () => undefined,
+      onServed: () => undefined,
+    };
     const given = {
-      maxBytes: 7,
       minEntryBytes: 1,
       maxEntryBytes: 5,
+      minUses: 3,
+      keyHost: true,
+      hookTimeoutMs: 9,
       namespace: 'ns',
       integrity: 'end',
       coldRange: 'bypass',
@@ -85,7 +100,7 @@ describe('what is given', () => {
     const cache = new MemoryCache();
     const config = resolveOptions({ cache });
     assert.equal(config.cache, cache);
-    assert.equal(config.directory, undefined);
+    assert.equal(config.store.directory, '');
   });
 
   test('header names are compared in lower case', () => {
@@ -126,7 +141,7 @@ describe('what is given', () => {
     assert.deepEqual(given, before);
     assert.ok(Object.isFrozen(config));
     assert.throws(() => {
-      (config as { maxBytes: number }).maxBytes = 1;
+      (config as { minEntryBytes: number }).minEntryBytes = 1;
     }, TypeError);
   });
 });
@@ -160,7 +175,7 @@ const REFUSED: [options: unknown, option: string, message: string][] = [
   [
     { cache: {} },
     'cache',
-    'cache must be a Cache (FileCache, MemoryCache or your own); it lacks open, claim, invalidate, info, list, prune, stats, close',
+    'cache must be a Cache (FileCache, MemoryCache or your own); it lacks open, claim, invalidate, info, list, pin, prune, clean, stats, close, queue.add, queue.list, queue.remove',
   ],
   [{ cache: null }, 'cache', 'it lacks open,'],
   [{ cache: { ...new MemoryCache(), open() {} } }, 'cache', 'it lacks claim,'],

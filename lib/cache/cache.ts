@@ -20,6 +20,8 @@ export interface EntryInfo {
   storedAt: number;
   /** Names under which the entry can be invalidated together with others. */
   tags: string[];
+  /** Which version of its resource it is, where that is known. */
+  version?: string;
 }
 
 /** What has become of an entry since it was stored. Not exact: losing some of it is harmless. */
@@ -38,9 +40,12 @@ export interface Entry extends Body {
   info: EntryInfo;
 }
 
+/** What is known of an entry to come. */
+export type FillInfo = Pick<EntryInfo, 'key' | 'storedAt' | 'tags' | 'version'>;
+
 /** A reader on a fill. It sees bytes as they come; what would make the body look whole comes only once it is verified. */
 export interface FillReader extends Body {
-  info: Pick<EntryInfo, 'key' | 'storedAt' | 'tags'>;
+  info: FillInfo;
   /** Bytes that can be read at once from position `from`. */
   available(from: number): number;
   /** Settles when the fill has ended; never rejects. */
@@ -54,6 +59,8 @@ export interface FillOptions {
   /** Algorithms to compute besides SHA-256. */
   algorithms?: readonly DigestAlgorithm[];
   tags?: readonly string[];
+  /** Which version of its resource it is. */
+  version?: string;
   /** Milliseconds since the epoch; default now. */
   storedAt?: number;
 }
@@ -82,7 +89,7 @@ export interface Fill {
 }
 
 /** Why the cache would not take a body. */
-export type DeclineReason = 'closed' | 'no-room' | 'store-down' | 'too-large';
+export type DeclineReason = 'closed' | 'no-room' | 'store-down' | 'too-large' | 'unknown-format';
 
 /** Not taken; the response goes on without the cache. */
 export interface Declined {
@@ -115,7 +122,7 @@ export interface ClaimOptions {
 /** What to make unreachable. */
 export type Invalidation = { key: string } | { prefix: string } | { tag: string } | { all: true };
 
-/** What was removed. */
+/** What was removed: how many entries, or bodies that never became one, and what they were charged with. */
 export interface Removed {
   entries: number;
   bytes: number;
@@ -123,7 +130,7 @@ export interface Removed {
 
 export interface CacheStats {
   entries: number;
-  /** Bytes charged to the budget: bodies, records and running fills, in whole blocks. */
+  /** Bytes charged to the budget: bodies, records, running fills and invalid bodies, in whole blocks. */
   bytes: number;
   maxBytes: number;
   fills: number;
@@ -135,6 +142,12 @@ export interface CacheStats {
   pinned: number;
   /** Bodies dropped because their stored form was damaged. */
   corrupt: number;
+  /** Entries that a newer version has stored: left alone, and not charged. */
+  unknown: number;
+  /** Bodies that were not what they should have been, kept for diagnosis; their bytes are among those charged. */
+  invalid: { files: number; bytes: number };
+  /** Of a cache that keeps some of its entries in memory as well: how many, and their bytes, heads included. */
+  memory?: { entries: number; bytes: number };
 }
 
 /** A key that is to be fetched ahead of time. */
@@ -185,6 +198,11 @@ export interface Cache {
    * charged; nothing that is being read or is pinned.
    */
   prune(options?: { toBytes?: number }): Promise<Removed>;
+  /**
+   * Removes what only takes room: bodies kept for diagnosis, and what is unfinished and belongs to no living fill, where nobody has
+   * written to it for `stalledMs` (default a day).
+   */
+  clean(options?: { stalledMs?: number }): Promise<Removed>;
   stats(): Promise<CacheStats>;
   /** Waits for what runs inside the cache itself. Idempotent; afterwards `claim` declines and `open` finds nothing. */
   close(): Promise<void>;

@@ -1,50 +1,66 @@
 import * as fs from 'node:fs/promises';
-import createDebug from 'debug';
 import { publish as tell } from '../events.ts';
-import { isMissing, onDisk, readIfThere } from '../fs/files.ts';
+import { isMissing, onDisk, readWithStat } from '../fs/files.ts';
+import { identityOf } from '../fs/identity.ts';
 import type { Layout } from '../fs/layout.ts';
 import type { Space } from '../fs/space.ts';
-import type { Entry, Key } from './cache.ts';
+import type { ResponseHead } from '../http/body.ts';
+import type { Entry, EntryInfo, Key } from './cache.ts';
+import type { Expendable } from './expendable.ts';
 import { FileEntry } from './file-entry.ts';
 import { identity } from './fill/runs.ts';
+import type { HotEntries, HotEntry, SeenRecord } from './hot-entries.ts';
 import { records, sweep } from './janitor.ts';
 import { Ledger, type Older, type Removal } from './ledger.ts';
-import { decodeRecord, type EntryRecord } from './record.ts';
+import { MemoryEntry } from './memory-entry.ts';
+import type { Notices } from './notices.ts';
+import { decodeNewerRecord, decodeRecord, type EntryRecord, infoOf } from './record.ts';
 import { isNeeded, type RemovedEntry, removeBody, removeEntry } from './removal.ts';
+import { SharedFile } from './shared-file.ts';
 import { STATE_BYTES } from './state.ts';
 import { Upkeep, type UpkeepOptions } from './upkeep.ts';
-
-const debug = createDebug('cache-filter:store');
 
 /** An entry that is replaced again and again while it is opened is a miss in the end. */
 const OPEN_ATTEMPTS = 10;
 
+/** What the entries have to do with. */
 export interface FileEntriesOptions extends UpkeepOptions {
   /** As events name it. */
   directory: string;
   maxBytes: number;
   space: Space;
+  notices: Notices;
+  /** What goes before any entry when room is needed. */
+  expendable: Expendable;
+  hot: HotEntries | undefined;
 }
 
 /** The entries on disk, and the account of them. */
 export class FileEntries {
   readonly ledger: Ledger;
   readonly upkeep: Upkeep;
-  /** Dropped because their stored form was damaged. */
-  corrupt = 0;
+  readonly #notices: Notices;
   readonly #layout: Layout;
   readonly #directory: string;
+  readonly #hot: HotEntries | undefined;
   readonly #touched = new Map<string, number>();
   /** Bodies removed since somebody began to look at, or to write, what is on disk; one set for each of them. */
   readonly #watches = new Set<Set<string>>();
 
-  /** @throws OptionError */
   constructor(layout: Layout, options: FileEntriesOptions) {
-    const { directory, maxBytes, space } = options;
+    const { directory, maxBytes, space, notices, expendable, hot } = options;
     this.#layout = layout;
     this.#directory = directory;
-    this.ledger = new Ledger(maxBytes, (name, removal) => this.#evict(name, removal), space);
+    this.#notices = notices;
+    this.#hot = hot;
+    this.ledger = new Ledger(maxBytes, (name, removal) => this.#evict(name, removal), { expendable, space });
     this.upkeep = new Upkeep(layout, this.ledger, options);
+  }
+
+  /** The entry, without a wait; undefined where it is not hot: `open` tells whether there is one. */
+  openHot(key: Key): Entry | undefined {
+    const hot = this.#hot?.find(key);
+    return hot && this.#entryOf(hot);
   }
 
   /** The entry, held; undefined where there is none of this key. */
@@ -58,7 +74,7 @@ export class FileEntries {
   }
 
   async record(key: Key): Promise<EntryRecord | undefined> {
-    const record = (await this.#read(this.#layout.name(key.primary, key.variant)))?.record;
+    const record = (await this.#read(this.#layout.name(key.primary, key.variant), key))?.record;
     return record !== undefined && identity(record.key) === identity(key) ? record : undefined;
   }
 
@@ -78,6 +94,7 @@ export class FileEntries {
     try {
       const recordBytes = await publish();
       settle();
+      this.#hot?.forget(name);
       this.#touched.delete(name);
       this.upkeep.usage.forget(name);
       // Purged already, before we came to account for it.
@@ -88,14 +105,14 @@ export class FileEntries {
     }
   }
 
-  /** Removes an entry; whether there was one. */
+  /** Removes an entry, of whatever format; whether there was one. */
   async remove(name: string): Promise<boolean> {
-    return (await this.#unlink(name)) !== undefined;
+    return (await this.#unlink(name, { newer: true })) !== undefined;
   }
 
   /** Clears up after others, and takes over the account of what they left. */
   async scan(ownFills: ReadonlySet<string>): Promise<void> {
-    await sweep(this.#layout, ownFills);
+    await sweep(this.#layout, ownFills, this.#notices);
     const removed = this.#watch();
     const found: Required<Older>[] = [];
     for await (const { name, record, bytes, usedAt } of records(this.#layout)) {
@@ -111,7 +128,7 @@ export class FileEntries {
 
   async #openOnce(name: string, key: Key): Promise<Entry | 'replaced' | undefined> {
     const known = this.ledger.bodyOf(name);
-    const found = await this.#read(name);
+    const found = await this.#read(name, key);
     // Another process may have removed it.
     if (found === undefined && known !== undefined) {
       this.ledger.drop(name, known);
@@ -119,56 +136,90 @@ export class FileEntries {
     }
     if (found === undefined || identity(found.record.key) !== identity(key)) return undefined;
     const { record, bytes } = found;
+    const hot = this.#hot?.renew(name, found);
+    if (hot !== undefined) return this.#entryOf(hot);
     const path = this.#layout.body(name, record.fill);
-    const file = await fs.open(path, 'r').catch((error: unknown) => {
+    const handle = await fs.open(path, 'r').catch((error: unknown) => {
       if (isMissing(error)) return undefined;
       throw error;
     });
-    if (file === undefined) {
+    if (handle === undefined) {
       // Replaced between record and body: once more, from the record.
-      if ((await this.#read(name))?.record.fill !== record.fill) return 'replaced';
-      await this.#drop(name, 'its body is missing');
+      if ((await this.#read(name, key))?.record.fill !== record.fill) return 'replaced';
+      await this.#drop(name, key, 'its body is missing');
       return undefined;
     }
-    const { size } = await file.stat();
-    if (size !== record.size) {
-      await file.close();
-      await this.#drop(name, `its body has ${size} of ${record.size} bytes`);
-      return undefined;
+    const file = new SharedFile(handle);
+    const close = file.use();
+    try {
+      const { size } = await handle.stat();
+      if (size !== record.size) {
+        await this.#drop(name, key, `its body has ${size} of ${record.size} bytes`);
+        return undefined;
+      }
+      if (!this.ledger.has(name)) await this.#discover(name, record, bytes);
+      const admitted = await this.#hot?.admit(name, found, file);
+      if (admitted === 'damaged') {
+        await this.#drop(name, key, 'its body is not what was stored');
+        return undefined;
+      }
+      if (admitted !== undefined) {
+        // Removed while it was read: nobody would be given it, but it would take up room.
+        if (!this.ledger.has(name)) this.#hot?.forget(name);
+        return this.#entryOf(admitted);
+      }
+      this.#touch(name);
+      return this.#fileEntry(name, record.head, infoOf(record), path, file);
+    } finally {
+      void close();
     }
-    if (!this.ledger.has(name)) await this.#discover(name, record, bytes);
+  }
+
+  #entryOf({ name, head, info, body, bodyPath }: HotEntry): Entry {
     this.#touch(name);
+    // Its bytes need no file; who asks for the path does, and what is being read should not be the first to go.
+    if (!(body instanceof SharedFile))
+      return new MemoryEntry(head, info, body, this.ledger.hold(name), bodyPath);
+    return this.#fileEntry(name, head, info, bodyPath, body);
+  }
+
+  #fileEntry(name: string, head: ResponseHead, info: EntryInfo, path: string, file: SharedFile): FileEntry {
+    const close = file.use();
     const release = this.ledger.hold(name);
-    return new FileEntry(record, path, file.fd, () => {
+    return new FileEntry(head, info, path, file.fd, () => {
       release();
-      file.close().catch(() => undefined);
+      void close();
     });
   }
 
   /** Accounts for an entry that another process has stored, or that the scan has not come to yet. */
-  async #discover(name: string, { size, fill }: EntryRecord, recordBytes: number): Promise<void> {
+  async #discover(name: string, { key, size, fill }: EntryRecord, recordBytes: number): Promise<void> {
     const pinned = await this.upkeep.isPinned(name, fill);
     // Somebody else has come across it meanwhile.
     if (this.ledger.has(name)) return;
     this.ledger.add(name, charge(size, recordBytes), fill, { pinned });
     // It may have been removed since its record was read.
-    if ((await this.#read(name))?.record.fill !== fill) this.ledger.drop(name, fill);
+    if ((await this.#read(name, key))?.record.fill !== fill) this.ledger.drop(name, fill);
   }
 
-  /** A record, and its size in bytes; a damaged one is removed, and is none. */
-  async #read(name: string): Promise<{ record: EntryRecord; bytes: number } | undefined> {
-    const bytes = await readIfThere(this.#layout.record(name));
-    if (bytes === undefined) return undefined;
-    const record = decodeRecord(bytes);
-    if (record !== undefined) return { record, bytes: bytes.byteLength };
-    await this.#drop(name, 'its record is damaged');
-    return undefined;
+  /** A record; a damaged one is removed, and is none; one of a newer format is none of ours. */
+  async #read(name: string, key?: Key): Promise<SeenRecord | undefined> {
+    const seenAt = Date.now();
+    const found = await readWithStat(this.#layout.record(name));
+    const record = found && decodeRecord(found.bytes);
+    if (found !== undefined && record === undefined) {
+      if (decodeNewerRecord(found.bytes) !== undefined) this.#notices.newer(name);
+      else await this.#drop(name, key, 'its record is damaged');
+      return undefined;
+    }
+    this.#notices.known(name);
+    if (found === undefined || record === undefined) return undefined;
+    return { record, bytes: found.bytes.byteLength, identity: identityOf(found.stat), seenAt };
   }
 
-  async #drop(name: string, why: string): Promise<void> {
-    debug('dropping %s: %s', name, why);
-    this.corrupt++;
-    await this.remove(name);
+  async #drop(name: string, key: Key | undefined, why: string): Promise<void> {
+    this.#notices.damaged(name, why, key);
+    await this.#unlink(name);
   }
 
   #touch(name: string): void {
@@ -197,11 +248,15 @@ export class FileEntries {
     return undefined;
   }
 
-  async #unlink(name: string): Promise<RemovedEntry | undefined> {
+  async #unlink(name: string, options?: { newer: boolean }): Promise<RemovedEntry | undefined> {
     this.#touched.delete(name);
     this.upkeep.usage.forget(name);
-    const removed = await removeEntry(this.#layout, name);
+    this.#hot?.forget(name);
+    const removed = await removeEntry(this.#layout, name, options);
+    // Somebody may have read it meanwhile. No request is answered from it, as the record has gone: it only takes up room.
+    this.#hot?.forget(name);
     if (removed === undefined) return undefined;
+    this.#notices.known(name);
     const { fill } = removed;
     if (fill !== undefined) for (const watch of this.#watches) watch.add(fill);
     this.ledger.drop(name, fill);

@@ -1,15 +1,12 @@
 import * as fs from 'node:fs/promises';
 import { join } from 'node:path';
-import createDebug from 'debug';
-import { exists, list, readIfThere, unlink } from '../fs/files.ts';
+import { exists, list, readIfThere } from '../fs/files.ts';
 import { type Layout, parseFileName, primaryName } from '../fs/layout.ts';
-import { decodeRecord, type EntryRecord } from './record.ts';
+import type { Invalidation, Key } from './cache.ts';
+import { concerns } from './invalidation.ts';
+import { DEAD_MS, remove, removeLeftovers } from './leftovers.ts';
+import { decodeNewerRecord, decodeRecord, type EntryRecord } from './record.ts';
 import { isNeeded } from './removal.ts';
-
-const debug = createDebug('cache-filter:store');
-
-/** A claim without a sign of life for this long has lost its owner, in milliseconds. */
-const DEAD_MS = 5_000;
 
 export interface FoundRecord {
   name: string;
@@ -20,21 +17,24 @@ export interface FoundRecord {
   usedAt: number;
 }
 
-/** Every entry on disk. Damaged and unreadable records are passed over. */
+/** Every entry on disk. Damaged and unreadable records are passed over, and so are those of a newer format. */
 export async function* records(layout: Layout): AsyncGenerator<FoundRecord> {
-  for (const shard of await list(layout.entries)) {
-    for (const file of await list(join(layout.entries, shard))) {
-      const parsed = parseFileName(file);
-      if (parsed?.kind !== 'json' || !parsed.name.startsWith(shard)) continue;
-      const path = layout.record(parsed.name);
-      const [bytes, stat] = await Promise.all([
-        readIfThere(path).catch(() => undefined),
-        fs.stat(path).catch(() => undefined),
-      ]);
-      const record = bytes && decodeRecord(bytes);
-      if (record === undefined || stat === undefined) continue;
-      yield { name: parsed.name, record, bytes: bytes?.byteLength ?? 0, usedAt: stat.mtimeMs };
-    }
+  for await (const { name, bytes, usedAt } of recordFiles(layout)) {
+    const record = decodeRecord(bytes);
+    if (record !== undefined) yield { name, record, bytes: bytes.byteLength, usedAt };
+  }
+}
+
+/** The names of all entries that are to be invalidated; those of a newer format too, as far as they say what they are. */
+export async function* concerned(layout: Layout, what: Invalidation): AsyncGenerator<string> {
+  if ('key' in what) {
+    yield* await namesOf(layout, what.key);
+    return;
+  }
+  for await (const { name, bytes } of recordFiles(layout)) {
+    const { key, tags = [] } = decodeRecord(bytes) ?? decodeNewerRecord(bytes) ?? { key: undefined };
+    const named = key !== undefined && concerns(what, key, tags);
+    if (named || ('all' in what && decodeNewerRecord(bytes) !== undefined)) yield name;
   }
 }
 
@@ -58,39 +58,45 @@ export async function isClaimed(layout: Layout, name: string): Promise<boolean> 
   return false;
 }
 
+async function* recordFiles(layout: Layout): AsyncGenerator<{ name: string; bytes: Buffer; usedAt: number }> {
+  for (const shard of await list(layout.entries)) {
+    for (const file of await list(join(layout.entries, shard))) {
+      const { name, kind } = parseFileName(file) ?? {};
+      if (name === undefined || kind !== 'json' || !name.startsWith(shard)) continue;
+      const path = layout.record(name);
+      const [bytes, stat] = await Promise.all([
+        readIfThere(path).catch(() => undefined),
+        fs.stat(path).catch(() => undefined),
+      ]);
+      if (bytes !== undefined && stat !== undefined) yield { name, bytes, usedAt: stat.mtimeMs };
+    }
+  }
+}
+
+/** What a sweep comes across. */
+export interface SweepReport {
+  /** Dropped, because of what is wrong with it. `key` is unknown where the record can't be read. */
+  damaged(name: string, why: string, key?: Key): void;
+  /** Left alone: a newer version of this package has written it. */
+  newer(name: string): void;
+}
+
 /**
  * Removes what a process left behind that was killed: claims without a living owner, bodies without a claim or a record, records
  * without a body. Claims are read first and records last, so that nothing is taken away that is just being published.
  * @param own fill ids of this process
  */
-export async function sweep(layout: Layout, own: ReadonlySet<string>): Promise<void> {
-  const alive = await sweepIncomplete(layout, own);
-  for (const shard of await list(layout.entries)) await sweepShard(layout, shard, alive);
+export async function sweep(layout: Layout, own: ReadonlySet<string>, report: SweepReport): Promise<void> {
+  const { alive } = await removeLeftovers(layout, own);
+  for (const shard of await list(layout.entries)) await sweepShard(layout, shard, alive, report);
 }
 
-/** Resolves to the fills that somebody still writes. */
-async function sweepIncomplete(layout: Layout, own: ReadonlySet<string>): Promise<Set<string>> {
-  const alive = new Set(own);
-  const files = (await list(layout.incomplete)).map((file) => ({
-    path: join(layout.incomplete, file),
-    ...parseFileName(file),
-  }));
-  for (const { path, kind, fill } of files) {
-    if (fill === undefined || (kind !== 'claim' && kind !== 'gone')) continue;
-    const stat = await fs.stat(path).catch(() => undefined);
-    if (stat === undefined) continue;
-    // A record on its way out keeps the time of its last use; when it was renamed, ctime says.
-    const seen = kind === 'gone' ? stat.ctimeMs : stat.mtimeMs;
-    if (own.has(fill) || Date.now() - seen < DEAD_MS) alive.add(fill);
-    else await remove(path);
-  }
-  for (const { path, kind, fill } of files) {
-    if (kind === 'body' && fill !== undefined && !alive.has(fill)) await remove(path);
-  }
-  return alive;
-}
-
-async function sweepShard(layout: Layout, shard: string, alive: ReadonlySet<string>): Promise<void> {
+async function sweepShard(
+  layout: Layout,
+  shard: string,
+  alive: ReadonlySet<string>,
+  report: SweepReport,
+): Promise<void> {
   const directory = join(layout.entries, shard);
   for (const file of await list(directory)) {
     const { name, fill, kind } = parseFileName(file) ?? {};
@@ -99,17 +105,23 @@ async function sweepShard(layout: Layout, shard: string, alive: ReadonlySet<stri
       const needed = fill === undefined || alive.has(fill) || (await isNeeded(layout, name, fill));
       if (!needed) await remove(join(directory, file));
     }
-    if (kind !== 'json') continue;
-    const bytes = await readIfThere(layout.record(name)).catch(() => undefined);
-    if (bytes === undefined) continue;
-    const record = decodeRecord(bytes);
-    if (record !== undefined && (await exists(layout.body(name, record.fill)))) continue;
-    await remove(join(directory, file));
-    if (record !== undefined) await remove(layout.state(name, record.fill));
+    if (kind === 'json') await sweepRecord(layout, name, report);
   }
 }
 
-async function remove(path: string): Promise<void> {
-  debug('sweeping %s', path);
-  await unlink(path).catch((error: unknown) => debug('%s stays: %o', path, error));
+async function sweepRecord(layout: Layout, name: string, report: SweepReport): Promise<void> {
+  const path = layout.record(name);
+  const bytes = await readIfThere(path).catch(() => undefined);
+  if (bytes === undefined) return;
+  if (decodeNewerRecord(bytes) !== undefined) {
+    report.newer(name);
+    return;
+  }
+  const record = decodeRecord(bytes);
+  if (record !== undefined && (await exists(layout.body(name, record.fill)))) return;
+  // It may have been replaced since it was read, and its body with it.
+  if ((await readIfThere(path).catch(() => undefined))?.equals(bytes) !== true || !(await remove(path)))
+    return;
+  if (record !== undefined) await remove(layout.state(name, record.fill));
+  report.damaged(name, record === undefined ? 'its record is damaged' : 'its body is missing', record?.key);
 }

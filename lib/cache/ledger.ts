@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache';
-import type { Space } from '../fs/space.ts';
 import type { Removed } from './cache.ts';
+import { type Expendable, NOTHING } from './expendable.ts';
+import { FreeSpace, type SpaceOnDisk } from './free-space.ts';
 
 /** An entry as the budget sees it. */
 interface Account {
@@ -39,7 +40,8 @@ export type Remove = (name: string, removal: Removal) => Promise<unknown>;
 export class Ledger {
   readonly maxBytes: number;
   readonly #remove: Remove;
-  readonly #space: Pick<Space, 'missing' | 'wrote'> | undefined;
+  readonly #expendable: Expendable;
+  readonly #space: FreeSpace;
   // lru-cache wants a bound of its own; ours is kept here, where it can spare what is held and wait for the disk.
   readonly #accounts = new LRUCache<string, Account>({
     maxSize: Number.MAX_SAFE_INTEGER,
@@ -48,25 +50,32 @@ export class Ledger {
   #bytes = 0;
   /** For running fills. */
   #reserved = 0;
-  /** As much of that as is on the disk already, or will never be. */
-  #settled = 0;
   /** Of entries that are being read, or are pinned. */
   #fixed = 0;
-  /** Of entries whose files are on their way out. */
+  /** Of files that are on their way out. */
   #leaving = 0;
   /** Of files that are neither entries nor fills, by what they are. */
   readonly #besides = new Map<string, number>();
   readonly #removals = new Map<string, Promise<unknown>>();
-  #clearing: Promise<boolean> = Promise.resolve(true);
+  /** Of what was expendable, on its way out. */
+  readonly #expenses = new Set<Promise<unknown>>();
   evictions = 0;
   expired = 0;
   pinned = 0;
 
-  /** @param space the free space of the file system that it is all on */
-  constructor(maxBytes: number, remove: Remove, space?: Pick<Space, 'missing' | 'wrote'>) {
+  /**
+   * @param expendable goes before any entry
+   * @param space the free space of the file system that it is all on
+   */
+  constructor(
+    maxBytes: number,
+    remove: Remove,
+    { expendable = NOTHING, space }: { expendable?: Expendable; space?: SpaceOnDisk } = {},
+  ) {
     this.maxBytes = maxBytes;
     this.#remove = remove;
-    this.#space = space;
+    this.#expendable = expendable;
+    this.#space = new FreeSpace(space, this);
   }
 
   get entries(): number {
@@ -78,8 +87,18 @@ export class Ledger {
     return this.#charged + this.#leaving;
   }
 
+  /** Set aside for fills. */
+  get reserved(): number {
+    return this.#reserved;
+  }
+
+  /** As much as could be removed at once. */
+  get removable(): number {
+    return this.#bytes - this.#fixed + this.#expendable.bytes;
+  }
+
   get #charged(): number {
-    let charged = this.#bytes + this.#reserved;
+    let charged = this.#bytes + this.#expendable.bytes + this.#reserved;
     for (const bytes of this.#besides.values()) charged += bytes;
     return charged;
   }
@@ -155,7 +174,7 @@ export class Ledger {
     const account = this.#accounts.peek(name);
     if (account === undefined || (body !== undefined && account.body !== body)) return;
     this.#delete(name, account);
-    this.#space?.wrote(-account.bytes);
+    this.#space.wrote(-account.bytes);
   }
 
   /** Keeps an entry from being evicted until the returned function is called. */
@@ -176,7 +195,7 @@ export class Ledger {
 
   /** Sets bytes aside for a fill, making room as needed. Resolves to whether they could be had. */
   async reserve(bytes: number): Promise<boolean> {
-    if (bytes > this.maxBytes - (this.#charged - this.#bytes) - this.#fixed) return false;
+    if (bytes > this.maxBytes - (this.#charged - this.removable)) return false;
     this.#reserved += bytes;
     await this.evict(this.maxBytes);
     if (this.#charged <= this.maxBytes && (await this.hasSpace())) return true;
@@ -193,25 +212,31 @@ export class Ledger {
    * @param written of that, how much has just been written
    */
   settle(bytes: number, written = 0): void {
-    this.#settled += bytes;
-    this.#space?.wrote(written);
+    this.#space.settle(bytes);
+    this.#space.wrote(written);
   }
 
   /** Whether the file system has room for all that is promised to fills, making some as needed. */
-  async hasSpace(): Promise<boolean> {
-    if ((await this.#missing()) <= 0) return true;
-    // One after the other: each sees what the one before has made room for.
-    this.#clearing = this.#clearing.then(() => this.#clear());
-    return this.#clearing;
+  hasSpace(): Promise<boolean> {
+    return this.#space.suffices();
   }
 
-  /** Removes the least recently used, but none that is held or pinned, until at most `toBytes` are charged; waits until they have gone. */
+  /** Removes so many bytes more than have to go; resolves to how many went. */
+  async clear(bytes: number): Promise<number> {
+    return (await this.evict(this.#charged - bytes)).bytes;
+  }
+
+  /**
+   * Removes what is expendable, then the least recently used, but none that is held or pinned, until at most `toBytes` are charged;
+   * waits until they have gone.
+   */
   async evict(toBytes: number): Promise<Removed> {
     const removed = { entries: 0, bytes: 0 };
     for (let again = true; again; ) {
       const before = this.pinned;
+      removed.bytes += this.#expend(toBytes);
       const gone = this.#take([...this.#overdue(toBytes)], 'evict');
-      await Promise.all(this.#removals.values());
+      await Promise.all([...this.#removals.values(), ...this.#expenses]);
       const { entries, bytes } = await gone;
       removed.entries += entries;
       removed.bytes += bytes;
@@ -267,7 +292,7 @@ export class Ledger {
           this.pin(name, true);
           return;
         }
-        this.#space?.wrote(-bytes);
+        this.#space.wrote(-bytes);
         if (why === 'evict') this.evictions++;
         else this.expired++;
         removed.entries++;
@@ -277,17 +302,19 @@ export class Ledger {
     return removed;
   }
 
-  async #missing(): Promise<number> {
-    return (await this.#space?.missing(this.#reserved - this.#settled)) ?? 0;
-  }
-
-  async #clear(): Promise<boolean> {
-    const missing = await this.#missing();
-    if (missing <= 0) return true;
-    // Nothing goes in vain, where somebody else has filled the disk.
-    if (missing > this.#bytes - this.#fixed) return false;
-    const { bytes } = await this.evict(this.#charged - missing);
-    return bytes >= missing;
+  /** Bytes that are freed, without an entry having to go. */
+  #expend(toBytes: number): number {
+    const excess = this.#charged - toBytes;
+    if (excess <= 0 || this.#expendable.bytes === 0) return 0;
+    const { bytes, gone } = this.#expendable.free(excess);
+    this.#leaving += bytes;
+    const removal: Promise<unknown> = gone.finally(() => {
+      this.#leaving -= bytes;
+      this.#space.wrote(-bytes);
+      this.#expenses.delete(removal);
+    });
+    this.#expenses.add(removal);
+    return bytes;
   }
 
   *#overdue(toBytes: number): Generator<string> {

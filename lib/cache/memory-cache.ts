@@ -1,7 +1,6 @@
-import { Readable } from 'node:stream';
 import { OptionError, SupersededError } from '../errors.ts';
 import { publish as tell } from '../events.ts';
-import type { ByteRange, ResponseHead } from '../http/body.ts';
+import type { ResponseHead } from '../http/body.ts';
 import type {
   Cache,
   CacheStats,
@@ -17,11 +16,12 @@ import type {
   Key,
   Removed,
 } from './cache.ts';
-import { Expiry } from './expiry.ts';
+import { Expiry, requireInactiveMs } from './expiry.ts';
 import { type MemoryBody, MemoryFill } from './fill/memory-fill.ts';
 import { identity, Run, Runs } from './fill/runs.ts';
 import { concerns } from './invalidation.ts';
 import { Ledger } from './ledger.ts';
+import { MemoryEntry } from './memory-entry.ts';
 import { MemoryQueue } from './memory-queue.ts';
 import { Reservation } from './reservation.ts';
 
@@ -73,10 +73,12 @@ export class MemoryCache implements Cache {
         throw new OptionError(name, `${name} must be a whole number of bytes, got ${String(value)}`);
       }
     }
+    requireInactiveMs(inactiveMs);
     this.maxBytes = maxBytes;
     this.maxEntryBytes = maxEntryBytes;
     this.#inactiveMs = inactiveMs;
     this.#expiry = new Expiry(inactiveMs, () => this.#expire());
+    this.#expiry.start();
     this.#ledger = new Ledger(maxBytes, async (name, { why, bytes }) => {
       const key = this.#entries.get(name)?.info.key;
       if (this.#entries.delete(name) && key !== undefined)
@@ -90,7 +92,7 @@ export class MemoryCache implements Cache {
     if (stored === undefined) return undefined;
     this.#ledger.touch(name);
     stored.hits++;
-    return entryOf(stored, this.#ledger.hold(name));
+    return new MemoryEntry(stored.head, stored.info, stored.bytes, this.#ledger.hold(name));
   }
 
   async claim(
@@ -152,9 +154,15 @@ export class MemoryCache implements Cache {
     return { entries: expired.entries + evicted.entries, bytes: expired.bytes + evicted.bytes };
   }
 
+  /** What fails leaves nothing here. */
+  async clean(): Promise<Removed> {
+    return { entries: 0, bytes: 0 };
+  }
+
   async stats(): Promise<CacheStats> {
     const { entries, bytes, maxBytes, evictions, expired, pinned } = this.#ledger;
-    return { entries, bytes, maxBytes, fills: this.#fills, evictions, expired, pinned, corrupt: 0 };
+    const disk = { corrupt: 0, unknown: 0, invalid: { files: 0, bytes: 0 } };
+    return { entries, bytes, maxBytes, fills: this.#fills, evictions, expired, pinned, ...disk };
   }
 
   async close(): Promise<void> {
@@ -213,16 +221,4 @@ export class MemoryCache implements Cache {
     run.end();
     this.#fills--;
   }
-}
-
-function entryOf({ head, info, bytes }: Stored, release: () => void): Entry {
-  return {
-    head,
-    info,
-    size: info.size,
-    bytes,
-    read: ({ start, end }: ByteRange = { start: 0, end: info.size }) =>
-      Readable.from([bytes.subarray(start, end)], { objectMode: false }),
-    release,
-  };
 }

@@ -2,12 +2,12 @@
 
 import * as fs from 'node:fs/promises';
 import { OptionError, QueueFullError, StoreError } from '../errors.ts';
-import { createNew, list, onDisk, readIfThere, unlink, writeWhole } from '../fs/files.ts';
+import { createNew, list, makeDirectory, onDisk, readIfThere, unlink, writeWhole } from '../fs/files.ts';
 import { type Layout, parseFileName } from '../fs/layout.ts';
 import type { CacheQueue, Invalidation, Key, QueuedKey } from './cache.ts';
 import { concerns } from './invalidation.ts';
 import { isClaimed } from './janitor.ts';
-import { sealed, unsealed } from './seal.ts';
+import { seal, unseal } from './seal.ts';
 
 /** As many keys are queued at most. */
 export const MAX_QUEUED = 100_000;
@@ -26,8 +26,11 @@ interface Marker extends QueuedKey {
 export interface QueueOwner {
   layout: Layout;
   modes: { file: number; directory: number };
+  /** The directory can't be used yet: nothing is queued, and nothing found. */
+  isDown(): boolean;
   /** Whether this process fetches the key, or won't have it. */
   isFetched(key: Key): boolean;
+  /** Whether it is stored, in whatever format. */
   isStored(key: Key): Promise<boolean>;
   /** What the queue takes on disk, as far as this process knows. */
   charge(bytes: number): void;
@@ -49,6 +52,7 @@ export class FileQueue implements CacheQueue {
 
   async add(key: Key, note?: string): Promise<boolean> {
     checkNote(note);
+    if (this.#owner.isDown()) return false;
     try {
       return await this.#add(key, note);
     } catch (error) {
@@ -58,6 +62,7 @@ export class FileQueue implements CacheQueue {
   }
 
   async *list(): AsyncGenerator<QueuedKey> {
+    if (this.#owner.isDown()) return;
     const found: { name: string; queuedAt: number; nth: number }[] = [];
     for (const name of await this.#names()) {
       const marker = await this.#read(name);
@@ -74,6 +79,11 @@ export class FileQueue implements CacheQueue {
   }
 
   async remove(what: Invalidation): Promise<number> {
+    return this.#owner.isDown() ? 0 : this.purge(what);
+  }
+
+  /** As {@link remove}, of a directory that is just coming up too. */
+  async purge(what: Invalidation): Promise<number> {
     if ('tag' in what) return 0;
     const base = 'key' in what ? this.#owner.layout.name(what.key, undefined) : '';
     let count = 0;
@@ -108,10 +118,8 @@ export class FileQueue implements CacheQueue {
     if (this.#count >= this.#limit) throw new QueueFullError(this.#limit);
     const path = layout.marker(name);
     const queuedAt = Date.now();
-    const bytes = Buffer.from(
-      sealed({ key, ...(note === undefined ? {} : { note }), queuedAt, nth: this.#nth++ }),
-    );
-    await fs.mkdir(layout.queue, { recursive: true, mode: modes.directory });
+    const bytes = seal({ key, ...(note === undefined ? {} : { note }), queuedAt, nth: this.#nth++ });
+    await makeDirectory(layout.queue, modes.directory);
     const file = await createNew(path, modes.file).catch((error: NodeJS.ErrnoException) => {
       if (error.code === 'EEXIST') return undefined;
       throw error;
@@ -154,7 +162,7 @@ export class FileQueue implements CacheQueue {
     const path = this.#owner.layout.marker(name);
     const bytes = await readIfThere(path).catch(() => undefined);
     if (bytes === undefined) return undefined;
-    const marker = markerOf(unsealed(bytes.toString()));
+    const marker = markerOf(unseal(bytes));
     if (marker !== undefined) return marker;
     const stat = await fs.stat(path).catch(() => undefined);
     if (stat !== undefined && Date.now() - stat.mtimeMs >= WRITING_MS) await this.#unlink(name);

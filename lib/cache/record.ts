@@ -2,8 +2,8 @@
 
 import type { HeaderPairs, ResponseHead } from '../http/body.ts';
 import type { Digest } from '../http/digest.ts';
-import type { EntryInfo, Key } from './cache.ts';
-import { sealed } from './seal.ts';
+import type { EntryInfo, FillOptions, Key } from './cache.ts';
+import { isObject, seal, unseal } from './seal.ts';
 
 const FORMAT = 1;
 
@@ -16,43 +16,64 @@ export interface EntryRecord extends EntryInfo {
 
 /** One JSON object, whose last member is a checksum of all that stands before it. */
 export function encodeRecord(record: EntryRecord): Buffer {
-  return Buffer.from(sealed({ format: FORMAT, ...record }));
-}
-
-/** What a record takes at most, in bytes, before its digests are known. */
-export function recordBytes(key: Key, head: ResponseHead, tags: readonly string[]): number {
-  const longest = Number.MAX_SAFE_INTEGER;
-  const record = { key, head, tags: [...tags], size: longest, storedAt: longest, digests: [], fill: '' };
-  return encodeRecord(record).byteLength + 1024;
+  return seal({ format: FORMAT, ...record });
 }
 
 /** The record, or undefined where the bytes are damaged, cut short, or of a format that this version does not know. */
 export function decodeRecord(bytes: Uint8Array): EntryRecord | undefined {
-  const text = Buffer.from(bytes).toString();
-  let content: unknown;
-  try {
-    content = JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-  if (!isObject(content)) return undefined;
-  const { checksum: _, ...rest } = content;
-  // Letter by letter: what JSON does not mind (a space at the end, \u001F for \u001f) is damage all the same.
-  if (rest['format'] !== FORMAT || text !== sealed(rest)) return undefined;
-  const { key, head, size, digests, storedAt, tags, fill } = rest;
+  const content = unseal(bytes);
+  if (content?.['format'] !== FORMAT) return undefined;
+  const { key, head, size, digests, storedAt, tags, version, fill } = content;
   if (!isKey(key) || !isHead(head) || !isDigests(digests) || !isStrings(tags)) return undefined;
   if (
     !Number.isSafeInteger(size) ||
     (size as number) < 0 ||
     typeof storedAt !== 'number' ||
+    !['string', 'undefined'].includes(typeof version) ||
     typeof fill !== 'string'
   )
     return undefined;
-  return { key, head, size: size as number, digests, storedAt, tags, fill };
+  const common = { key, head, size: size as number, digests, storedAt, tags, fill };
+  return typeof version === 'string' ? { ...common, version } : common;
 }
 
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+/** What a record says of its entry. */
+export function infoOf({ head: _, fill: __, ...info }: EntryRecord): EntryInfo {
+  return info;
+}
+
+/** What a record takes at most, in bytes, before its digests are known. */
+export function mostRecordBytes(
+  key: Key,
+  head: ResponseHead,
+  { tags = [], version = '' }: FillOptions,
+): number {
+  const longest = Number.MAX_SAFE_INTEGER;
+  const record = {
+    key,
+    head,
+    tags: [...tags],
+    size: longest,
+    storedAt: longest,
+    version,
+    digests: [],
+    fill: '',
+  };
+  return encodeRecord(record).byteLength + 1024;
+}
+
+/** As much as can be understood of a record that a newer version of this package has written. */
+export interface NewerRecord {
+  format: number;
+  key?: Key;
+  tags?: string[];
+}
+
+/** Undefined where the bytes are no record, a damaged one, or one that {@link decodeRecord} is for. */
+export function decodeNewerRecord(bytes: Uint8Array): NewerRecord | undefined {
+  const { format, key, tags } = unseal(bytes) ?? {};
+  if (typeof format !== 'number' || !Number.isSafeInteger(format) || format <= FORMAT) return undefined;
+  return { format, ...(isKey(key) ? { key } : {}), ...(isStrings(tags) ? { tags } : {}) };
 }
 
 function isKey(value: unknown): value is Key {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { exists, list, readIfThere, unlink } from '../fs/files.ts';
 import { type Layout, parseFileName } from '../fs/layout.ts';
 import type { Key } from './cache.ts';
-import { decodeRecord } from './record.ts';
+import { decodeNewerRecord, decodeRecord } from './record.ts';
 
 /** What was taken away; neither is known where the record was damaged. */
 export interface RemovedEntry {
@@ -15,9 +15,16 @@ export interface RemovedEntry {
 /**
  * Takes an entry away: the record in one step, so that nobody replaces it meanwhile, then the body that this very record names.
  * Resolves to undefined where there was none.
+ * @param newer takes it away even where its record is of a newer format than ours; otherwise that one is left alone
  */
-export async function removeEntry(layout: Layout, name: string): Promise<RemovedEntry | undefined> {
+export async function removeEntry(
+  layout: Layout,
+  name: string,
+  { newer = false }: { newer?: boolean } = {},
+): Promise<RemovedEntry | undefined> {
   const place = layout.record(name);
+  if (!newer && decodeNewerRecord((await readIfThere(place).catch(() => undefined)) ?? NOTHING) !== undefined)
+    return undefined;
   const gone = layout.gone(name, randomBytes(8).toString('hex'));
   const path = await fs.rename(place, gone).then(
     () => gone,
@@ -50,9 +57,12 @@ async function removeBodies(layout: Layout, name: string): Promise<void> {
 
 /**
  * Whether a body among the entries has a claim or a record. The claim first: it becomes the record in one step, so that one of the
- * two is always there.
+ * two is always there. Of a record of a newer format it can't be said which body is its own.
  */
 export async function isNeeded(layout: Layout, name: string, fill: string): Promise<boolean> {
   if (await exists(layout.claim(name, fill))) return true;
-  return decodeRecord((await readIfThere(layout.record(name))) ?? Buffer.alloc(0))?.fill === fill;
+  const record = (await readIfThere(layout.record(name))) ?? NOTHING;
+  return decodeRecord(record)?.fill === fill || decodeNewerRecord(record) !== undefined;
 }
+
+const NOTHING = Buffer.alloc(0);

@@ -4,7 +4,7 @@ import * as fs from 'node:fs/promises';
 import { createNew, isMissing, readIfThere, unlink } from '../fs/files.ts';
 import type { Layout } from '../fs/layout.ts';
 import { isNeeded } from './removal.ts';
-import { sealed, unsealed } from './seal.ts';
+import { seal, unseal } from './seal.ts';
 
 /** What changes about an entry while its body stays the same. */
 export interface EntryState {
@@ -91,12 +91,16 @@ async function syncDirectory(path: string): Promise<void> {
 }
 
 function encode(content: object): Buffer {
-  return Buffer.from(`${sealed(content).padEnd(LINE_BYTES - 1)}\n`);
+  return Buffer.from(
+    `${seal(content)
+      .toString()
+      .padEnd(LINE_BYTES - 1)}\n`,
+  );
 }
 
 function decode(bytes: Buffer): EntryState {
   const [pin, hits] = LINES.map((_, i) =>
-    unsealed(bytes.toString('latin1', i * LINE_BYTES, (i + 1) * LINE_BYTES).trimEnd()),
+    unseal(Buffer.from(bytes.toString('latin1', i * LINE_BYTES, (i + 1) * LINE_BYTES).trimEnd())),
   );
   const count = hits?.['hits'];
   return { pinned: pin?.['pinned'] === true, hits: typeof count === 'number' ? count : 0 };

@@ -6,7 +6,7 @@ import type { EntryInfo, EntryUse, Removed } from './cache.ts';
 import { Expiry } from './expiry.ts';
 import { namesOf } from './janitor.ts';
 import type { Ledger } from './ledger.ts';
-import { decodeRecord, type EntryRecord } from './record.ts';
+import { decodeRecord, type EntryRecord, infoOf } from './record.ts';
 import { addHits, readState, writePin } from './state.ts';
 import { Usage } from './usage.ts';
 
@@ -33,7 +33,6 @@ export class Upkeep {
   readonly #options: UpkeepOptions;
   readonly #expiry: Expiry;
 
-  /** @throws OptionError */
   constructor(layout: Layout, ledger: Ledger, options: UpkeepOptions) {
     const { inactiveMs } = options;
     this.#layout = layout;
@@ -45,11 +44,9 @@ export class Upkeep {
 
   /** What is known of an entry. */
   async info(name: string, record: EntryRecord): Promise<EntryInfo & EntryUse> {
-    const { key, size, digests, storedAt, tags, fill } = record;
-    const { hits, pinned } = await readState(this.#layout, name, fill);
+    const { hits, pinned } = await readState(this.#layout, name, record.fill);
     const usedAt = Math.max((await this.#usedOnDisk(name)) ?? 0, this.#ledger.usedAt(name) ?? 0);
-    const use = { hits: hits + this.usage.of(name), usedAt: Math.floor(usedAt), pinned };
-    return { key, size, digests, storedAt, tags, ...use };
+    return { ...infoOf(record), hits: hits + this.usage.of(name), usedAt: Math.floor(usedAt), pinned };
   }
 
   /**
@@ -103,6 +100,11 @@ export class Upkeep {
     const expired = await this.expire();
     const evicted = await this.#ledger.evict(toBytes);
     return { entries: expired.entries + evicted.entries, bytes: expired.bytes + evicted.bytes };
+  }
+
+  /** From now on entries expire by themselves. */
+  start(): void {
+    this.#expiry.start();
   }
 
   async close(): Promise<void> {

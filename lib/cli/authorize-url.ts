@@ -1,6 +1,6 @@
 // docs/guides/command-line.md
 
-import type { AuthorizeContext, AuthorizeOutcome } from '../policy/policy.ts';
+import type { AuthorizeContext, AuthorizeOutcome } from '../policy/hooks.ts';
 import { rememberChallenge } from './challenge.ts';
 import { questionHeaders } from './forwarding.ts';
 import { HttpError } from './http-error.ts';

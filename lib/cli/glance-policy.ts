@@ -1,6 +1,6 @@
 // docs/guides/glance.md
 
-import type { AuthorizeContext, AuthorizeOutcome, HookContext } from '../policy/policy.ts';
+import type { AuthorizeContext, AuthorizeOutcome, HookContext } from '../policy/hooks.ts';
 import { rememberChallenge } from './challenge.ts';
 import { questionHeaders } from './forwarding.ts';
 import { HttpError } from './http-error.ts';

@@ -4,7 +4,9 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { CacheFilterError, OptionError } from '../errors.ts';
+import { doctor } from './commands/doctor.ts';
 import { type Serving, serve } from './commands/serve.ts';
+import { type DoctorFlags, doctorCommand } from './doctor-command.ts';
 import { type ServeFlags, serveCommand } from './serve-command.ts';
 
 /** Exit codes: 0 as asked, 1 it could not be done, 2 it was asked wrongly, 130 and 143 ended by a second signal. */
@@ -29,6 +31,11 @@ try {
     .exitOverride()
     .showHelpAfterError('(cache-filter serve --help lists the flags)');
   program.addCommand(serveCommand(start).copyInheritedSettings(program));
+  program.addCommand(
+    doctorCommand(examine)
+      .copyInheritedSettings(program)
+      .showHelpAfterError('(cache-filter doctor --help lists the flags)'),
+  );
   await program.parseAsync();
 } catch (error) {
   process.exitCode = exitCodeOf(error);
@@ -46,6 +53,26 @@ async function start(flags: ServeFlags): Promise<void> {
       stopping ? process.exit(code) : stop(serving, signal, flags.shutdownTimeoutMs),
     );
   }
+}
+
+/** Exit code 0: fit. 1: unfit. By a signal: its own, once everything is cleared away. */
+async function examine(flags: DoctorFlags): Promise<void> {
+  const interrupted = new AbortController();
+  let code: number = FAILED;
+  for (const [signal, exitCode] of Object.entries(SIGNALS)) {
+    process.on(signal, () => {
+      if (interrupted.signal.aborted) process.exit(exitCode);
+      code = exitCode;
+      interrupted.abort();
+    });
+  }
+  const fit = await doctor({
+    ...flags,
+    signal: interrupted.signal,
+    colour: process.stdout.isTTY && !process.env['NO_COLOR'],
+    print: (line) => console.log(line),
+  });
+  process.exitCode = fit ? 0 : code;
 }
 
 function stop(serving: Serving, signal: string, timeoutMs: number): void {

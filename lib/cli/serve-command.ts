@@ -46,6 +46,13 @@ export function serveCommand(start: (flags: ServeFlags) => Promise<void>): Comma
         read.bytes,
       ).default(10 * 2 ** 30, '10GiB'),
     )
+    .addOption(
+      flag(
+        '--min-free-bytes <bytes>',
+        'how much of the disk is left free; default 1GiB, or 5 % of it where that is more',
+        read.bytes,
+      ),
+    )
     .addOption(flag('--host <address>', 'where to listen').default('127.0.0.1'))
     .addOption(flag('--port <number>', 'where to listen; 0: any free port', read.port).default(8080))
     .addOption(
@@ -96,7 +103,11 @@ export function serveCommand(start: (flags: ServeFlags) => Promise<void>): Comma
 }
 
 /** A flag with a value, and the variable of the same name. */
-function flag(flags: string, description: string, parse?: (text: string, before: never) => unknown): Option {
+export function flag(
+  flags: string,
+  description: string,
+  parse?: (text: string, before: never) => unknown,
+): Option {
   const option = new Option(flags, description);
   const variable = `CACHE_FILTER_${option.name().replaceAll('-', '_').toUpperCase()}`;
   // A compose file or a unit sets what it has no value for to nothing.
@@ -106,7 +117,7 @@ function flag(flags: string, description: string, parse?: (text: string, before:
   return option;
 }
 
-function directoryFlag(): Option {
+export function directoryFlag(): Option {
   const option = flag('--directory <path>', 'where the files are kept');
   // systemd separates the directories of CacheDirectory= by colons.
   const [ours] = (process.env['CACHE_DIRECTORY'] ?? '').split(':');

@@ -3,6 +3,7 @@
 import { bodies } from './cache/bodies.ts';
 import { budget } from './cache/budget.ts';
 import { claims } from './cache/claims.ts';
+import { cleaning } from './cache/cleaning.ts';
 import { followers } from './cache/followers.ts';
 import { integrity } from './cache/integrity.ts';
 import { invalidation } from './cache/invalidation.ts';
@@ -32,6 +33,7 @@ export function testCache(kit: Kit, factory: CacheFactory): void {
     budget,
     overflow,
     keys,
+    cleaning,
     use,
     pins,
     queue,

@@ -1,5 +1,6 @@
-import { constants } from 'node:fs';
+import { constants, type Stats } from 'node:fs';
 import * as fs from 'node:fs/promises';
+import { dirname } from 'node:path';
 
 /** Whether a file system error says that there is no such file or directory. */
 export function isMissing(error: unknown): boolean {
@@ -17,9 +18,38 @@ export async function unlink(path: string): Promise<boolean> {
   }
 }
 
-/** Creates a file that must not be there yet. */
+/** Creates a file that must not be there yet, with this very mode: the process's umask has no say. */
 export async function createNew(path: string, mode: number): Promise<fs.FileHandle> {
-  return fs.open(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, mode);
+  const file = await fs.open(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, mode);
+  // A file system without modes refuses. What the umask left is narrower, so nobody is let in by that.
+  await file.chmod(mode).catch(() => undefined);
+  return file;
+}
+
+/** Creates a directory, and those above it, with this very mode; one that is there already is left as it is. */
+export async function makeDirectory(path: string, mode: number): Promise<void> {
+  const make = () =>
+    fs.mkdir(path, { mode }).then(
+      () => true,
+      (error: NodeJS.ErrnoException) => {
+        if (error.code === 'EEXIST') return false;
+        throw error;
+      },
+    );
+  const made = await make().catch(async (error: unknown) => {
+    if (!isMissing(error)) throw error;
+    await makeDirectory(dirname(path), mode);
+    return make();
+  });
+  if (made) await fs.chmod(path, modeOf(mode, await fs.stat(path))).catch(() => undefined);
+}
+
+/** On a directory: what is created in it gets its group. */
+const SET_GROUP_ID = 0o2000;
+
+/** A new directory's mode: as asked for, with the group that it inherits for what will be in it. */
+export function modeOf(mode: number, made: { mode: number }): number {
+  return mode | (made.mode & SET_GROUP_ID);
 }
 
 /** Writes all of the bytes from the beginning of the file on: a disk that fills up takes a part first, and says so only then. */
@@ -36,6 +66,23 @@ export async function readIfThere(path: string): Promise<Buffer | undefined> {
   } catch (error) {
     if (isMissing(error)) return undefined;
     throw error;
+  }
+}
+
+/** The whole file, and what it was before it was read; undefined where it is missing. */
+export async function readWithStat(path: string): Promise<{ bytes: Buffer; stat: Stats } | undefined> {
+  let file: fs.FileHandle;
+  try {
+    file = await fs.open(path, 'r');
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+  try {
+    const stat = await file.stat();
+    return { bytes: await file.readFile(), stat };
+  } finally {
+    await file.close();
   }
 }
 

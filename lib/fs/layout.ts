@@ -18,6 +18,7 @@ export class Layout {
   readonly root: string;
   readonly entries: string;
   readonly incomplete: string;
+  readonly invalid: string;
   readonly queue: string;
   readonly tag: string;
 
@@ -25,6 +26,7 @@ export class Layout {
     this.root = join(directory, FORMAT);
     this.entries = join(this.root, 'entries');
     this.incomplete = join(this.root, 'incomplete');
+    this.invalid = join(this.root, 'invalid');
     this.queue = join(this.root, 'queue');
     this.tag = join(this.root, 'CACHEDIR.TAG');
   }
@@ -69,6 +71,16 @@ export class Layout {
   incompleteBody(name: string, fill: string): string {
     return join(this.incomplete, `${name}.${fill}.body`);
   }
+
+  /** A body that was not what it should have been. */
+  invalidBody(name: string, fill: string): string {
+    return join(this.invalid, `${name}.${fill}.body`);
+  }
+
+  /** What was wrong with it. */
+  invalidNote(name: string, fill: string): string {
+    return join(this.invalid, `${name}.${fill}.json`);
+  }
 }
 
 const PATTERN = /^([0-9a-f]{64}(?:-[0-9a-f]{16})?)(?:\.([0-9a-f]{16}))?\.(json|body|state|claim|gone)$/;
@@ -79,6 +91,17 @@ export function parseFileName(file: string): FileName | undefined {
   if (name === undefined || kind === undefined || (kind === 'json') !== (fill === undefined))
     return undefined;
   return { name, fill, kind: kind as FileName['kind'] };
+}
+
+const INVALID = /^([0-9a-f]{64}(?:-[0-9a-f]{16})?)\.([0-9a-f]{16})\.(body|json)$/;
+
+/** What a file in `invalid/` is; undefined for one that isn't ours. */
+export function parseInvalidName(
+  file: string,
+): { name: string; fill: string; kind: 'body' | 'json' } | undefined {
+  const [, name, fill, kind] = INVALID.exec(file) ?? [];
+  if (name === undefined || fill === undefined) return undefined;
+  return { name, fill, kind: kind as 'body' | 'json' };
 }
 
 /** The name without its variant. */

@@ -1,8 +1,8 @@
-import { accessSync, constants, existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { accessSync, chmodSync, constants, existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { dirname } from 'node:path';
 import { DirectoryError } from '../errors.ts';
-import { isMissing } from './files.ts';
+import { isMissing, modeOf } from './files.ts';
 import type { Layout } from './layout.ts';
 
 const TAG = `Signature: 8a477f597d28d172789f06886806bc55
@@ -10,7 +10,8 @@ const TAG = `Signature: 8a477f597d28d172789f06886806bc55
 `;
 
 /**
- * Creates what is missing of a cache directory, and tries whether it can be used.
+ * Creates what is missing of a cache directory, with these very modes, and tries whether it can be used. What is there already keeps
+ * its mode.
  * @throws DirectoryError naming the path, the operating system's error and the user
  */
 export function prepareDirectory(
@@ -23,7 +24,9 @@ export function prepareDirectory(
     for (const path of [directory, entries, incomplete]) {
       accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK);
     }
+    const tagged = existsSync(tag);
     writeFileSync(tag, TAG, { mode: modes.file });
+    if (!tagged) setMode(tag, modes.file);
   } catch (error) {
     const { code, path = directory } = error as NodeJS.ErrnoException;
     throw new DirectoryError(
@@ -38,6 +41,7 @@ export function prepareDirectory(
 function makeDirectory(path: string, mode: number): void {
   try {
     mkdirSync(path, { mode });
+    setMode(path, modeOf(mode, statSync(path)));
   } catch (error) {
     const parent = dirname(path);
     if (isMissing(error) && !existsSync(parent)) {
@@ -49,7 +53,16 @@ function makeDirectory(path: string, mode: number): void {
   }
 }
 
-function userName(): string {
+function setMode(path: string, mode: number): void {
+  try {
+    chmodSync(path, mode);
+  } catch {
+    // A file system without modes. What the umask left is narrower, so nobody is let in by that.
+  }
+}
+
+/** Who this process is, for messages. */
+export function userName(): string {
   try {
     return userInfo().username;
   } catch {

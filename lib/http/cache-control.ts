@@ -5,19 +5,28 @@ export type CacheControl = ReadonlyMap<string, string | true>;
 
 const DIRECTIVE = /^([!#$%&'*+.^_`|~\w-]+)[ \t]*(?:=[ \t]*(.*))?$/s;
 const QUOTED = /^"((?:[^"\\]|\\.)*)"$/s;
+const TOKEN = /^[!#$%&'*+.^_`|~\w-]*$/;
+
+/** What counts even where it is written so that it is no directive. */
+const FORBIDDING: ReadonlySet<string> = new Set(['no-cache', 'no-store', 'private']);
 
 /** RFC 9111 1.2.2: what a number too large to be counted with is taken for. */
 const LONGEST = 2 ** 31;
 
 /**
- * The directives of a Cache-Control field (RFC 9111 5.2). Members that are no directive are ignored. Of a directive
- * that is given more than once the stricter counts: RFC 9111 4.2.1 leaves the choice between the first and stale, and
+ * The directives of a Cache-Control field (RFC 9111 5.2). Members that are no directive are ignored, but for the words in them
+ * that forbid to keep the response: `private; max-age=60` is a slip of the pen, and is meant. Of a directive that is given more than once the stricter counts: RFC 9111 4.2.1 leaves the choice between the first and stale, and
  * the stricter one is right whoever of two authors knew nothing of the other.
  */
 export function parseCacheControl(value: string | undefined): CacheControl {
   const directives = new Map<string, string | true>();
   for (const member of listMembers(value ?? '')) {
     const [matched, name = '', argument] = DIRECTIVE.exec(member) ?? [];
+    if (matched === undefined || !(argument === undefined || TOKEN.test(argument) || QUOTED.test(argument))) {
+      for (const word of member.toLowerCase().split(/[\s;="]+/)) {
+        if (FORBIDDING.has(word)) directives.set(word, true);
+      }
+    }
     if (matched === undefined) continue;
     const key = name.toLowerCase();
     const given = argument === undefined ? true : unquote(argument);

@@ -66,6 +66,31 @@ export function formatReprDigest(digests: readonly Digest[]): string | undefined
   return members.length > 0 ? members.join(', ') : undefined;
 }
 
+/**
+ * The Repr-Digest of a response to a request with this Want-Repr-Digest (RFC 9530, 4), or without one: the most wanted of the digests
+ * that are known, else SHA-256. undefined where none is known, or none of those is acceptable (0).
+ */
+export function wantedReprDigest(want: string | undefined, digests: readonly Digest[]): string | undefined {
+  const wishes = preferences(want);
+  const candidates = [...REPR_ALGORITHMS]
+    .filter(
+      ([name, algorithm]) => wishes.get(name) !== 0 && digests.some((each) => each.algorithm === algorithm),
+    )
+    .sort(([a], [b]) => (wishes.get(b) ?? 0) - (wishes.get(a) ?? 0));
+  const best = candidates[0]?.[1];
+  return best && formatReprDigest(digests.filter(({ algorithm }) => algorithm === best));
+}
+
+/** A dictionary of integers from 0 to 10; what is not one is ignored. */
+function preferences(field: string | undefined): Map<string, number> {
+  const found = new Map<string, number>();
+  for (const member of listMembers(field ?? '')) {
+    const [, name, weight] = /^([a-z0-9-]+)=(\d|10)(?:$|;)/.exec(member) ?? [];
+    if (name !== undefined) found.set(name, Number(weight));
+  }
+  return found;
+}
+
 /** Members of a structured-field dictionary of byte sequences (RFC 9530 2, RFC 8941 3.2); parameters mean nothing here. */
 function dictionaryDigests(field: string | undefined): (Digest | undefined)[] {
   return listMembers(field ?? '').map((member) => {

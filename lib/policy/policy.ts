@@ -1,96 +1,98 @@
 // docs/reference/hooks.md
 
-import type { IncomingMessage } from 'node:http';
 import type { EntryInfo } from '../cache/cache.ts';
 import { HookError, RefusedError } from '../errors.ts';
 import { conflicts, type Digest, parseDigest } from '../http/digest.ts';
 import type { AnyRequest } from '../http/message.ts';
 import type { Reason } from '../reasons.ts';
-
-/** What every hook is called with. */
-export interface HookContext<Req extends AnyRequest = IncomingMessage> {
-  req: Req;
-  /** The resource's id, decoded; for a route without one, the path. */
-  id: string;
-  /** The primary key that the entry is stored under. */
-  key: string;
-  /** Name of the route that matched. */
-  route: string;
-  /** Parameters of the route's path, decoded. */
-  params: Readonly<Record<string, string>>;
-  /** The digest that the path names, where it does. */
-  digest?: Digest;
-  /** Aborted when the client leaves. */
-  signal: AbortSignal;
-}
-
-export type AuthorizeContext<Req extends AnyRequest = IncomingMessage, R = unknown> = HookContext<Req> & {
-  /** What `metadata` answered. */
-  resource: R;
-  /** The stored entry; absent while it is still being fetched. */
-  entry?: EntryInfo;
-};
-
-/**
- * What `metadata` may answer. `undefined`: 404 for this caller, and the entry stays. `'deleted'`: 404, and the entry is purged.
- * `'deactivated'`: the application answers, and the entry stays. An object is handed to `authorize`; of its members the filter
- * looks at `status` (the two words above mean the same there), `size` in bytes and `digests` (`'sha256:<hex>'`): where they
- * disagree with the entry, it is dropped and the request goes on as a miss.
- */
-export type MetadataOutcome<R> = R | undefined | 'deleted' | 'deactivated';
-
-/** `true` and `'serve'`: serve. `false`: 403. `'bypass'`: the application answers. `'purge'`: drop the entry, then the application answers. */
-export type AuthorizeOutcome = boolean | 'serve' | 'bypass' | 'purge' | { status: number };
-
-export interface Hooks {
-  bypass: ((context: HookContext<AnyRequest>) => unknown) | undefined;
-  metadata: ((context: HookContext<AnyRequest>) => unknown) | undefined;
-  authorize: 'anyone' | ((context: AuthorizeContext<AnyRequest, unknown>) => unknown) | undefined;
-}
+import { type Steps, wait } from '../steps.ts';
+import { type AuthorizeContext, ask, type HookContext, type Hooks, type ResponseContext } from './hooks.ts';
 
 /** What is to happen with a request that could be answered from the cache. */
 export type Verdict =
-  | { do: 'serve' }
+  | { do: 'serve'; version?: string }
   /** The application answers. `drop`: after the entry has gone. */
-  | { do: 'pass'; reason: Reason; drop?: boolean }
+  | { do: 'pass'; reason: Reason; drop?: boolean; version?: string }
   /** The client gets the error's status. `drop`: after the entry has gone. */
   | { do: 'refuse'; reason: Reason; error: RefusedError; drop?: boolean };
 
-/** Whether `bypass` asks to step aside. Rejects with what it threw, or with a HookError where it answers neither yes nor no. */
-export async function wantsAround(
-  { bypass }: Pick<Hooks, 'bypass'>,
+/** What is known of what could be served: all of an entry, or of a fill that still runs what its head says. */
+export interface Stored {
+  size?: number | undefined;
+  digests: readonly Digest[];
+  entry?: EntryInfo;
+}
+
+/** Whether `bypass` asks to step aside. Throws what it threw, or a HookError where it answers neither yes nor no. */
+export function* wantsAround(
+  { bypass, hookTimeoutMs }: Pick<Hooks, 'bypass' | 'hookTimeoutMs'>,
   context: HookContext<AnyRequest>,
-): Promise<boolean> {
-  const answer = bypass === undefined ? false : await bypass(context);
+): Steps<boolean> {
+  const answer = bypass === undefined ? false : yield* wait(ask('bypass', bypass, context, hookTimeoutMs));
   if (typeof answer === 'boolean') return answer;
   throw new HookError('bypass', `bypass answered ${String(answer)}; it may say true or false`);
 }
 
+type Gate = Pick<Hooks, 'metadata' | 'authorize' | 'hookTimeoutMs'>;
+
 /**
  * The gate before every answer that the application does not give itself: metadata, then authorisation, each with the caller's request.
- * Rejects with what a hook threw, or with a HookError for an answer that means nothing.
+ * Throws what a hook threw, or a HookError for an answer that means nothing.
  */
-export async function judge(
-  hooks: Omit<Hooks, 'bypass'>,
+export function* judge(
+  { metadata, authorize, hookTimeoutMs }: Gate,
   context: HookContext<AnyRequest>,
-  stored: { size?: number | undefined; digests: readonly Digest[]; entry?: EntryInfo },
-): Promise<Verdict> {
+  stored: Stored,
+): Steps<Verdict> {
   let resource: unknown;
-  if (hooks.metadata !== undefined) {
-    resource = await hooks.metadata(context);
+  if (metadata !== undefined) {
+    resource = yield* wait(ask('metadata', metadata, context, hookTimeoutMs));
     const verdict = judgeResource(resource, stored);
     if (verdict !== undefined) return verdict;
   }
-  if (hooks.authorize === undefined || hooks.authorize === 'anyone') return { do: 'serve' };
-  const { entry } = stored;
-  const outcome = await hooks.authorize({ ...context, resource, ...(entry === undefined ? {} : { entry }) });
-  return judgeOutcome(outcome);
+  const version = versionOf(resource);
+  const serve: Verdict = { do: 'serve', ...(version === undefined ? {} : { version }) };
+  if (authorize === undefined || authorize === 'anyone') return serve;
+  const authorizing = context as AuthorizeContext<AnyRequest, unknown>;
+  authorizing.resource = resource;
+  if (stored.entry === undefined) delete authorizing.entry;
+  else authorizing.entry = stored.entry;
+  const outcome = yield* wait(ask('authorize', authorize, authorizing, hookTimeoutMs));
+  return judgeOutcome(outcome) ?? serve;
 }
 
-function judgeResource(
-  resource: unknown,
-  stored: { size?: number | undefined; digests: readonly Digest[] },
-): Verdict | undefined {
+/**
+ * The version that a response to come will have, by `metadata`; undefined where it says none. Throws what the hook threw. The rest of
+ * its answer is of no concern: on a miss the application decides.
+ */
+export async function currentVersion(
+  { metadata, hookTimeoutMs }: Pick<Hooks, 'metadata' | 'hookTimeoutMs'>,
+  context: HookContext<AnyRequest>,
+): Promise<string | undefined> {
+  if (metadata === undefined) return undefined;
+  return versionOf(await ask('metadata', metadata, context, hookTimeoutMs));
+}
+
+/**
+ * What `shouldStore` and `digest` say of a response: what its body must hash to, or that it is not to be kept. Rejects with what they
+ * threw, or with a HookError for an answer that means nothing.
+ */
+export async function wanted(
+  { shouldStore, digest, hookTimeoutMs }: Pick<Hooks, 'shouldStore' | 'digest' | 'hookTimeoutMs'>,
+  context: ResponseContext<AnyRequest>,
+): Promise<{ digest?: Digest } | undefined> {
+  if (shouldStore !== undefined) {
+    const answer = await ask('shouldStore', shouldStore, context, hookTimeoutMs);
+    if (answer === false) return undefined;
+    if (answer !== true)
+      throw new HookError('shouldStore', `shouldStore answered ${String(answer)}; it may say true or false`);
+  }
+  if (digest === undefined) return {};
+  const answer = await ask('digest', digest, context, hookTimeoutMs);
+  return answer === undefined || answer === null ? {} : { digest: expectedDigest('digest', answer) };
+}
+
+function judgeResource(resource: unknown, stored: Stored): Verdict | undefined {
   if (resource === undefined || resource === null) {
     return { do: 'refuse', reason: 'not-found', error: new RefusedError(404, 'not found') };
   }
@@ -119,13 +121,26 @@ function judgeResource(
       `metadata answered the size ${String(size)}; it must be a number of bytes`,
     );
   }
-  if (typeof size === 'number' && stored.size !== undefined && size !== stored.size) {
-    return { do: 'pass', reason: 'mismatch', drop: true };
-  }
-  if (conflicts(expectedDigests(property(resource, 'digests')), stored.digests) !== undefined) {
-    return { do: 'pass', reason: 'mismatch', drop: true };
-  }
-  return undefined;
+  const version = versionOf(resource);
+  const differs =
+    (typeof size === 'number' && stored.size !== undefined && size !== stored.size) ||
+    conflicts(expectedDigests(property(resource, 'digests')), stored.digests) !== undefined ||
+    // An entry that was stored before the resource had versions is of none of them.
+    (version !== undefined && stored.entry !== undefined && stored.entry.version !== version);
+  if (!differs) return undefined;
+  return { do: 'pass', reason: 'mismatch', drop: true, ...(version === undefined ? {} : { version }) };
+}
+
+function versionOf(resource: unknown): string | undefined {
+  const version = property(resource, 'version');
+  if (version === undefined || version === null) return undefined;
+  if (typeof version === 'string' || typeof version === 'number' || typeof version === 'bigint')
+    return String(version);
+  if (version instanceof Date) return version.toISOString();
+  throw new HookError(
+    'metadata',
+    `metadata answered the version ${String(version)}; it must be a string, a number or a Date`,
+  );
 }
 
 function property(resource: unknown, name: string): unknown {
@@ -137,23 +152,24 @@ function property(resource: unknown, name: string): unknown {
 function expectedDigests(value: unknown): Digest[] {
   if (value === undefined || value === null) return [];
   const list: unknown[] = Array.isArray(value) ? value : [value];
-  return list.map((item) => {
-    const digest = typeof item === 'string' ? parseDigest(item) : undefined;
-    if (digest === undefined) {
-      throw new HookError(
-        'metadata',
-        `metadata answered the digest ${String(item)}; write 'sha256:<hex>' or 'sha256-<base64>'`,
-      );
-    }
-    return digest;
-  });
+  return list.map((item) => expectedDigest('metadata', item));
 }
 
-function judgeOutcome(outcome: unknown): Verdict {
+function expectedDigest(hook: 'metadata' | 'digest', value: unknown): Digest {
+  const digest = typeof value === 'string' ? parseDigest(value) : undefined;
+  if (digest !== undefined) return digest;
+  throw new HookError(
+    hook,
+    `${hook} answered the digest ${String(value)}; write 'sha256:<hex>' or 'sha256-<base64>'`,
+  );
+}
+
+/** What it says other than to serve. */
+function judgeOutcome(outcome: unknown): Verdict | undefined {
   switch (outcome) {
     case true:
     case 'serve':
-      return { do: 'serve' };
+      return undefined;
     case false:
       return { do: 'refuse', reason: 'denied', error: new RefusedError(403, 'forbidden') };
     case 'bypass':

@@ -17,7 +17,8 @@ export interface Candidate extends ResponseHead {
 
 export interface StoringRules {
   freshness: Freshness;
-  integrity: 'length' | 'digest' | 'end';
+  /** Lower-case request headers that are part of the key. */
+  vary: readonly string[];
   minEntryBytes: number;
   maxEntryBytes: number;
   /** The request carried credentials, and nothing but the response can say that others may have its answer. */
@@ -31,16 +32,20 @@ export function refusal(response: Candidate, rules: StoringRules, now: number): 
   if (fieldValue(headers, 'set-cookie') !== undefined) return 'set-cookie';
   const control = parseCacheControl(fieldValue(all, 'cache-control'));
   if (control.has('private')) return 'private';
-  if (control.has('no-store') || (control.has('no-cache') && rules.freshness === 'response'))
+  if (control.has('no-store')) return 'no-store';
+  // With field names it is no word about lifetimes, which an option may override: these fields are for one user.
+  const noCache = control.get('no-cache');
+  if (typeof noCache === 'string' || (noCache !== undefined && rules.freshness === 'response'))
     return 'no-store';
-  if (fieldValue(headers, 'vary') !== undefined) return 'vary';
+  const varies = listMembers(fieldValue(headers, 'vary') ?? '');
+  if (varies.some((name) => name === '*' || !rules.vary.includes(name.toLowerCase()))) return 'vary';
   if (fieldValue(all, 'content-encoding') !== fieldValue(headers, 'content-encoding')) return 'encoding';
   if (rules.credentials && !isPublic(response)) return 'credentials';
   // By what a hit will have to go by: the handler's own fields.
   if (!freshnessLifetime(response, rules.freshness, now)) return 'no-freshness';
   if (length !== undefined && length > rules.maxEntryBytes) return 'too-large';
   if (length !== undefined && length < rules.minEntryBytes) return 'too-small';
-  return provable(response, rules.integrity);
+  return undefined;
 }
 
 /** Whether the response says that it is for everybody, whoever asked first (RFC 9111, 3.5). */
@@ -67,8 +72,13 @@ export function isLasting(reason: Reason): boolean {
   return LASTING.has(reason);
 }
 
-function provable({ headers, length }: Candidate, integrity: StoringRules['integrity']): Reason | undefined {
-  if (integrity === 'end') return undefined;
+/** Why nothing would prove the body; undefined where something will. `expected`: a digest is known from elsewhere. */
+export function unprovable(
+  { headers, length }: Candidate,
+  integrity: 'length' | 'digest' | 'end',
+  expected: boolean,
+): Reason | undefined {
+  if (integrity === 'end' || expected) return undefined;
   const trailers = listMembers(fieldValue(headers, 'trailer') ?? '').map((name) => name.toLowerCase());
   const digest = declaredDigests(headers).length > 0 || trailers.some((name) => DIGEST_TRAILERS.has(name));
   if (integrity === 'digest') return digest ? undefined : 'no-digest';

@@ -6,6 +6,13 @@ import { type AnyResponse, isHttp2 } from '../http/message.ts';
 /** The client has left; nobody's fault. */
 export class ClientGone extends Error {}
 
+/** Whether there is nobody left to write to. */
+export function isGone(res: AnyResponse): boolean {
+  return isHttp2(res)
+    ? (res as Http2ServerResponse).stream?.destroyed !== false
+    : (res as ServerResponse).destroyed;
+}
+
 /** Writes to one client at the client's pace. */
 export class Flow {
   /** Handed to the connection so far. */
@@ -22,10 +29,7 @@ export class Flow {
     this.#signal = signal;
     signal?.addEventListener('abort', this.#onAbort);
     if (signal?.aborted) this.#onAbort();
-    const gone = isHttp2(res)
-      ? (res as Http2ServerResponse).stream?.destroyed !== false
-      : (res as ServerResponse).destroyed;
-    if (gone) this.#onClose();
+    if (isGone(res)) this.#onClose();
     // Once each: compression, mounted outside, hands such listeners to its own stream and can't take them back.
     res.on('drain', this.#onWake);
     res.on('finish', this.#onWake);

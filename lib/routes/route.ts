@@ -1,9 +1,10 @@
 // docs/guides/routes.md
 
-import { compile, match, pathToRegexp } from 'path-to-regexp';
+import { areHeaderNames, isBytes, nearest } from '../checks.ts';
 import { HookError, OptionError } from '../errors.ts';
 import { type Digest, type DigestAlgorithm, parseDigest } from '../http/digest.ts';
 import { type Freshness, freshnessProblem } from '../policy/freshness.ts';
+import { finder } from './finder.ts';
 
 /** What a route's own function may answer about a request. */
 export interface RouteAnswer {
@@ -42,15 +43,31 @@ export interface Route {
   key?: (match: { id: string; params: Readonly<Record<string, string>> }) => string;
   /** Which query parameters tell representations apart. Default: all of the query, as it came; false: none. */
   query?: readonly string[] | false;
+  /** Request headers that tell representations apart. Default: the filter's. */
+  vary?: readonly string[];
+  /** Smallest and largest body worth keeping, in bytes. Default: the filter's. */
+  minEntryBytes?: number;
+  maxEntryBytes?: number;
   /** Digests to compute besides SHA-256 and the declared ones, so that `metadata` can be compared with them. */
   digests?: readonly DigestAlgorithm[];
+  /** `'off'`: what matches is none of the filter's business, whatever later routes say. */
+  filter?: 'off';
 }
 
-export interface ResolvedRoute {
-  name: string;
+/** What of a route the filter has a default for. */
+export interface RouteDefaults {
   freshness: Freshness;
+  /** Lower-case. */
+  vary: readonly string[];
+  minEntryBytes: number;
+  maxEntryBytes: number;
+}
+
+export interface ResolvedRoute extends RouteDefaults {
+  name: string;
   digests: readonly DigestAlgorithm[];
-  match(request: RouteRequest): Omit<RouteMatch, 'route'> | undefined;
+  /** `'off'`: what matches is to be left alone. */
+  match(request: RouteRequest): Omit<RouteMatch, 'route'> | 'off' | undefined;
 }
 
 /** What a request means. */
@@ -74,14 +91,15 @@ export interface RouteMatch {
 export function matchRoute(routes: readonly ResolvedRoute[], request: RouteRequest): RouteMatch | undefined {
   for (const route of routes) {
     const found = route.match(request);
+    if (found === 'off') return undefined;
     if (found !== undefined) return { route, ...found };
   }
   return undefined;
 }
 
 /** @throws OptionError where a route can't be understood */
-export function resolveRoutes(routes: unknown, freshness: Freshness): ResolvedRoute[] {
-  if (routes === undefined) return [resolveRoute({ path: everything, name: 'all' }, 'routes', freshness)];
+export function resolveRoutes(routes: unknown, defaults: RouteDefaults): ResolvedRoute[] {
+  if (routes === undefined) return [resolveRoute({ path: everything, name: 'all' }, 'routes', defaults)];
   if (!Array.isArray(routes)) {
     throw new OptionError(
       'routes',
@@ -95,7 +113,7 @@ export function resolveRoutes(routes: unknown, freshness: Freshness): ResolvedRo
         `routes[${i}] must be an object with a path, for example { path: '/files/:id' }`,
       );
     }
-    return resolveRoute(route as Route, `routes[${i}]`, freshness);
+    return resolveRoute(route as Route, `routes[${i}]`, defaults);
   });
 }
 
@@ -103,7 +121,22 @@ function everything({ path }: RouteRequest): RouteAnswer {
   return { id: path };
 }
 
-const KNOWN = ['path', 'name', 'id', 'reserved', 'read', 'purge', 'freshness', 'key', 'query', 'digests'];
+const KNOWN: Record<keyof Route, true> = {
+  path: true,
+  name: true,
+  id: true,
+  reserved: true,
+  read: true,
+  purge: true,
+  freshness: true,
+  key: true,
+  query: true,
+  vary: true,
+  minEntryBytes: true,
+  maxEntryBytes: true,
+  digests: true,
+  filter: true,
+};
 
 const ALGORITHMS: Record<DigestAlgorithm, true> = {
   md5: true,
@@ -117,46 +150,26 @@ function isStrings(value: unknown): boolean {
   return Array.isArray(value) && value.every((each) => typeof each === 'string');
 }
 
-function resolveRoute(route: Route, where: string, fallback: Freshness): ResolvedRoute {
+function resolveRoute(route: Route, where: string, defaults: RouteDefaults): ResolvedRoute {
   const refuse = (text: string) => new OptionError('routes', `${where} ${text}`);
-  for (const name of Object.keys(route)) {
-    if (!KNOWN.includes(name))
-      throw refuse(`has an unknown member '${name}'; a route has ${KNOWN.join(', ')}`);
-  }
+  checkRoute(route, refuse);
+  const { path, reserved = [], read = true, purge = ['DELETE'], key, query, digests = [] } = route;
   const {
-    path,
-    reserved = [],
-    read = true,
-    purge = ['DELETE'],
-    freshness = fallback,
-    key,
-    query,
-    digests = [],
+    freshness = defaults.freshness,
+    vary = defaults.vary,
+    minEntryBytes = defaults.minEntryBytes,
+    maxEntryBytes = defaults.maxEntryBytes,
   } = route;
-  const problem = freshnessProblem(freshness);
-  if (problem !== undefined) throw refuse(`freshness ${problem}`);
-  if (route.name !== undefined && typeof route.name !== 'string') throw refuse('name must be a string');
-  if (typeof read !== 'boolean') throw refuse('read must be true or false');
-  if (!isStrings(reserved)) throw refuse("reserved must be an array of ids, for example ['detail']");
-  if (query !== undefined && query !== false && !isStrings(query)) {
-    throw refuse("query must be false, or an array of parameter names, for example ['version']");
-  }
-  if (!Array.isArray(digests) || !digests.every((each) => Object.hasOwn(ALGORITHMS, each))) {
-    throw refuse(`digests must be an array of ${Object.keys(ALGORITHMS).join(', ')}`);
-  }
-  if (!Array.isArray(purge) || !purge.every((method) => /^[A-Z]+$/.test(method))) {
-    throw refuse("purge must be an array of methods in capitals, for example ['DELETE', 'PUT']");
-  }
-  if (purge.includes('GET') || purge.includes('HEAD'))
-    throw refuse('purge may not hold GET or HEAD: they read');
-  if (key !== undefined && typeof key !== 'function')
-    throw refuse('key must be a function of { id, params }');
   const find = finder(route, refuse);
   return {
     name: route.name ?? String(typeof path === 'function' ? path.name || 'function' : path),
     freshness,
+    vary: vary.map((name) => name.toLowerCase()),
+    minEntryBytes,
+    maxEntryBytes,
     digests,
     match(request) {
+      if (route.filter === 'off') return find(request) && 'off';
       const reads = read && (request.method === 'GET' || request.method === 'HEAD');
       if (!reads && !purge.includes(request.method) && typeof path !== 'function') return undefined;
       const answer = find(request);
@@ -170,6 +183,9 @@ function resolveRoute(route: Route, where: string, fallback: Freshness): Resolve
         answer === undefined ||
         answer.id === '' ||
         !request.path.startsWith('/') ||
+        // A target has no fragment (RFC 9112, 3.2). How much of this one the application reads is its own affair.
+        request.path.includes('#') ||
+        request.query.includes('#') ||
         reserved.includes(answer.id)
       )
         return undefined;
@@ -190,62 +206,47 @@ function resolveRoute(route: Route, where: string, fallback: Freshness): Resolve
   };
 }
 
-type Finder = (request: RouteRequest) => (RouteAnswer & { canonical?: string }) | undefined;
-
-function finder(route: Route, refuse: (text: string) => OptionError): Finder {
-  const { path, id: idName } = route;
-  if (idName !== undefined && typeof idName !== 'string') throw refuse('id must be the name of a parameter');
-  const answer = (params: Record<string, string>, whole: string): RouteAnswer => ({
-    id: params[idName ?? 'id'] ?? Object.values(params)[0] ?? whole,
-    params,
-  });
-  if (typeof path === 'function') return path;
-  if (path instanceof RegExp) {
-    const pattern = new RegExp(path.source, path.flags.replace(/[gy]/g, ''));
-    return ({ path: requested }) => {
-      const found = pattern.exec(requested);
-      if (found === null) return undefined;
-      const params = decoded(
-        found.groups ?? Object.fromEntries(found.slice(1).map((text, i) => [String(i), text])),
-      );
-      return params && answer(params, requested);
-    };
-  }
-  if (typeof path !== 'string' || !path.startsWith('/')) {
-    throw refuse("path must be a pattern that begins with '/', a RegExp or a function");
-  }
-  let matches: ReturnType<typeof match>;
-  let build: ReturnType<typeof compile>;
-  try {
-    matches = match(path);
-    build = compile(path);
-  } catch (error) {
-    throw new OptionError(
-      'routes',
-      `the path '${path}' is no pattern of path-to-regexp 8: ${(error as Error).message}`,
-      { cause: error },
+/** @throws OptionError, made by `refuse`, for the first member that can't be used as given */
+function checkRoute(route: Route, refuse: (text: string) => OptionError): void {
+  for (const name of Object.keys(route)) {
+    if (Object.hasOwn(KNOWN, name)) continue;
+    const names = Object.keys(KNOWN);
+    const near = nearest(name, names);
+    throw refuse(
+      `has an unknown member '${name}'${near === undefined ? '' : `; did you mean ${near}?`}; a route has ${names.join(', ')}`,
     );
   }
-  const names = pathToRegexp(path).keys.map(({ name }) => name);
-  if (idName !== undefined && !names.includes(idName)) {
-    throw refuse(`id must be a parameter of '${path}', got '${idName}'`);
+  const { freshness, name, read, reserved, query, digests, purge, key, vary, filter } = route;
+  const problem = freshness === undefined ? undefined : freshnessProblem(freshness);
+  if (problem !== undefined) throw refuse(`freshness ${problem}`);
+  if (name !== undefined && typeof name !== 'string') throw refuse('name must be a string');
+  if (read !== undefined && typeof read !== 'boolean') throw refuse('read must be true or false');
+  if (reserved !== undefined && !isStrings(reserved))
+    throw refuse("reserved must be an array of ids, for example ['detail']");
+  if (query !== undefined && query !== false && !isStrings(query)) {
+    throw refuse("query must be false, or an array of parameter names, for example ['version']");
   }
-  return ({ path: requested }) => {
-    let found: ReturnType<typeof matches>;
-    try {
-      found = matches(requested);
-    } catch {
-      // A malformed escape is no match.
-      return undefined;
-    }
-    if (!found) return undefined;
-    const params: Record<string, string> = {};
-    for (const [name, value] of Object.entries(found.params)) {
-      if (value !== undefined) params[name] = Array.isArray(value) ? value.join('/') : value;
-    }
-    // One spelling for all that the pattern takes for the same: letter case, a trailing slash, needless escapes.
-    return { ...answer(params, requested), canonical: build(found.params) };
-  };
+  if (vary !== undefined && !areHeaderNames(vary)) {
+    throw refuse("vary must be an array of header names, for example ['Accept-Encoding']");
+  }
+  for (const size of ['minEntryBytes', 'maxEntryBytes'] as const) {
+    if (route[size] !== undefined && !isBytes(route[size]))
+      throw refuse(`${size} must be a whole number of bytes`);
+  }
+  if (
+    digests !== undefined &&
+    !(Array.isArray(digests) && digests.every((each) => Object.hasOwn(ALGORITHMS, each)))
+  ) {
+    throw refuse(`digests must be an array of ${Object.keys(ALGORITHMS).join(', ')}`);
+  }
+  if (purge !== undefined && !(Array.isArray(purge) && purge.every((method) => /^[A-Z]+$/.test(method)))) {
+    throw refuse("purge must be an array of methods in capitals, for example ['DELETE', 'PUT']");
+  }
+  if (purge?.includes('GET') || purge?.includes('HEAD'))
+    throw refuse('purge may not hold GET or HEAD: they read');
+  if (key !== undefined && typeof key !== 'function')
+    throw refuse('key must be a function of { id, params }');
+  if (filter !== undefined && filter !== 'off') throw refuse("filter must be 'off', or left out");
 }
 
 function spelled(requested: string, path: string): { path: string; spelling?: string } {
@@ -264,23 +265,32 @@ export function canonicalPath(path: string): string {
   }
 }
 
-function decoded(raw: Record<string, string | undefined>): Record<string, string> | undefined {
-  const params: Record<string, string> = {};
-  try {
-    for (const [name, value] of Object.entries(raw)) {
-      if (value !== undefined) params[name] = decodeURIComponent(value);
-    }
-  } catch {
-    return undefined;
-  }
-  return params;
-}
+/** Parsers of applications stop at this many parameters (node:querystring and qs alike). */
+const PARSED_PARAMETERS = 1000;
 
 function relevantQuery(query: string, wanted: Route['query']): string {
   if (wanted === false) return '';
-  if (wanted === undefined) return query;
-  const parameters = new URLSearchParams(query);
+  if (wanted === undefined || isAmbiguous(query)) return query;
+  const parameters = [...new URLSearchParams(query)].map(([name, value]) => ({ name, value }));
   const kept = new URLSearchParams();
-  for (const name of wanted) for (const value of parameters.getAll(name)) kept.append(name, value);
+  for (const each of wanted) {
+    for (const { name, value } of parameters) if (baseOf(name) === each) kept.append(name, value);
+  }
   return kept.toString();
+}
+
+/** Whether an application may read something else in it than we do: then all of it tells representations apart. */
+function isAmbiguous(query: string): boolean {
+  if (query.split('&', PARSED_PARAMETERS).length === PARSED_PARAMETERS) return true;
+  try {
+    decodeURIComponent(query);
+    return false;
+  } catch {
+    return true;
+  }
+}
+
+/** `version[]`, `version[x]` and `[version]` are `version` to qs, which Express uses. */
+function baseOf(name: string): string {
+  return name.split(/[[\]]+/).find((part) => part !== '') ?? name;
 }

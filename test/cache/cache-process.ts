@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import type { Fill, FillOptions, Invalidation, Key } from '../../lib/cache/cache.ts';
+import type { Fill, FillOptions, Invalidation, Key, Proof } from '../../lib/cache/cache.ts';
 import { FileCache, type FileCacheOptions } from '../../lib/cache/file-cache.ts';
 import { bytesOf, Reading, start, stored, write } from '../../lib/contracts/cache/steps.ts';
 
@@ -21,9 +21,9 @@ const TASKS = {
     await write(running(), bytesOf(length, seed));
   },
   /** `committed`, or the code of the error. */
-  async commit() {
+  async commit(proof: Proof = {}) {
     return running()
-      .commit({})
+      .commit(proof)
       .then(
         () => 'committed',
         (error: { code: string }) => error.code,
@@ -48,6 +48,9 @@ const TASKS = {
   /** How the commit of `pour` ended. */
   async outcome() {
     return outcome;
+  },
+  async umask() {
+    return process.umask();
   },
   async invalidate(what: Invalidation) {
     return opened().invalidate(what);

@@ -1,5 +1,6 @@
 /** Damage on disk is a miss, and is cleared away. */
 import assert from 'node:assert/strict';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import {
   appendFileSync,
   copyFileSync,
@@ -22,6 +23,7 @@ import {
   stored,
   write,
 } from '../../lib/contracts/cache/steps.ts';
+import type { CacheFilterEvents } from '../../lib/events.ts';
 import { Disk } from './disk.ts';
 
 const KEY = { primary: '/a' };
@@ -93,6 +95,31 @@ describe('damage', () => {
       await gone(disk, second);
     });
   }
+
+  test('it is told: by an event, and to the log', async (t) => {
+    const disk = new Disk(t);
+    const lines: string[] = [];
+    const logger = { warn: (line: string) => lines.push(line), error: (line: string) => lines.push(line) };
+    const cache = await disk.cache({ logger });
+    for (const [damage, inflict] of DAMAGES) {
+      await put(cache, KEY, bytesOf(10_000));
+      inflict(disk);
+      const told: unknown[] = [];
+      const listen = (event: unknown) => void told.push(event);
+      subscribe('cache-filter:corrupt', listen);
+      try {
+        assert.equal(await cache.open(KEY), undefined);
+      } finally {
+        unsubscribe('cache-filter:corrupt', listen);
+      }
+      const [{ why, ...rest }] = told as [CacheFilterEvents['cache-filter:corrupt']];
+      assert.equal(told.length, 1, damage);
+      assert.deepEqual(rest, { directory: disk.directory, key: KEY }, damage);
+      assert.match(why, /^its (record|body) (is|has) /, damage);
+    }
+    assert.equal(lines.length, 1, 'once a minute');
+    assert.match(lines[0] ?? '', /was damaged and has been dropped: its body has 9999 of 10000 bytes/);
+  });
 
   test('info and list say nothing of a damaged record', async (t) => {
     const { disk, cache } = await prepared(t);

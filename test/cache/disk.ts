@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, statSync, utimesSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync, utimesSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import type { TestContext } from 'node:test';
 import { FileCache, type FileCacheOptions } from '../../lib/cache/file-cache.ts';
@@ -27,7 +27,7 @@ export class Disk {
 
   /** Whatever else is on the disk of whoever runs the tests, there is room: a test of free space says so itself. */
   unscanned(options: Omit<FileCacheOptions, 'directory'> = {}): FileCache {
-    const cache = new FileCache({ directory: this.directory, minFreeBytes: 0, ...options });
+    const cache = new FileCache({ directory: this.directory, logger: false, minFreeBytes: 0, ...options });
     this.#t.after(() => cache.close());
     return cache;
   }
@@ -44,6 +44,11 @@ export class Disk {
 
   incomplete(): string[] {
     return readdirSync(this.layout.incomplete).sort();
+  }
+
+  /** What is kept for diagnosis. */
+  invalid(): string[] {
+    return existsSync(this.layout.invalid) ? readdirSync(this.layout.invalid).sort() : [];
   }
 
   record(primary: string, variant?: string): EntryRecord {
@@ -64,11 +69,12 @@ export class Disk {
   /** Bytes of all files, in whole blocks, as the budget counts them: each entry has a state, or may have one at any time. */
   used(): number {
     let bytes = 0;
-    for (const below of [this.layout.entries, this.layout.incomplete]) {
+    const { entries, incomplete, invalid } = this.layout;
+    for (const below of [entries, incomplete, invalid].filter((path) => existsSync(path))) {
       for (const entry of readdirSync(below, { recursive: true, withFileTypes: true })) {
         if (!entry.isFile() || entry.name.endsWith('.state')) continue;
         bytes += Math.ceil(statSync(join(entry.parentPath, entry.name)).size / 4096) * 4096;
-        if (entry.name.endsWith('.json')) bytes += 4096;
+        if (below === entries && entry.name.endsWith('.json')) bytes += 4096;
       }
     }
     return bytes;

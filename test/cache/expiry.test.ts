@@ -36,6 +36,9 @@ describe('expiry', () => {
       t.mock.timers.enable({ apis: ['setInterval'] });
       let looks = 0;
       const expiry = new Expiry(inactiveMs, async () => looks++);
+      t.mock.timers.tick(10 * interval);
+      assert.equal(looks, 0, 'not before it is started');
+      expiry.start();
       t.mock.timers.tick(interval - 1);
       assert.equal(looks, 0, `${inactiveMs}`);
       t.mock.timers.tick(1);
@@ -56,6 +59,7 @@ describe('expiry', () => {
       await promise;
       throw new Error('deliberate');
     });
+    expiry.start();
     t.mock.timers.tick(5_000);
     assert.equal(looks, 1);
     let closed = false;

@@ -277,7 +277,7 @@ describe('free space', () => {
   test('the least recently used go until the floor holds, each only once', async () => {
     const removed: string[] = [];
     const space = disk(10);
-    const ledger = new Ledger(1000, async (each) => removed.push(each), space);
+    const ledger = new Ledger(1000, async (each) => removed.push(each), { space });
     for (const each of ['a', 'b', 'c', 'd']) ledger.add(each, 30);
     assert.equal(await ledger.reserve(10), true);
     assert.deepEqual(removed, [], 'it fits as it is');
@@ -291,7 +291,7 @@ describe('free space', () => {
 
   test('nothing goes in vain', async () => {
     const space = disk(-100);
-    const ledger = new Ledger(1000, async () => assert.fail('it was removed'), space);
+    const ledger = new Ledger(1000, async () => assert.fail('it was removed'), { space });
     ledger.add('a', 60);
     ledger.add('b', 60);
     ledger.pin('b', true);
@@ -303,7 +303,7 @@ describe('free space', () => {
 
   test('a fill is promised its room; what it writes is not counted twice', async () => {
     const space = disk(100);
-    const ledger = new Ledger(1000, async () => undefined, space);
+    const ledger = new Ledger(1000, async () => undefined, { space });
     const [one, two] = [new Reservation(ledger), new Reservation(ledger)];
     assert.equal(await one.reach(60), true);
     assert.equal(await two.reach(41), false, 'promised to the first');
@@ -320,7 +320,7 @@ describe('free space', () => {
 
   test('where somebody else fills the disk, a fill loses its store, and its promise goes to the others', async () => {
     const space = disk(100);
-    const ledger = new Ledger(1000, async () => undefined, space);
+    const ledger = new Ledger(1000, async () => undefined, { space });
     const [one, two] = [new Reservation(ledger), new Reservation(ledger)];
     assert.equal(await one.reach(50), true);
     assert.equal(await two.reach(50), true);
@@ -363,5 +363,36 @@ describe('reservation', () => {
     finish();
     assert.equal(await reached, false);
     assert.equal(ledger.bytes, 0);
+  });
+
+  test('what is expendable is charged, and goes before any entry; it is waited for', async () => {
+    const gone: string[] = [];
+    const disk = deferred();
+    const expendable = {
+      bytes: 30,
+      free(bytes: number) {
+        const freed = Math.min(this.bytes, bytes);
+        this.bytes -= freed;
+        gone.push(`${freed} expendable`);
+        return { bytes: freed, gone: disk.promise };
+      },
+    };
+    const ledger = new Ledger(100, async (name) => gone.push(name), { expendable });
+    ledger.add('a', 40);
+    ledger.add('b', 30);
+    assert.equal(ledger.bytes, 100);
+    let reserved: boolean | undefined;
+    const reserving = ledger.reserve(20).then((room) => {
+      reserved = room;
+    });
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual([reserved, ledger.bytes], [undefined, 120], 'until it has left the disk');
+    disk.resolve();
+    await reserving;
+    assert.deepEqual([reserved, ledger.bytes, gone.splice(0)], [true, 100, ['20 expendable']]);
+    assert.equal(await ledger.reserve(30), true);
+    assert.deepEqual(gone.splice(0), ['10 expendable', 'a']);
+    assert.deepEqual([ledger.evictions, ledger.entries, ledger.bytes], [1, 1, 80]);
+    assert.deepEqual(await ledger.evict(50), { entries: 1, bytes: 30 });
   });
 });

@@ -158,6 +158,7 @@ function owner(disk: Disk): QueueOwner {
   return {
     layout: disk.layout,
     modes: { file: 0o600, directory: 0o700 },
+    isDown: () => false,
     isFetched: () => false,
     isStored: async () => false,
     charge: () => undefined,

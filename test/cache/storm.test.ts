@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import type { Cache } from '../../lib/cache/cache.ts';
 import { MemoryCache } from '../../lib/cache/memory-cache.ts';
 import { bytesOf, HEAD, Reading, settled } from '../../lib/contracts/cache/steps.ts';
+import { IncompleteError } from '../../lib/errors.ts';
 import { Disk } from './disk.ts';
 
 const KIB = 1024;
@@ -14,7 +15,7 @@ interface Fetch {
   key: number;
   size: number;
   declared: boolean;
-  ends: 'commit' | 'abort' | 'short';
+  ends: 'commit' | 'abort' | 'unfinished' | 'short';
 }
 
 type Step =
@@ -23,6 +24,7 @@ type Step =
   | { do: 'replace'; key: number }
   | { do: 'purge'; key: number }
   | { do: 'prune' }
+  | { do: 'clean' }
   | { do: 'tag' };
 
 const key = fc.nat({ max: 4 });
@@ -34,13 +36,13 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       key,
       size: fc.nat({ max: 150 * KIB }),
       declared: fc.boolean(),
-      ends: fc.constantFrom('commit' as const, 'commit' as const, 'abort' as const, 'short' as const),
+      ends: fc.constantFrom<Fetch['ends'][]>('commit', 'commit', 'abort', 'unfinished', 'short'),
     }),
   },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('read' as const), key }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('replace' as const), key }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('purge' as const), key }) },
-  { weight: 1, arbitrary: fc.constantFrom<Step>({ do: 'prune' }, { do: 'tag' }) },
+  { weight: 1, arbitrary: fc.constantFrom<Step>({ do: 'prune' }, { do: 'clean' }, { do: 'tag' }) },
 );
 
 /** Several clients, each of which does one thing after the other. */
@@ -73,6 +75,9 @@ async function perform(cache: Cache, each: Step): Promise<void> {
       return;
     case 'prune':
       await cache.prune({ toBytes: 100 * KIB });
+      return;
+    case 'clean':
+      await cache.clean({ stalledMs: 0 });
       return;
     case 'read': {
       const entry = await cache.open({ primary: `/${each.key}` });
@@ -107,6 +112,7 @@ async function fetch(cache: Cache, each: Fetch, newerThan?: number): Promise<voi
       if (!whole && at > bytes.byteLength / 2) break;
     }
     if (each.ends === 'abort') await fill.abort(new Error('the source stopped'));
+    else if (each.ends === 'unfinished') await fill.abort(new IncompleteError('the source stopped'));
     else
       await fill.commit({ length: whole ? bytes.byteLength : bytes.byteLength + 1 }).catch(() => undefined);
     const failure = await reading.failure();
@@ -131,7 +137,10 @@ describe('a storm of requests', () => {
         const disk = new Disk(t);
         const cache = await disk.cache({ maxBytes: 400 * KIB });
         await rage(cache, clients);
-        const { entries, bytes, fills, corrupt, maxBytes } = await cache.stats();
+        const { entries, bytes, fills, corrupt, maxBytes, invalid } = await cache.stats();
+        const failed = disk.invalid();
+        assert.equal(failed.filter((file) => file.endsWith('.json')).length, invalid.files, 'notes');
+        assert.equal(failed.filter((file) => file.endsWith('.body')).length, invalid.files, 'invalid bodies');
         const files = disk.files(disk.layout.entries);
         assert.deepEqual(disk.incomplete(), [], 'nothing is left of a fill');
         assert.equal(files.filter((file) => file.endsWith('.json')).length, entries, 'records');

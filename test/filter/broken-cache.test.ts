@@ -23,6 +23,7 @@ function broken(breakIt: (cache: MemoryCache, fail: () => never) => Partial<Cach
     pin: (key, on) => cache.pin(key, on),
     queue: cache.queue,
     prune: (options) => cache.prune(options),
+    clean: () => cache.clean(),
     stats: () => cache.stats(),
     close: () => cache.close(),
   };

@@ -2,7 +2,16 @@ import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { createNew, exists, list, onDisk, readIfThere, unlink, writeWhole } from '../../lib/fs/files.ts';
+import {
+  createNew,
+  exists,
+  list,
+  makeDirectory,
+  onDisk,
+  readIfThere,
+  unlink,
+  writeWhole,
+} from '../../lib/fs/files.ts';
 import { temporaryDirectory } from '../support/directory.ts';
 
 describe('files', () => {
@@ -35,6 +44,21 @@ describe('files', () => {
     await file.close();
     assert.equal(statSync(path).mode & 0o777, 0o600);
     await assert.rejects(createNew(path, 0o600), { code: 'EEXIST' });
+  });
+
+  test('directories have their mode, whatever the umask; one that was there keeps its own', async (t) => {
+    const top = temporaryDirectory(t);
+    const before = process.umask(0o777);
+    try {
+      await makeDirectory(join(top, 'a', 'b'), 0o755);
+      await (await createNew(join(top, 'a', 'file'), 0o644)).close();
+    } finally {
+      process.umask(before);
+    }
+    await makeDirectory(join(top, 'a', 'b'), 0o700);
+    const modes = ['a', 'a/b', 'a/file'].map((path) => (statSync(join(top, path)).mode & 0o777).toString(8));
+    assert.deepEqual(modes, ['755', '755', '644']);
+    await assert.rejects(makeDirectory(join(top, 'a', 'file', 'b'), 0o700), { code: 'ENOTDIR' });
   });
 
   test('all bytes are written, whatever one write takes', async () => {

@@ -21,6 +21,22 @@ describe('parseCacheControl', () => {
     ['empty members', ',, no-store ,\t,', { 'no-store': true }],
     ['members that are no directive', 'a b, =5, "x", @, no-store', { 'no-store': true }],
     [
+      'what forbids, though a semicolon makes it no directive',
+      'private; max-age=60, x; no-store',
+      { private: true, 'no-store': true },
+    ],
+    ['what forbids, behind an argument', 'max-age=60; Private', { private: true, 'max-age': '60; Private' }],
+    [
+      'what forbids, in quotes or beside other words',
+      '"no-store", be private',
+      { 'no-store': true, private: true },
+    ],
+    [
+      'words that forbid as arguments of something else',
+      'a=private, b="no-store; x"',
+      { a: 'private', b: 'no-store; x' },
+    ],
+    [
       'a quote that never closes hides nothing behind it',
       'ext="a, no-store',
       { ext: '"a', 'no-store': true },

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import type { IncomingMessage } from 'node:http';
 import { describe, test } from 'node:test';
 import type { Digest } from '../../lib/http/digest.ts';
-import { type HookContext, type Hooks, judge, type Verdict } from '../../lib/policy/policy.ts';
+import type { HookContext, Hooks } from '../../lib/policy/hooks.ts';
+import { judge, type Verdict } from '../../lib/policy/policy.ts';
+import { run } from '../../lib/steps.ts';
 
 const HEX = 'ab'.repeat(32);
 const STORED = { size: 1000, digests: [{ algorithm: 'sha256', hex: HEX }] as Digest[] };
@@ -19,7 +21,13 @@ async function verdict(
   hooks: Partial<Hooks>,
   stored: Parameters<typeof judge>[2] = STORED,
 ): Promise<Verdict> {
-  return judge({ metadata: undefined, authorize: undefined, ...hooks }, CONTEXT, stored);
+  return run(
+    judge(
+      { metadata: undefined, authorize: undefined, hookTimeoutMs: 1000, ...hooks },
+      { ...CONTEXT },
+      stored,
+    ),
+  );
 }
 
 /** A verdict as one line: `refuse not-found 404`, `pass mismatch, dropped`. */
@@ -146,12 +154,12 @@ describe('authorize', () => {
     const entry = { key: { primary: '/files/a' }, size: 1000, digests: [], storedAt: 1, tags: [] };
     const asked: unknown[] = [];
     const hooks = {
-      metadata: (context: unknown) => {
-        asked.push(context);
+      metadata: (context: object) => {
+        asked.push({ ...context });
         return resource;
       },
-      authorize: (context: unknown) => {
-        asked.push(context);
+      authorize: (context: object) => {
+        asked.push({ ...context });
         return true;
       },
     };

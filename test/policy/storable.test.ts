@@ -8,12 +8,13 @@ import {
   isPublic,
   refusal,
   type StoringRules,
+  unprovable,
 } from '../../lib/policy/storable.ts';
 import { REASONS, type Reason } from '../../lib/reasons.ts';
 
 const RULES: StoringRules = {
   freshness: 'response',
-  integrity: 'length',
+  vary: [],
   minEntryBytes: 10,
   maxEntryBytes: 1000,
   credentials: false,
@@ -43,11 +44,17 @@ function candidate({ status = 200, headers = {}, earlier = {}, ...rest }: Given)
   };
 }
 
-function reason(given: Given, rules: Partial<StoringRules> = {}): Reason | undefined {
+function sized(given: Given): Candidate {
   const each = candidate({ length: 100, ...given });
   if (given.length === undefined && 'length' in given) delete each.length;
-  return refusal(each, { ...RULES, ...rules }, Date.now());
+  return each;
 }
+
+function reason(given: Given, rules: Partial<StoringRules> = {}): Reason | undefined {
+  return refusal(sized(given), { ...RULES, ...rules }, Date.now());
+}
+
+const VARIES = { vary: ['accept', 'accept-encoding'] };
 
 const unknown = { length: undefined } as unknown as Given;
 
@@ -84,6 +91,12 @@ const TABLE: [statement: string, Reason | undefined, Given, Partial<StoringRules
     'no-cache, though a ttl overrides what the response says',
     undefined,
     { headers: { 'Cache-Control': 'no-cache' } },
+    { freshness: { ttlMs: 1 } },
+  ],
+  [
+    'no-cache for some fields, though a ttl overrides what the response says',
+    'no-store',
+    { headers: { 'Cache-Control': 'no-cache="x-user"' } },
     { freshness: { ttlMs: 1 } },
   ],
   ['Vary', 'vary', { headers: { Vary: 'Accept' } }],
@@ -129,6 +142,20 @@ const TABLE: [statement: string, Reason | undefined, Given, Partial<StoringRules
   ['too small', 'too-small', { length: 9 }],
   ['empty', 'too-small', { length: 0 }],
   ['empty, where that is enough', undefined, { length: 0 }, { minEntryBytes: 0 }],
+  ['a Vary that the key has', undefined, { headers: { Vary: 'ACCEPT, accept-encoding' } }, VARIES],
+  ['a Vary that the key has a part of', 'vary', { headers: { Vary: 'Accept, Cookie' } }, VARIES],
+  ['Vary: *, whatever the key has', 'vary', { headers: { Vary: '*' } }, { vary: ['*'] }],
+];
+
+/** A body, what else is said of it, and why nothing would prove it. */
+const PROOFS: [
+  statement: string,
+  expected: Reason | undefined,
+  given: Given,
+  integrity?: 'length' | 'digest' | 'end',
+  known?: boolean,
+][] = [
+  ['a length', undefined, {}],
   ['no length', 'no-length', unknown],
   ['no length, but Repr-Digest', undefined, { ...unknown, headers: { 'Repr-Digest': SHA256 } }],
   ['no length, but Content-MD5', undefined, { ...unknown, headers: { 'Content-MD5': '0'.repeat(32) } }],
@@ -148,14 +175,11 @@ const TABLE: [statement: string, Reason | undefined, Given, Partial<StoringRules
     'no-length',
     { ...unknown, earlier: { 'Repr-Digest': SHA256 } },
   ],
-  ['no length, where a clean end is enough', undefined, unknown, { integrity: 'end' }],
-  ['a length, where a digest is required', 'no-digest', {}, { integrity: 'digest' }],
-  [
-    'a digest, where one is required',
-    undefined,
-    { headers: { 'Content-Digest': SHA256 } },
-    { integrity: 'digest' },
-  ],
+  ['no length, where a clean end is enough', undefined, unknown, 'end'],
+  ['a length, where a digest is required', 'no-digest', {}, 'digest'],
+  ['no length, but a digest that is known from elsewhere', undefined, unknown, 'length', true],
+  ['the same, where one is required', undefined, unknown, 'digest', true],
+  ['a digest, where one is required', undefined, { headers: { 'Content-Digest': SHA256 } }, 'digest'],
 ];
 
 describe('what is refused', () => {
@@ -169,9 +193,7 @@ describe('what is refused', () => {
     assert.deepEqual([...found].sort(), [
       'credentials',
       'encoding',
-      'no-digest',
       'no-freshness',
-      'no-length',
       'no-store',
       'not-200',
       'private',
@@ -181,6 +203,13 @@ describe('what is refused', () => {
       'vary',
     ]);
   });
+});
+
+describe('what proves a body', () => {
+  for (const [statement, expected, given, integrity = 'length', known = false] of PROOFS) {
+    test(`${statement}: ${expected ?? 'enough'}`, () =>
+      assert.equal(unprovable(sized(given), integrity, known), expected));
+  }
 });
 
 describe('which refusals are remembered', () => {

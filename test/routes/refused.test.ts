@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { resolveRoutes } from '../../lib/routes/route.ts';
+import { DEFAULTS } from './matching.ts';
 
 const REFUSED: [routes: unknown, message: RegExp][] = [
   [
@@ -54,12 +55,18 @@ const REFUSED: [routes: unknown, message: RegExp][] = [
     /routes\[0\] digests must be an array of md5, sha1, sha256, sha384, sha512/,
   ],
   [[{ path: '/a', digests: ['crc32'] }], /routes\[0\] digests must be an array of/],
+  [[{ path: '/a', vary: 'Accept' }], /routes\[0\] vary must be an array of header names/],
+  [[{ path: '/a', vary: ['no header'] }], /routes\[0\] vary must be an array of header names/],
+  [[{ path: '/a', minEntryBytes: '1' }], /routes\[0\] minEntryBytes must be a whole number of bytes/],
+  [[{ path: '/a', maxEntryBytes: -1 }], /routes\[0\] maxEntryBytes must be a whole number of bytes/],
+  [[{ path: '/a', filter: 'on' }], /routes\[0\] filter must be 'off', or left out/],
+  [[{ path: '/a', reservd: [] }], /did you mean reserved\?/],
 ];
 
 describe('a route that can not be understood', () => {
   for (const [routes, message] of REFUSED) {
     test(`is refused: ${JSON.stringify(routes)}`, () => {
-      assert.throws(() => resolveRoutes(routes, 'response'), {
+      assert.throws(() => resolveRoutes(routes, DEFAULTS), {
         name: 'OptionError',
         code: 'ERR_CACHE_FILTER_OPTION',
         option: 'routes',
@@ -70,21 +77,36 @@ describe('a route that can not be understood', () => {
 
   test('members that are undefined are as if they were absent', () => {
     const absent = Object.fromEntries(
-      ['name', 'id', 'reserved', 'read', 'purge', 'freshness', 'key', 'query', 'digests'].map((name) => [
-        name,
-        undefined,
-      ]),
+      [
+        'name',
+        'id',
+        'reserved',
+        'read',
+        'purge',
+        'freshness',
+        'key',
+        'query',
+        'vary',
+        'minEntryBytes',
+        'maxEntryBytes',
+        'digests',
+        'filter',
+      ].map((name) => [name, undefined]),
     );
-    const [route] = resolveRoutes([{ path: '/files/:id', ...absent }], { ttlMs: 7 });
+    const [route] = resolveRoutes([{ path: '/files/:id', ...absent }], {
+      ...DEFAULTS,
+      freshness: { ttlMs: 7 },
+    });
     assert.deepEqual([route?.name, route?.freshness, route?.digests], ['/files/:id', { ttlMs: 7 }, []]);
     const found = route?.match({ method: 'DELETE', path: '/files/a', query: 'b' });
-    assert.deepEqual([found?.action, found?.id, found?.query], ['purge', 'a', 'b']);
+    assert.ok(typeof found === 'object');
+    assert.deepEqual([found.action, found.id, found.query], ['purge', 'a', 'b']);
   });
 
   test('what the caller gave is not touched', () => {
     const route = Object.freeze({ path: '/files/:id', purge: Object.freeze(['PUT']) });
     const routes = Object.freeze([route]);
-    resolveRoutes(routes, 'response');
+    resolveRoutes(routes, DEFAULTS);
     assert.deepEqual(routes, [{ path: '/files/:id', purge: ['PUT'] }]);
   });
 });

@@ -51,6 +51,12 @@ describe('a pattern', () => {
     }
   });
 
+  test('a target with a fragment matches nothing', () => {
+    for (const target of ['/files/a#b', '/files/a#', '/files/a?x#b', '/files/#a'])
+      assert.equal(meaning(files, `GET ${target}`), undefined, target);
+    assert.equal(meaning(files, 'GET /files/a%23b')?.id, 'a#b');
+  });
+
   test('all spellings that it takes for the same have one path', () => {
     for (const path of ['/files/a', '/files/%61', '/files/a/', '/FILES/a', '/Files/%61/']) {
       const found = meaning(files, `GET ${path}`);
@@ -269,6 +275,18 @@ describe('the members of a route', () => {
     );
     assert.notEqual(meaning(some, 'GET /f?a=1%26b%3D2')?.query, meaning(some, 'GET /f?a=1&b=2')?.query);
     assert.equal(meaning(some, 'GET /f?c=3')?.query, '');
+  });
+
+  test('of a query that parsers read in different ways nothing is left out', () => {
+    const some: Route[] = [{ path: '/f', query: ['a'] }];
+    for (const name of ['a[]', 'a[x]', '[a]', 'a[x][y]', 'a%5B%5D']) {
+      assert.match(meaning(some, `GET /f?${name}=1&c=3`)?.query ?? '', /^(%5B)?a.*=1$/, name);
+    }
+    assert.equal(meaning(some, 'GET /f?b[a]=1')?.query, '');
+    for (const query of [`${'x&'.repeat(999)}a=1`, 'a=%ff', 'a=1&b=%']) {
+      assert.equal(meaning(some, `GET /f?${query}`)?.query, query);
+    }
+    assert.equal(meaning(some, `GET /f?${'x&'.repeat(998)}a=1`)?.query, 'a=1');
   });
 
   test('name, freshness and digests are handed on', () => {

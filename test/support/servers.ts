@@ -19,7 +19,11 @@ export interface TestServer {
 
 /** A server of this kind with these handlers in a row, on a port of its own. */
 export async function serve(kind: Kind, handlers: readonly Handler[]): Promise<TestServer> {
-  const server = create(kind, handlers);
+  return listening(kind, create(kind, handlers));
+}
+
+/** A server of somebody's own making, on a port of its own. */
+export async function listening(kind: Kind, server: Server): Promise<TestServer> {
   const sockets = new Set<{ destroy(): void }>();
   server.on('connection', (socket) => {
     sockets.add(socket);
@@ -61,7 +65,7 @@ function create(kind: Kind, handlers: readonly Handler[]): Server {
 }
 
 /** What somebody does who uses no framework: errors are theirs to answer. */
-function inARow(handlers: readonly Handler[], req: IncomingMessage, res: ServerResponse): void {
+export function inARow(handlers: readonly Handler[], req: IncomingMessage, res: ServerResponse): void {
   const run = (i: number, error?: unknown): void => {
     if (error !== undefined) {
       giveUp(res, error);

@@ -83,16 +83,19 @@ export class ClaimFile {
   }
 }
 
-/** Cuts the fills of other processes off from the cache. */
+/**
+ * Cuts off the fills of other processes that may be for what is to be invalidated.
+ * @param own fill ids of this one
+ */
 export async function doomOthers(
   layout: Layout,
   what: Invalidation,
-  ownFills: ReadonlySet<string>,
+  own: ReadonlySet<string>,
 ): Promise<void> {
   const base = 'key' in what ? layout.name(what.key, undefined) : undefined;
   for (const file of await list(layout.incomplete)) {
     const { name, fill, kind } = parseFileName(file) ?? {};
-    if (name === undefined || fill === undefined || kind !== 'claim' || ownFills.has(fill)) continue;
+    if (name === undefined || fill === undefined || kind !== 'claim' || own.has(fill)) continue;
     const path = join(layout.incomplete, file);
     const claim = base === undefined ? await readIfThere(path) : undefined;
     if (base === undefined ? claim !== undefined && mayConcern(what, claim) : primaryName(name) === base) {

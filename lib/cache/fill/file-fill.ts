@@ -1,10 +1,18 @@
 import { read as readFile, writev } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { promisify } from 'node:util';
-import { CacheFilterError, StoreError, SupersededError } from '../../errors.ts';
+import {
+  CacheFilterError,
+  IncompleteError,
+  IntegrityError,
+  StoreError,
+  SupersededError,
+} from '../../errors.ts';
 import type { ResponseHead } from '../../http/body.ts';
-import type { EntryInfo, Fill, FillOptions, FillReader, Key, Proof } from '../cache.ts';
-import { GrowingReader } from './fill-reader.ts';
+import type { Digest } from '../../http/digest.ts';
+import type { EntryInfo, Fill, FillInfo, FillOptions, FillReader, Key, Proof } from '../cache.ts';
+import type { Wreck } from '../invalid.ts';
+import { fillInfo, GrowingReader } from './fill-reader.ts';
 import { Growing, UNSTORED_BYTES } from './growing.ts';
 import { belated, checkDigests, checkLength } from './proof.ts';
 import { Verifier } from './verify.ts';
@@ -26,8 +34,11 @@ export interface FillOwner {
   publish(info: EntryInfo): Promise<void>;
   /** Nobody may join any more: it ended, or its store failed. */
   unjoinable(): void;
-  /** It will never be published: what it has on disk goes, though those who read it still can. */
-  discard(): Promise<void>;
+  /**
+   * It will never be published: what it has on disk goes, though those who read it still can.
+   * @param wreck where it is the body that was wrong, and all of it that came is on disk
+   */
+  discard(wreck?: Wreck): Promise<void>;
   /** Nobody reads or writes it any more. */
   closed(): Promise<void>;
 }
@@ -37,10 +48,12 @@ export class FileFill implements Fill {
   readonly #owner: FillOwner;
   readonly #growing: Growing;
   readonly #verifier: Verifier;
-  readonly #info: Pick<EntryInfo, 'key' | 'storedAt' | 'tags'>;
+  readonly #info: FillInfo;
   #pending: Uint8Array[] = [];
   #storing: Promise<void> | undefined;
   #storeError: Error | undefined;
+  /** Digests of the whole body, once they are known. */
+  #found: Digest[] = [];
   #waiting: (() => void)[] = [];
   /** The writer, and each reader. */
   #users = 1;
@@ -51,7 +64,7 @@ export class FileFill implements Fill {
     this.#owner = owner;
     this.#growing = new Growing(options.size, { moved: () => this.#progress() });
     this.#verifier = new Verifier(owner.file.fd, options.algorithms ?? []);
-    this.#info = { key, storedAt: options.storedAt ?? Date.now(), tags: [...(options.tags ?? [])] };
+    this.#info = fillInfo(key, options);
   }
 
   write(chunk: Uint8Array): boolean {
@@ -106,7 +119,7 @@ export class FileFill implements Fill {
       return info;
     } catch (error) {
       this.#finish('failed', error as Error);
-      await this.#owner.discard();
+      await this.#owner.discard(error instanceof IntegrityError ? this.#wreck(error, proof) : undefined);
       throw error instanceof CacheFilterError
         ? error
         : new StoreError('the body could not be published', { cause: error });
@@ -118,7 +131,9 @@ export class FileFill implements Fill {
   async abort(reason: Error): Promise<void> {
     if (this.#over) return;
     this.#finish('failed', reason);
-    await this.#owner.discard();
+    // What is being written at this moment is part of it.
+    if (reason instanceof IncompleteError) await this.#storing;
+    await this.#owner.discard(reason instanceof IncompleteError ? this.#wreck(reason, {}) : undefined);
     await this.#leave();
   }
 
@@ -129,8 +144,16 @@ export class FileFill implements Fill {
     const found = await this.#verifier.digest();
     const more = belated(proof, found);
     if (more.length > 0 && this.#storeError === undefined) found.push(...(await this.#verifier.again(more)));
+    this.#found = found;
     checkDigests(proof, found);
     return { ...this.#info, size: taken, digests: found };
+  }
+
+  /** Undefined where it is not all on disk: then it is the disk that failed, and needs the room. */
+  #wreck(why: Error, { length = this.#growing.size, digests = [] }: Proof): Wreck | undefined {
+    if (this.#storeError !== undefined) return undefined;
+    const expected = { ...(length === undefined ? {} : { length }), digests };
+    return { why, size: this.#growing.stored, expected, digests: this.#found };
   }
 
   /** Writes what is pending, in as few and as large writes as there is. */

@@ -1,13 +1,18 @@
 import type { Readable } from 'node:stream';
 import type { BodyEnd, ByteRange, ResponseHead } from '../../http/body.ts';
-import type { EntryInfo, FillReader } from '../cache.ts';
+import type { FillInfo, FillOptions, FillReader, Key } from '../cache.ts';
 import type { Follower, Growing } from './growing.ts';
 import { GrowingReadable, type ReadStored } from './reader.ts';
+
+/** What is known of the entry that a fill is to become. */
+export function fillInfo(key: Key, { storedAt = Date.now(), tags = [], version }: FillOptions): FillInfo {
+  return { key, storedAt, tags: [...tags], ...(version === undefined ? {} : { version }) };
+}
 
 /** One client's view of a fill. */
 export class GrowingReader implements FillReader {
   readonly head: ResponseHead;
-  readonly info: Pick<EntryInfo, 'key' | 'storedAt' | 'tags'>;
+  readonly info: FillInfo;
   readonly size?: number;
   readonly ended: Promise<BodyEnd>;
   readonly #growing: Growing;

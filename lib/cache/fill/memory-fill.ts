@@ -1,8 +1,8 @@
 import { StoreError, SupersededError } from '../../errors.ts';
 import type { ResponseHead } from '../../http/body.ts';
 import type { Digest, DigestAlgorithm } from '../../http/digest.ts';
-import type { EntryInfo, Fill, FillOptions, FillReader, Key, Proof } from '../cache.ts';
-import { GrowingReader } from './fill-reader.ts';
+import type { EntryInfo, Fill, FillInfo, FillOptions, FillReader, Key, Proof } from '../cache.ts';
+import { fillInfo, GrowingReader } from './fill-reader.ts';
 import { Growing, UNSTORED_BYTES } from './growing.ts';
 import { Hashing } from './hashing.ts';
 import { belated, checkDigests, checkLength } from './proof.ts';
@@ -28,7 +28,7 @@ export interface MemoryFillOwner {
 export class MemoryFill implements Fill {
   readonly #owner: MemoryFillOwner;
   readonly #head: ResponseHead;
-  readonly #info: Pick<EntryInfo, 'key' | 'storedAt' | 'tags'>;
+  readonly #info: FillInfo;
   readonly #growing: Growing;
   readonly #hashing: Hashing;
   #chunks: Uint8Array[] = [];
@@ -39,7 +39,7 @@ export class MemoryFill implements Fill {
   constructor(key: Key, head: ResponseHead, options: FillOptions, owner: MemoryFillOwner) {
     this.#owner = owner;
     this.#head = head;
-    this.#info = { key, storedAt: options.storedAt ?? Date.now(), tags: [...(options.tags ?? [])] };
+    this.#info = fillInfo(key, options);
     this.#growing = new Growing(options.size, { keepAll: true, moved: () => this.#progress() });
     this.#hashing = new Hashing(new Set(['sha256' as const, ...(options.algorithms ?? [])]));
   }
@@ -100,6 +100,8 @@ export class MemoryFill implements Fill {
     this.#growing.finish('failed', reason);
     this.#progress();
     this.#owner.ended();
+    // What was just being asked for is given back.
+    await this.#room;
   }
 
   #hash(algorithms: readonly DigestAlgorithm[]): Digest[] {

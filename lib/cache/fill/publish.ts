@@ -1,8 +1,8 @@
 import * as fs from 'node:fs/promises';
 import { SupersededError } from '../../errors.ts';
-import { isMissing, readIfThere } from '../../fs/files.ts';
+import { isMissing, makeDirectory, readIfThere } from '../../fs/files.ts';
 import type { Layout } from '../../fs/layout.ts';
-import { decodeRecord, type EntryRecord, encodeRecord } from '../record.ts';
+import { decodeNewerRecord, decodeRecord, type EntryRecord, encodeRecord } from '../record.ts';
 import { removeBody } from '../removal.ts';
 import { readState, writePin } from '../state.ts';
 import type { ClaimFile } from './claim.ts';
@@ -10,7 +10,8 @@ import type { ClaimFile } from './claim.ts';
 /**
  * Makes a verified body the entry of its key: the body moves first, then the claim becomes the record in one rename. The pin of the one
  * before passes to it. Resolves to the size of the record in bytes.
- * @throws SupersededError when the claim has been taken away: the key was purged while the body was written
+ * @throws SupersededError when the claim has been taken away: the key was purged while the body was written; or when a newer version
+ *   has stored the key meanwhile
  */
 export async function publish(
   layout: Layout,
@@ -23,8 +24,11 @@ export async function publish(
   const body = layout.body(name, fill);
   const place = { layout, name, fill, mode: modes.file };
   await claim.become(bytes);
-  await fs.mkdir(layout.shard(name), { recursive: true, mode: modes.directory });
-  const previous = decodeRecord((await readIfThere(layout.record(name))) ?? Buffer.alloc(0));
+  await makeDirectory(layout.shard(name), modes.directory);
+  const there = (await readIfThere(layout.record(name))) ?? Buffer.alloc(0);
+  if (decodeNewerRecord(there) !== undefined)
+    throw new SupersededError('a newer version of this package has stored the key meanwhile');
+  const previous = decodeRecord(there);
   const pinned = async () => previous !== undefined && (await readState(layout, name, previous.fill)).pinned;
   const wasPinned = await pinned();
   try {

@@ -116,8 +116,10 @@ export class VirtualHeaders {
         if (before !== undefined) changes.removed.push(name);
         continue;
       }
-      // Said again: it is still the earlier middleware's, and each response has its own.
-      if (before !== undefined && String(lines(before.value)) === String(lines(now.value))) continue;
+      // Said again: it is still the earlier middleware's, and each response has its own. Vary is no matter of whose: it says what the
+      // handler has looked at.
+      const again = before !== undefined && String(lines(before.value)) === String(lines(now.value));
+      if (again && name !== 'vary') continue;
       const added = before === undefined ? undefined : additions(name, before.value, now.value);
       if (added === undefined) {
         changes.headers.push(...pairs(now));

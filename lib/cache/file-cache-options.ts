@@ -1,0 +1,96 @@
+// docs/reference/options.md
+
+import { resolve } from 'node:path';
+import { OptionError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import { requireInactiveMs } from './expiry.ts';
+import { type MemoryOptions, resolveMemory } from './hot-entries.ts';
+
+export interface FileCacheOptions {
+  /** Where everything is kept; created where it is missing. */
+  directory: string;
+  /** Hard limit in bytes. Default 10 GiB. */
+  maxBytes?: number;
+  /** Largest body that is kept, in bytes. Default half of `maxBytes`. */
+  maxEntryBytes?: number;
+  /** For bodies that turned out wrong, kept for a day at most, in bytes. Default 256 MiB, or an eighth of `maxBytes`; 0: none. */
+  maxInvalidBytes?: number;
+  /** Free space to be left on the file system, in bytes; 0: none. Default the larger of 1 GiB and 5 % of it. */
+  minFreeBytes?: number;
+  /** Entries that are not used for so many milliseconds are removed. Default: they are not. */
+  inactiveMs?: number;
+  /** What is kept in memory, or open, of the entries asked for most. false: nothing. */
+  memory?: MemoryOptions | false;
+  /** Of every file that is created, whatever the umask. Default 0o600. */
+  fileMode?: number;
+  /** Of every directory that is created, whatever the umask. Default 0o700. */
+  directoryMode?: number;
+  /** A directory that can't be used declines everything, and is tried again, where the constructor would throw. Default false. */
+  startDegraded?: boolean;
+  /** Where changes of state are told. Default the console; false: nowhere. */
+  logger?: Logger | false;
+}
+
+/** The options with every default filled in. */
+export interface FileCacheConfig
+  extends Required<Omit<FileCacheOptions, 'memory' | 'minFreeBytes' | 'inactiveMs'>> {
+  /** undefined: it depends on the file system. */
+  minFreeBytes: number | undefined;
+  inactiveMs: number | undefined;
+  memory: ReturnType<typeof resolveMemory>;
+}
+
+/** @throws OptionError */
+export function resolveFileCacheOptions(options: FileCacheOptions): FileCacheConfig {
+  const { directory, maxBytes = 10 * 2 ** 30, fileMode = 0o600, directoryMode = 0o700 } = options;
+  const { maxEntryBytes = Math.floor(maxBytes / 2), startDegraded = false, logger = console } = options;
+  const { maxInvalidBytes = Math.min(256 * 2 ** 20, Math.floor(maxBytes / 8)) } = options;
+  const { minFreeBytes, inactiveMs } = options;
+  if (typeof directory !== 'string' || directory === '')
+    throw new OptionError('directory', 'directory must be a path');
+  const bytes = {
+    maxBytes,
+    maxEntryBytes,
+    maxInvalidBytes,
+    minFreeBytes: minFreeBytes === undefined ? 0 : minFreeBytes,
+  };
+  for (const [name, value] of Object.entries(bytes)) {
+    if (!Number.isSafeInteger(value) || value < 0) {
+      throw new OptionError(name, `${name} must be a whole number of bytes, got ${String(value)}`);
+    }
+  }
+  requireInactiveMs(inactiveMs);
+  requireMode('fileMode', fileMode, 0o600);
+  requireMode('directoryMode', directoryMode, 0o700);
+  if (typeof startDegraded !== 'boolean')
+    throw new OptionError(
+      'startDegraded',
+      `startDegraded must be true or false, got ${String(startDegraded)}`,
+    );
+  if (logger !== false && (typeof logger?.warn !== 'function' || typeof logger.error !== 'function')) {
+    throw new OptionError('logger', 'logger must have the methods warn and error, or be false');
+  }
+  return {
+    directory: resolve(directory),
+    maxBytes,
+    maxEntryBytes,
+    maxInvalidBytes,
+    minFreeBytes,
+    inactiveMs,
+    memory: resolveMemory(options.memory),
+    fileMode,
+    directoryMode,
+    startDegraded,
+    logger,
+  };
+}
+
+/** @param least what the owner can't do without */
+function requireMode(name: string, mode: number, least: number): void {
+  if (Number.isInteger(mode) && mode >= 0 && mode <= 0o777 && (mode & least) === least) return;
+  const got = Number.isInteger(mode) ? `0o${mode.toString(8)}` : String(mode);
+  throw new OptionError(
+    name,
+    `${name} must be permission bits that include 0o${least.toString(8)}, got ${got}; write for example 0o${(least | 0o040).toString(8)}`,
+  );
+}

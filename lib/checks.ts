@@ -1,0 +1,145 @@
+import { OptionError } from './errors.ts';
+
+/** Reads an object of options: each value checked, each default in one place. `undefined` is the same as absent. */
+export class OptionReader<Options extends object> {
+  readonly #options: Options;
+
+  /**
+   * @param known every name there is
+   * @throws OptionError for a name that is none of them, with the nearest one that is
+   */
+  constructor(options: Options, known: Record<keyof Options & string, true>) {
+    this.#options = options;
+    for (const name of Object.keys(options)) {
+      if (Object.hasOwn(known, name)) continue;
+      const near = nearest(name, Object.keys(known));
+      throw new OptionError(
+        name,
+        `unknown option ${show(name)}${near === undefined ? '' : `; did you mean ${near}?`}`,
+      );
+    }
+  }
+
+  /** @throws OptionError */
+  bytes<F extends number | undefined>(name: keyof Options & string, fallback: F): number | F {
+    const value = this.#options[name] ?? fallback;
+    if (value === undefined || isBytes(value)) return value as number | F;
+    throw new OptionError(
+      name,
+      `${name} must be a whole number of bytes, got ${show(value)}; write for example 100 * 2 ** 30`,
+    );
+  }
+
+  /** @throws OptionError */
+  count(name: keyof Options & string, fallback: number): number {
+    const value: unknown = this.#options[name] ?? fallback;
+    if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 1) return value;
+    throw new OptionError(name, `${name} must be a whole number from 1 on, got ${show(value)}`);
+  }
+
+  /** @throws OptionError */
+  milliseconds<F extends number | undefined>(name: keyof Options & string, fallback: F): number | F {
+    const value: unknown = this.#options[name] ?? fallback;
+    // setTimeout fires at once beyond 2 ** 31 - 1.
+    if (value === undefined || (typeof value === 'number' && value >= 0 && value <= 2 ** 31 - 1))
+      return value as number | F;
+    throw new OptionError(
+      name,
+      `${name} must be a number of milliseconds from 0 to 2147483647, got ${show(value)}`,
+    );
+  }
+
+  /** @throws OptionError */
+  flag(name: keyof Options & string, fallback: boolean): boolean {
+    const value: unknown = this.#options[name] ?? fallback;
+    if (typeof value === 'boolean') return value;
+    throw new OptionError(name, `${name} must be true or false, got ${show(value)}`);
+  }
+
+  /** @throws OptionError */
+  text(name: keyof Options & string, fallback: string): string {
+    const value: unknown = this.#options[name] ?? fallback;
+    if (typeof value === 'string') return value;
+    throw new OptionError(name, `${name} must be a string, got ${show(value)}`);
+  }
+
+  /** A function, or nothing. `word`: what may stand in its place. @throws OptionError */
+  hook(name: keyof Options & string, word?: string): unknown {
+    const value: unknown = this.#options[name];
+    if (value === undefined || typeof value === 'function' || (word !== undefined && value === word))
+      return value;
+    const also = word === undefined ? '' : ` or '${word}'`;
+    throw new OptionError(name, `${name} must be a function${also}, got ${show(value)}`);
+  }
+
+  /** One of these words; the first is the default. @throws OptionError */
+  oneOf<T extends string>(name: keyof Options & string, allowed: readonly [T, ...T[]]): T {
+    const value: unknown = this.#options[name] ?? allowed[0];
+    const found = allowed.find((candidate) => candidate === value);
+    if (found !== undefined) return found;
+    throw new OptionError(
+      name,
+      `${name} must be one of ${allowed.map((word) => `'${word}'`).join(', ')}, got ${show(value)}`,
+    );
+  }
+
+  /** Header names, in lower case. @throws OptionError */
+  headerNames(name: keyof Options & string, fallback: readonly string[]): string[] {
+    const value: unknown = this.#options[name] ?? fallback;
+    if (areHeaderNames(value)) return value.map((item) => item.toLowerCase());
+    throw new OptionError(name, `${name} must be an array of header names, got ${show(value)}`);
+  }
+}
+
+/** A whole number of bytes. */
+export function isBytes(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
+}
+
+const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+
+/** An array of header names (tokens of RFC 9110, 5.6.2). */
+export function areHeaderNames(value: unknown): value is string[] {
+  return Array.isArray(value) && value.every((item) => typeof item === 'string' && TOKEN.test(item));
+}
+
+/** The known name that takes the fewest single-letter edits, if that is few enough to be a slip of the pen. */
+export function nearest(name: string, known: readonly string[]): string | undefined {
+  let best: string | undefined;
+  let bestDistance = Math.max(2, Math.floor(name.length / 3)) + 1;
+  for (const candidate of known) {
+    const distance = edits(name.toLowerCase(), candidate.toLowerCase());
+    if (distance < bestDistance) {
+      best = candidate;
+      bestDistance = distance;
+    }
+  }
+  return best;
+}
+
+function edits(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const substitute = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(substitute, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}
+
+/** A value as one would write it, short enough for an error message. */
+export function show(value: unknown): string {
+  if (typeof value === 'function') return `function ${value.name || '(anonymous)'}`;
+  if (typeof value === 'bigint') return `${value}n`;
+  let text: string | undefined;
+  try {
+    text = JSON.stringify(value);
+  } catch {
+    // cyclic, or a toJSON that throws
+  }
+  text ??= String(value);
+  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+}

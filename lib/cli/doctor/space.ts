@@ -1,0 +1,79 @@
+import * as fs from 'node:fs/promises';
+import { type Finding, fail, type Look, ok, warn } from './check.ts';
+import { asFlag, inUnits } from './size.ts';
+
+/** What should stay free for others: so many bytes, or such a share of the whole, whichever is more. */
+const FLOOR_BYTES = 2 ** 30;
+const FLOOR_SHARE = 0.05;
+
+export interface Space {
+  totalBytes: number;
+  /** For this user. */
+  freeBytes: number;
+  /** By the cache that is there already. */
+  usedBytes: number;
+  maxBytes?: number | undefined;
+}
+
+/** Whether the budget fits on the disk. */
+export function judgeSpace({ totalBytes, freeBytes, usedBytes, maxBytes }: Space): Finding {
+  const floorBytes = Math.ceil(Math.max(FLOOR_BYTES, totalBytes * FLOOR_SHARE));
+  const roomBytes = Math.max(0, freeBytes + usedBytes - floorBytes);
+  const measured = { totalBytes, freeBytes, floorBytes, roomBytes };
+  if (totalBytes === 0) {
+    return warn(
+      'it does not say how large it is',
+      'the disk may be full before the budget is',
+      'Find out, and give --max-bytes less than that.',
+      measured,
+    );
+  }
+  const fact = `${inUnits(freeBytes)} free of ${inUnits(totalBytes)}`;
+  if (roomBytes === 0) {
+    return fail(
+      `${fact}, less than the ${inUnits(floorBytes)} that should stay free`,
+      'a full disk takes no entries: everything would be passed on without being kept, and others on this disk would suffer too',
+      'Free some space, or choose a larger disk.',
+      measured,
+    );
+  }
+  const room = `${fact}, room for ${inUnits(roomBytes)} of cache above the ${inUnits(floorBytes)} that should stay free`;
+  if (maxBytes === undefined || maxBytes <= roomBytes) return ok(room, measured);
+  return warn(
+    `${room}, but --max-bytes is ${inUnits(maxBytes)}`,
+    'the disk is full before the budget is: what does not fit is passed on without being kept',
+    `Give --max-bytes ${asFlag(roomBytes)} or less, or a larger disk.`,
+    measured,
+  );
+}
+
+export const space: Look = {
+  name: 'space',
+  async look({ existing, contents, maxBytes }) {
+    const { bsize, blocks, bavail } = await fs.statfs(existing);
+    const usedBytes = (await contents.catch(() => undefined))?.bytes ?? 0;
+    return judgeSpace({ totalBytes: blocks * bsize, freeBytes: bavail * bsize, usedBytes, maxBytes });
+  },
+};
+
+/** An entry is two files, and one more while it is filled. */
+const FILES_PER_ENTRY = 2;
+
+/** @param total 0: the file system makes them as it needs them */
+export function judgeInodes(total: number, free: number): Finding {
+  const measured = { totalInodes: total, freeInodes: free };
+  if (total === 0) return ok('as many files as there is space', measured);
+  const fact = `${free} of ${total} files free, ${FILES_PER_ENTRY} for each entry`;
+  const meaning = 'when they are used up, nothing more is kept, although there is space';
+  const advice = 'Delete files, or make the file system anew with more inodes.';
+  if (free < 100) return fail(fact, meaning, advice, measured);
+  return free < 20_000 ? warn(fact, meaning, advice, measured) : ok(fact, measured);
+}
+
+export const inodes: Look = {
+  name: 'inodes',
+  async look({ existing }) {
+    const { files, ffree } = await fs.statfs(existing);
+    return judgeInodes(files, ffree);
+  },
+};

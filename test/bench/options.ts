@@ -1,0 +1,126 @@
+import { existsSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { parseArgs } from 'node:util';
+import { PEERS, type Peer } from './comparisons.ts';
+import { KIB, MIB, parseSize } from './sizes.ts';
+
+export const USAGE = `npm run bench -- [hits | cold] [options]
+
+  hits               answers from the cache, side by side with others (the default)
+  cold               a fill against the bare handler, and many clients for one cold file
+
+  --size SIZE        1k, 64k, 1m, 256m, …; may be given several times
+  --peer PEER        compare with this one only: ${PEERS.join(', ')}; may be given several times
+  --rounds N         runs of each server, alternating
+  --seconds S        length of a run
+  --connections N    kept connections of the client; by default fewer for larger files
+  --clients N        cold: how many ask at once
+  --before FILE      an earlier build (its dist/index.js), to compare with as one more peer
+  --package FILE     measure this build instead of the one in dist/
+  --directory DIR    where files and caches are put for the time being
+  --json FILE        write everything that was measured to a file
+  --cpu-prof DIR     let each server that Node runs write a CPU profile
+  --smoke            tiny, once, without nginx: tries the benchmark rather than the cache
+  --help
+`;
+
+export interface Options {
+  what: 'hits' | 'cold';
+  sizes: readonly number[];
+  peers: readonly Peer[];
+  rounds: number;
+  seconds: number;
+  connections: number | undefined;
+  clients: number;
+  /** What servers import in place of the build in dist/, as URLs. */
+  packageUrl: string;
+  beforeUrl: string | undefined;
+  directory: string;
+  json: string | undefined;
+  cpuProf: string | undefined;
+  /** No warming up: nothing is concluded from the figures. */
+  smoke: boolean;
+}
+
+/** @throws Error with a sentence for the user; returns undefined where help was asked for */
+export function parseOptions(args: readonly string[]): Options | undefined {
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      size: { type: 'string', multiple: true },
+      peer: { type: 'string', multiple: true },
+      rounds: { type: 'string' },
+      seconds: { type: 'string' },
+      connections: { type: 'string' },
+      clients: { type: 'string' },
+      before: { type: 'string' },
+      package: { type: 'string' },
+      directory: { type: 'string' },
+      json: { type: 'string' },
+      'cpu-prof': { type: 'string' },
+      smoke: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) return undefined;
+  const [what = 'hits', ...more] = positionals;
+  if ((what !== 'hits' && what !== 'cold') || more.length > 0)
+    throw new Error(`expected 'hits' or 'cold', got '${positionals.join(' ')}'`);
+  const { smoke } = values;
+  const before = values.before === undefined ? undefined : moduleUrl('--before', values.before);
+  return {
+    what,
+    sizes:
+      values.size?.map((text) => {
+        const size = parseSize(text);
+        if (size === undefined) throw new Error(`--size takes a size such as 64k or 256m, got '${text}'`);
+        return size;
+      }) ?? defaultSizes(what, smoke),
+    peers: values.peer?.map(parsePeer) ?? PEERS.filter((peer) => !smoke || peer !== 'nginx'),
+    rounds: parseNumber('--rounds', values.rounds, smoke ? 1 : 7),
+    seconds: parseNumber('--seconds', values.seconds, smoke ? 0.05 : 0.7),
+    connections:
+      values.connections === undefined ? undefined : parseNumber('--connections', values.connections, 0),
+    clients: parseNumber('--clients', values.clients, smoke ? 4 : 16),
+    packageUrl:
+      values.package === undefined
+        ? import.meta.resolve('cache-filter')
+        : moduleUrl('--package', values.package),
+    beforeUrl: before,
+    directory: resolve(values.directory ?? tmpdir()),
+    json: values.json,
+    cpuProf: values['cpu-prof'],
+    smoke,
+  };
+}
+
+function defaultSizes(what: Options['what'], smoke: boolean): number[] {
+  if (smoke) return what === 'hits' ? [KIB, 2 * MIB] : [2 * MIB];
+  return what === 'hits' ? [KIB, 64 * KIB, MIB, 256 * MIB] : [256 * MIB];
+}
+
+function parsePeer(text: string): Peer {
+  const peer = PEERS.find((each) => each === text);
+  if (peer === undefined) throw new Error(`--peer is one of ${PEERS.join(', ')}; got '${text}'`);
+  return peer;
+}
+
+function parseNumber(name: string, text: string | undefined, otherwise: number): number {
+  if (text === undefined) return otherwise;
+  const number = Number(text);
+  const whole = name === '--seconds' || Number.isInteger(number);
+  if (!(number > 0 && Number.isFinite(number) && whole))
+    throw new Error(
+      `${name} takes a ${name === '--seconds' ? '' : 'whole '}number greater than 0, got '${text}'`,
+    );
+  return number;
+}
+
+function moduleUrl(name: string, path: string): string {
+  if (!existsSync(path))
+    throw new Error(`${name} takes the file of a build, such as dist/index.js; there is no ${path}`);
+  return pathToFileURL(resolve(path)).href;
+}

@@ -1,0 +1,116 @@
+/**
+ * One server of the comparison, in a process of its own: `fork('server.mjs', [JSON.stringify(config)])`. Says its port, then
+ * answers what it is asked by messages: `usage`, `purge`. It ends when its parent is gone.
+ *
+ * Plain JavaScript, so that no loader stands between the servers and Node: what tsx makes of a closure costs more than some of the
+ * differences that are measured.
+ *
+ * @typedef {{ url: string, path: string, size: number, streamed: boolean }} Material
+ * @typedef {{ kind: string, root: string, directory: string, module: string, material: Material[] }} Config
+ */
+import { createReadStream, readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { pipeline } from 'node:stream';
+
+/** @type {Config} */
+const config = JSON.parse(process.argv[2] ?? '{}');
+
+/** Times that the application itself has answered. */
+let calls = 0;
+/** @type {import('../../lib/index.ts').CacheFilter | undefined} */
+let filter;
+
+const PIECE = 2 ** 20;
+const files = new Map(
+  config.material.map(({ url, path, size, streamed }) => [
+    url,
+    { size, path, bytes: streamed ? undefined : readFileSync(path) },
+  ]),
+);
+
+/** The application: the shortest way that Node has to send these bytes. */
+function application(req, res) {
+  calls++;
+  const query = req.url.indexOf('?');
+  const file = files.get(query === -1 ? req.url : req.url.slice(0, query));
+  if (file === undefined) {
+    res.writeHead(404).end();
+    return;
+  }
+  const head = {
+    'Content-Type': 'application/octet-stream',
+    'Content-Length': file.size,
+    'Cache-Control': 'max-age=86400',
+  };
+  if (config.kind === 'apicache') {
+    // It does not see, and so does not repeat, what writeHead is given.
+    for (const [name, value] of Object.entries(head)) res.setHeader(name, value);
+  } else {
+    res.writeHead(200, head);
+  }
+  if (file.bytes !== undefined) res.end(file.bytes);
+  else pipeline(createReadStream(file.path, { highWaterMark: PIECE }), res, () => undefined);
+}
+
+async function cacheFilter() {
+  const { cacheFilter } = await import(config.module);
+  filter = cacheFilter({
+    directory: config.directory,
+    maxBytes: 8 * 2 ** 30,
+    routes: [{ path: '/files/:name', freshness: 'immutable' }],
+  });
+  return filter;
+}
+
+/** @param {(app: import('express').Express, express: typeof import('express')) => unknown} fill */
+async function inExpress(fill) {
+  const { default: express } = await import('express');
+  const app = express();
+  await fill(app, express);
+  return app;
+}
+
+/** @type {Record<string, () => Promise<import('node:http').RequestListener> | import('node:http').RequestListener>} */
+const KINDS = {
+  http: () => application,
+  'filter-http': async () => {
+    const filter = await cacheFilter();
+    return (req, res) => {
+      filter(req, res, (error) => {
+        if (error === undefined) application(req, res);
+        else res.writeHead(500).end();
+      });
+    };
+  },
+  express: () => inExpress((app) => app.use(application)),
+  static: () => inExpress((app, express) => app.use(express.static(config.root))),
+  apicache: () =>
+    inExpress(async (app) => {
+      const { default: apicache } = await import('apicache');
+      app.use(apicache.middleware('1 day'));
+      app.use(application);
+    }),
+  'filter-express': () =>
+    inExpress(async (app) => {
+      app.use(await cacheFilter());
+      app.use(application);
+    }),
+};
+
+const ANSWERS = {
+  usage: () => ({ cpu: process.cpuUsage(), calls }),
+  /** Everything that is kept, once nothing is being written. */
+  purge: async () => {
+    await filter?.idle();
+    await filter?.purge({ all: true });
+  },
+};
+
+process.on('message', async ({ id, ask }) => {
+  process.send?.({ id, answer: (await ANSWERS[ask]()) ?? null });
+});
+// Not killed: a profile that was asked for is written on the way out.
+process.on('disconnect', () => process.exit());
+
+const server = createServer(await KINDS[config.kind]());
+server.listen(0, '127.0.0.1', () => process.send?.({ ready: { port: server.address().port } }));

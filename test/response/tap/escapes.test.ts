@@ -112,7 +112,13 @@ describe('a response that Node refuses to send', () => {
         t,
         [],
         [(_req, res) => announceTrailer(res)],
-        { directory: undefined, minFreeBytes: undefined, cache, freshness: 'immutable', integrity: 'end' } as never,
+        {
+          directory: undefined,
+          minFreeBytes: undefined,
+          cache,
+          freshness: 'immutable',
+          integrity: 'end',
+        } as never,
         kind,
       );
       assert.equal(

@@ -104,7 +104,8 @@ export class Ledger {
   }
 
   /** Records an entry as the most recently used; one of the same name is replaced, and its pin kept. */
-  add(name: string, bytes: number, body = '', { usedAt = Date.now(), pinned = false } = {}): void {
+  add(name: string, bytes: number, body = '', older: Pick<Older, 'usedAt' | 'pinned'> = {}): void {
+    const { usedAt = Date.now(), pinned = false } = older;
     const before = this.isPinned(name);
     this.drop(name);
     this.#bytes += bytes;

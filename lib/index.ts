@@ -17,6 +17,7 @@ export type {
   Removed,
 } from './cache/cache.ts';
 export { FileCache, type FileCacheOptions } from './cache/file-cache.ts';
+export type { MemoryOptions } from './cache/hot-entries.ts';
 export { MemoryCache, type MemoryCacheOptions } from './cache/memory-cache.ts';
 export { type CacheFilter, cacheFilter, cacheFilter as default } from './cache-filter.ts';
 export {

@@ -156,6 +156,7 @@ const STORE: Record<keyof StoreOptions, true> = {
   maxBytes: true,
   maxEntryBytes: true,
   maxInvalidBytes: true,
+  memory: true,
   fileMode: true,
   directoryMode: true,
   startDegraded: true,

@@ -3,6 +3,7 @@
 import { resolve } from 'node:path';
 import { OptionError } from '../errors.ts';
 import type { Logger } from '../log.ts';
+import { type MemoryOptions, resolveMemory } from './hot-entries.ts';
 
 export interface FileCacheOptions {
   /** Where everything is kept; created where it is missing. */
@@ -13,6 +14,8 @@ export interface FileCacheOptions {
   maxEntryBytes?: number;
   /** For bodies that turned out wrong, kept for a day at most, in bytes. Default 256 MiB, or an eighth of `maxBytes`; 0: none. */
   maxInvalidBytes?: number;
+  /** What is kept in memory, or open, of the entries asked for most. false: nothing. */
+  memory?: MemoryOptions | false;
   /** Of every file that is created, whatever the umask. Default 0o600. */
   fileMode?: number;
   /** Of every directory that is created, whatever the umask. Default 0o700. */
@@ -23,8 +26,13 @@ export interface FileCacheOptions {
   logger?: Logger | false;
 }
 
+/** The options with every default filled in. */
+export interface FileCacheConfig extends Required<Omit<FileCacheOptions, 'memory'>> {
+  memory: ReturnType<typeof resolveMemory>;
+}
+
 /** @throws OptionError */
-export function resolveFileCacheOptions(options: FileCacheOptions): Required<FileCacheOptions> {
+export function resolveFileCacheOptions(options: FileCacheOptions): FileCacheConfig {
   const { directory, maxBytes = 10 * 2 ** 30, fileMode = 0o600, directoryMode = 0o700 } = options;
   const { maxEntryBytes = Math.floor(maxBytes / 2), startDegraded = false, logger = console } = options;
   const { maxInvalidBytes = Math.min(256 * 2 ** 20, Math.floor(maxBytes / 8)) } = options;
@@ -50,6 +58,7 @@ export function resolveFileCacheOptions(options: FileCacheOptions): Required<Fil
     maxBytes,
     maxEntryBytes,
     maxInvalidBytes,
+    memory: resolveMemory(options.memory),
     fileMode,
     directoryMode,
     startDegraded,

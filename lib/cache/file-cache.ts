@@ -28,6 +28,7 @@ import { ClaimFile, doomOthers } from './fill/claim.ts';
 import { FileFill } from './fill/file-fill.ts';
 import { publish } from './fill/publish.ts';
 import { Run, Runs } from './fill/runs.ts';
+import { HotEntries } from './hot-entries.ts';
 import { InvalidBodies } from './invalid.ts';
 import { concerned, records } from './janitor.ts';
 import { removeLeftovers } from './leftovers.ts';
@@ -65,6 +66,7 @@ export class FileCache implements Cache {
   readonly #directoryMode: number;
   readonly #layout: Layout;
   readonly #entries: FileEntries;
+  readonly #hot: HotEntries | undefined;
   readonly #runs = new Runs<FileRun>();
   /** Of the running fills, the purged ones included. */
   readonly #claims = new Set<ClaimFile>();
@@ -78,7 +80,7 @@ export class FileCache implements Cache {
   /** @throws DirectoryError where the directory can't be used, OptionError */
   constructor(options: FileCacheOptions) {
     const { directory, maxBytes, maxEntryBytes, ...rest } = resolveFileCacheOptions(options);
-    const { fileMode, directoryMode, maxInvalidBytes, logger, startDegraded } = rest;
+    const { memory, fileMode, directoryMode, maxInvalidBytes, logger, startDegraded } = rest;
     this.directory = directory;
     this.maxBytes = maxBytes;
     this.maxEntryBytes = maxEntryBytes;
@@ -89,7 +91,12 @@ export class FileCache implements Cache {
     this.#layout = layout;
     this.#notices = new Notices(directory, log);
     this.#invalid = new InvalidBodies(layout, { maxBytes: maxInvalidBytes, directoryMode });
-    this.#entries = new FileEntries(layout, maxBytes, this.#notices, this.#invalid);
+    this.#hot = memory && new HotEntries(layout, memory);
+    this.#entries = new FileEntries(layout, maxBytes, {
+      notices: this.#notices,
+      expendable: this.#invalid,
+      hot: this.#hot,
+    });
     const prepare = () => prepareDirectory(directory, layout, { file: fileMode, directory: directoryMode });
     const purge = (what: Invalidation) => this.#invalidate(what);
     const ready = () => {
@@ -100,8 +107,18 @@ export class FileCache implements Cache {
     this.#heart.unref();
   }
 
-  async open(key: Key): Promise<Entry | undefined> {
+  /** Without a wait where the entry is hot. */
+  open(key: Key): Promise<Entry | undefined> | Entry | undefined {
     if (this.#closed || this.#standby.down) return undefined;
+    try {
+      return this.#entries.openHot(key) ?? this.#openCold(key);
+    } catch (error) {
+      debug('%s could not be looked at: %o', key.primary, error);
+      return this.#openCold(key);
+    }
+  }
+
+  async #openCold(key: Key): Promise<Entry | undefined> {
     try {
       return await this.#entries.open(key);
     } catch (error) {
@@ -162,7 +179,18 @@ export class FileCache implements Cache {
     const { entries, bytes, maxBytes, evictions } = this.#entries.ledger;
     const { corrupt, unknown } = this.#notices;
     const invalid = { files: this.#invalid.files, bytes: this.#invalid.bytes };
-    return { entries, bytes, maxBytes, fills: this.#claims.size, evictions, corrupt, unknown, invalid };
+    const memory = this.#hot && { memory: this.#hot.stats };
+    return {
+      entries,
+      bytes,
+      maxBytes,
+      fills: this.#claims.size,
+      evictions,
+      corrupt,
+      unknown,
+      invalid,
+      ...memory,
+    };
   }
 
   async close(): Promise<void> {
@@ -170,6 +198,7 @@ export class FileCache implements Cache {
     this.#standby.close();
     this.#invalid.close();
     clearInterval(this.#heart);
+    await this.#hot?.close();
     await this.#scanned;
   }
 
@@ -319,5 +348,6 @@ export class FileCache implements Cache {
 
   #beat(): void {
     for (const claim of this.#claims) claim.beat().catch(() => undefined);
+    this.#hot?.closeUnlinked();
   }
 }

@@ -1,14 +1,19 @@
 import * as fs from 'node:fs/promises';
-import { isMissing, onDisk, readIfThere } from '../fs/files.ts';
+import { isMissing, onDisk, readWithStat } from '../fs/files.ts';
+import { identityOf } from '../fs/identity.ts';
 import type { Layout } from '../fs/layout.ts';
-import type { Entry, Key } from './cache.ts';
+import type { ResponseHead } from '../http/body.ts';
+import type { Entry, EntryInfo, Key } from './cache.ts';
 import { FileEntry } from './file-entry.ts';
 import { identity } from './fill/runs.ts';
+import type { HotEntries, HotEntry, SeenRecord } from './hot-entries.ts';
 import { records, sweep } from './janitor.ts';
 import { type Expendable, Ledger } from './ledger.ts';
+import { MemoryEntry } from './memory-entry.ts';
 import type { Notices } from './notices.ts';
-import { decodeNewerRecord, decodeRecord, type EntryRecord } from './record.ts';
+import { decodeNewerRecord, decodeRecord, type EntryRecord, infoOf } from './record.ts';
 import { type RemovedEntry, removeEntry } from './removal.ts';
+import { SharedFile } from './shared-file.ts';
 
 /** An entry's recency on disk is brought up to date at most this often, in milliseconds. */
 const TOUCH_MS = 60_000;
@@ -16,20 +21,35 @@ const TOUCH_MS = 60_000;
 /** An entry that is replaced again and again while it is opened is a miss in the end. */
 const OPEN_ATTEMPTS = 10;
 
+/** What the entries have to do with. */
+interface EntriesOwner {
+  notices: Notices;
+  /** What goes before any entry when room is needed. */
+  expendable: Expendable;
+  hot: HotEntries | undefined;
+}
+
 /** The entries on disk, and the account of them. */
 export class FileEntries {
   readonly ledger: Ledger;
   readonly #notices: Notices;
   readonly #layout: Layout;
+  readonly #hot: HotEntries | undefined;
   readonly #touched = new Map<string, number>();
   /** Bodies removed since somebody began to look at, or to write, what is on disk; one set for each of them. */
   readonly #watches = new Set<Set<string>>();
 
-  /** @param expendable what goes before any entry when room is needed */
-  constructor(layout: Layout, maxBytes: number, notices: Notices, expendable: Expendable) {
+  constructor(layout: Layout, maxBytes: number, { notices, expendable, hot }: EntriesOwner) {
     this.#layout = layout;
     this.#notices = notices;
+    this.#hot = hot;
     this.ledger = new Ledger(maxBytes, (name) => this.#unlink(name), expendable);
+  }
+
+  /** The entry, without a wait; undefined where it is not hot: `open` tells whether there is one. */
+  openHot(key: Key): Entry | undefined {
+    const hot = this.#hot?.find(key);
+    return hot && this.#entryOf(hot);
   }
 
   /** The entry, held; undefined where there is none of this key. */
@@ -63,6 +83,7 @@ export class FileEntries {
     try {
       const recordBytes = await publish();
       settle();
+      this.#hot?.forget(name);
       this.#touched.delete(name);
       // Purged already, before we came to account for it.
       if (!removed.has(fill)) this.ledger.add(name, charge(size, recordBytes), fill);
@@ -102,29 +123,59 @@ export class FileEntries {
     }
     if (found === undefined || identity(found.record.key) !== identity(key)) return undefined;
     const { record, bytes } = found;
+    const hot = this.#hot?.renew(name, found);
+    if (hot !== undefined) return this.#entryOf(hot);
     const path = this.#layout.body(name, record.fill);
-    const file = await fs.open(path, 'r').catch((error: unknown) => {
+    const handle = await fs.open(path, 'r').catch((error: unknown) => {
       if (isMissing(error)) return undefined;
       throw error;
     });
-    if (file === undefined) {
+    if (handle === undefined) {
       // Replaced between record and body: once more, from the record.
       if ((await this.#read(name, key))?.record.fill !== record.fill) return 'replaced';
       await this.#drop(name, key, 'its body is missing');
       return undefined;
     }
-    const { size } = await file.stat();
-    if (size !== record.size) {
-      await file.close();
-      await this.#drop(name, key, `its body has ${size} of ${record.size} bytes`);
-      return undefined;
+    const file = new SharedFile(handle);
+    const close = file.use();
+    try {
+      const { size } = await handle.stat();
+      if (size !== record.size) {
+        await this.#drop(name, key, `its body has ${size} of ${record.size} bytes`);
+        return undefined;
+      }
+      if (!this.ledger.has(name)) await this.#discover(name, record, bytes);
+      const admitted = await this.#hot?.admit(name, found, file);
+      if (admitted === 'damaged') {
+        await this.#drop(name, key, 'its body is not what was stored');
+        return undefined;
+      }
+      if (admitted !== undefined) {
+        // Removed while it was read: nobody would be given it, but it would take up room.
+        if (!this.ledger.has(name)) this.#hot?.forget(name);
+        return this.#entryOf(admitted);
+      }
+      this.#touch(name);
+      return this.#fileEntry(name, record.head, infoOf(record), path, file);
+    } finally {
+      void close();
     }
-    if (!this.ledger.has(name)) await this.#discover(name, record, bytes);
+  }
+
+  #entryOf({ name, head, info, body, bodyPath }: HotEntry): Entry {
     this.#touch(name);
+    // Its bytes need no file; who asks for the path does, and what is being read should not be the first to go.
+    if (!(body instanceof SharedFile))
+      return new MemoryEntry(head, info, body, this.ledger.hold(name), bodyPath);
+    return this.#fileEntry(name, head, info, bodyPath, body);
+  }
+
+  #fileEntry(name: string, head: ResponseHead, info: EntryInfo, path: string, file: SharedFile): FileEntry {
+    const close = file.use();
     const release = this.ledger.hold(name);
-    return new FileEntry(record, path, file.fd, () => {
+    return new FileEntry(head, info, path, file.fd, () => {
       release();
-      file.close().catch(() => undefined);
+      void close();
     });
   }
 
@@ -135,17 +186,19 @@ export class FileEntries {
     if ((await this.#read(name, key))?.record.fill !== fill) this.ledger.drop(name, fill);
   }
 
-  /** A record, and its size in bytes; a damaged one is removed, and is none; one of a newer format is none of ours. */
-  async #read(name: string, key: Key): Promise<{ record: EntryRecord; bytes: number } | undefined> {
-    const bytes = await readIfThere(this.#layout.record(name));
-    const record = bytes && decodeRecord(bytes);
-    if (bytes !== undefined && record === undefined) {
-      if (decodeNewerRecord(bytes) !== undefined) this.#notices.newer(name);
+  /** A record; a damaged one is removed, and is none; one of a newer format is none of ours. */
+  async #read(name: string, key: Key): Promise<SeenRecord | undefined> {
+    const seenAt = Date.now();
+    const found = await readWithStat(this.#layout.record(name));
+    const record = found && decodeRecord(found.bytes);
+    if (found !== undefined && record === undefined) {
+      if (decodeNewerRecord(found.bytes) !== undefined) this.#notices.newer(name);
       else await this.#drop(name, key, 'its record is damaged');
       return undefined;
     }
     this.#notices.known(name);
-    return record && { record, bytes: bytes?.byteLength ?? 0 };
+    if (found === undefined || record === undefined) return undefined;
+    return { record, bytes: found.bytes.byteLength, identity: identityOf(found.stat), seenAt };
   }
 
   async #drop(name: string, key: Key, why: string): Promise<void> {
@@ -166,7 +219,10 @@ export class FileEntries {
 
   async #unlink(name: string, options?: { newer: boolean }): Promise<RemovedEntry | undefined> {
     this.#touched.delete(name);
+    this.#hot?.forget(name);
     const removed = await removeEntry(this.#layout, name, options);
+    // Somebody may have read it meanwhile. No request is answered from it, as the record has gone: it only takes up room.
+    this.#hot?.forget(name);
     if (removed === undefined) return undefined;
     this.#notices.known(name);
     const { fill } = removed;

@@ -1,10 +1,13 @@
 import { read } from 'node:fs';
 import { Readable } from 'node:stream';
+import { promisify } from 'node:util';
 import { StoreError } from '../errors.ts';
 import type { ByteRange, ResponseHead } from '../http/body.ts';
 import type { Entry, EntryInfo } from './cache.ts';
 import { READ_BYTES } from './fill/reader.ts';
-import type { EntryRecord } from './record.ts';
+import { bodyReads } from './read-gate.ts';
+
+const pread = promisify(read);
 
 /** A stored body, opened. The file stays readable even when it is unlinked meanwhile. */
 export class FileEntry implements Entry {
@@ -17,11 +20,10 @@ export class FileEntry implements Entry {
   #streams = 0;
   #open = true;
 
-  /** @param released closes `fd`: nothing reads it any more */
-  constructor(record: EntryRecord, path: string, fd: number, released: () => void) {
-    const { head, fill: _, ...info } = record;
+  /** @param released nothing reads `fd` any more; it may be called more than once */
+  constructor(head: ResponseHead, info: EntryInfo, path: string, fd: number, released: () => void) {
     this.head = head;
-    this.size = record.size;
+    this.size = info.size;
     this.info = info;
     this.path = path;
     this.#fd = fd;
@@ -48,7 +50,12 @@ export class FileEntry implements Entry {
   }
 }
 
-/** A range of a file, in large pieces. */
+/**
+ * A range of a file, in large pieces: the next one is read while the one before is written, as the stream asks for it when it hands
+ * one out. A whole file of 256 MiB to a client on the same machine took 99 ms of processor time with pieces of 512 KiB, 97 with 1 MiB,
+ * 113 with 256 KiB, 162 with 64 KiB; a bare loop of read and write took 119. Two pieces ahead took 118: where others want the
+ * processors too it is done 6 to 18 % sooner, but a busy server is one that has no processor time to spare.
+ */
 class FileRange extends Readable {
   readonly #fd: number;
   readonly #closed: () => void;
@@ -66,14 +73,16 @@ class FileRange extends Readable {
   }
 
   override _read(): void {
+    if (this.#position >= this.#end) this.push(null);
+    else bodyReads.enter(this.#fetch);
+  }
+
+  readonly #fetch = (): void => {
     const length = Math.min(READ_BYTES, this.#end - this.#position);
-    if (length <= 0) {
-      this.push(null);
-      return;
-    }
     this.#reading = true;
     read(this.#fd, Buffer.allocUnsafeSlow(length), 0, length, this.#position, (error, count, buffer) => {
       this.#reading = false;
+      bodyReads.leave();
       if (this.#afterRead !== undefined) return this.#afterRead();
       if (error !== null)
         return this.destroy(new StoreError('a stored body could not be read', { cause: error }));
@@ -82,15 +91,27 @@ class FileRange extends Readable {
       this.#position += count;
       this.push(buffer.subarray(0, count));
     });
-  }
+  };
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
     const done = () => {
       this.#closed();
       callback(error);
     };
+    bodyReads.cancel(this.#fetch);
     // A descriptor in use must not be closed: its number would soon be somebody else's.
     if (this.#reading) this.#afterRead = done;
     else done();
   }
+}
+
+/** All of a file that has this many bytes. @throws StoreError where it has fewer */
+export async function readWhole(fd: number, size: number): Promise<Buffer> {
+  const bytes = Buffer.allocUnsafeSlow(size);
+  for (let at = 0; at < size; ) {
+    const { bytesRead } = await pread(fd, bytes, at, size - at, at);
+    if (bytesRead === 0) throw new StoreError(`a stored body ends at ${at} of ${size} bytes`);
+    at += bytesRead;
+  }
+  return bytes;
 }

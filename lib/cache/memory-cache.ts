@@ -1,6 +1,5 @@
-import { Readable } from 'node:stream';
 import { OptionError, StoreError, SupersededError } from '../errors.ts';
-import type { ByteRange, ResponseHead } from '../http/body.ts';
+import type { ResponseHead } from '../http/body.ts';
 import type { Digest, DigestAlgorithm } from '../http/digest.ts';
 import type {
   Cache,
@@ -26,6 +25,7 @@ import { belated, checkDigests, checkLength } from './fill/proof.ts';
 import { identity, Run, Runs } from './fill/runs.ts';
 import { concerns } from './invalidation.ts';
 import { Ledger } from './ledger.ts';
+import { MemoryEntry } from './memory-entry.ts';
 import { Reservation } from './reservation.ts';
 
 export interface MemoryCacheOptions {
@@ -80,7 +80,7 @@ export class MemoryCache implements Cache {
     const stored = this.#closed ? undefined : this.#entries.get(name);
     if (stored === undefined) return undefined;
     this.#ledger.touch(name);
-    return entryOf(stored, this.#ledger.hold(name));
+    return new MemoryEntry(stored.head, stored.info, stored.bytes, this.#ledger.hold(name));
   }
 
   async claim(
@@ -288,18 +288,6 @@ class MemoryFill implements Fill {
   #progress(): void {
     for (const resolve of this.#waiting.splice(0)) resolve();
   }
-}
-
-function entryOf({ head, info, bytes }: Stored, release: () => void): Entry {
-  return {
-    head,
-    info,
-    size: info.size,
-    bytes,
-    read: ({ start, end }: ByteRange = { start: 0, end: info.size }) =>
-      Readable.from([bytes.subarray(start, end)], { objectMode: false }),
-    release,
-  };
 }
 
 async function nothingStored(): Promise<Uint8Array> {

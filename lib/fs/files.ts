@@ -1,4 +1,4 @@
-import { constants } from 'node:fs';
+import { constants, type Stats } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { dirname } from 'node:path';
 
@@ -66,6 +66,23 @@ export async function readIfThere(path: string): Promise<Buffer | undefined> {
   } catch (error) {
     if (isMissing(error)) return undefined;
     throw error;
+  }
+}
+
+/** The whole file, and what it was before it was read; undefined where it is missing. */
+export async function readWithStat(path: string): Promise<{ bytes: Buffer; stat: Stats } | undefined> {
+  let file: fs.FileHandle;
+  try {
+    file = await fs.open(path, 'r');
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+  try {
+    const stat = await file.stat();
+    return { bytes: await file.readFile(), stat };
+  } finally {
+    await file.close();
   }
 }
 

@@ -16,7 +16,7 @@ import { deferred } from '../support/deferred.ts';
 import { temporaryDirectory } from '../support/directory.ts';
 import { type Handler, inARow, listening, serve, type TestServer } from '../support/servers.ts';
 import type { Case, Say } from './case.ts';
-import { type Heard, type Message, say, sayHttp2, secretOf, secretsIn } from './wire.ts';
+import { type Heard, type Message, SECRET, say, sayHttp2, secretOf, secretsIn } from './wire.ts';
 
 /** A cache that tells when somebody waits for what somebody else fetches. */
 class Watched extends MemoryCache {
@@ -120,7 +120,7 @@ export async function inTurn(t: TestContext, each: Case): Promise<void> {
   assert.equal(filtered.reason(), each.reason, 'the reason that the filter gives');
   const nothing = async (who: string) => {
     if (fate === 'never') assert.deepEqual(await keysIn(cache), [], `nothing is stored after ${who}`);
-    const found = directory === undefined ? [] : filesWith(directory, /secret-\d+-end/);
+    const found = directory === undefined ? [] : filesWithSecrets(directory);
     assert.deepEqual(found, [], `no file of the cache has a secret after ${who}`);
   };
   await nothing('A');
@@ -200,13 +200,23 @@ async function compare(t: TestContext, each: Case, heard: Heard): Promise<void> 
   let expected = plain.get(each);
   if (expected === undefined) {
     const without = await stage(t, each);
-    expected = (await without.hear(each.a ?? {})).messages.map(essence);
+    expected = essences(await without.hear(each.a ?? {}));
     plain.set(each, expected);
   }
-  assert.deepEqual(heard.messages.map(essence), expected, 'A has the answer of the handler');
+  assert.deepEqual(essences(heard), expected, 'A has the answer of the handler');
 }
 
 const plain = new WeakMap<Case, object[]>();
+
+/** Secrets by the order in which they are told: of two requests on one connection, either may reach the handler first. */
+function essences({ text, messages }: Heard): object[] {
+  const order = secretsIn(text);
+  const told = JSON.stringify(messages.map(essence)).replace(
+    SECRET,
+    (secret) => `secret ${order.indexOf(secret)}`,
+  );
+  return JSON.parse(told) as object[];
+}
 
 /** What two answers have in common if they say the same. */
 function essence({ headers, ...rest }: Message): object {
@@ -225,9 +235,9 @@ async function keysIn(cache: Cache): Promise<string[]> {
   return keys;
 }
 
-function filesWith(directory: string, pattern: RegExp): string[] {
+function filesWithSecrets(directory: string): string[] {
   return readdirSync(directory, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name))
-    .filter((path) => pattern.test(readFileSync(path, 'latin1')));
+    .filter((path) => secretsIn(readFileSync(path, 'latin1')).length > 0);
 }

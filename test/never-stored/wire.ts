@@ -25,7 +25,7 @@ export interface Heard {
   messages: Message[];
 }
 
-const SECRET = /secret-\d+-end/g;
+export const SECRET: RegExp = /secret-\d+-end/g;
 
 /** The secret that one call of a handler is given. */
 export function secretOf(call: number): string {

@@ -1,0 +1,38 @@
+import { fstatSync } from 'node:fs';
+import type { FileHandle } from 'node:fs/promises';
+
+/** An open file that several read. It is closed when the last of them has let go: a descriptor in use must not be closed. */
+export class SharedFile {
+  readonly fd: number;
+  readonly #handle: FileHandle;
+  #users = 0;
+  #closed: Promise<void> | undefined;
+
+  constructor(handle: FileHandle) {
+    this.#handle = handle;
+    this.fd = handle.fd;
+  }
+
+  /** One more user. What is returned lets go, once; it resolves when that has closed the file. */
+  use(): () => Promise<void> | undefined {
+    this.#users++;
+    let using = true;
+    return () => {
+      if (!using) return this.#closed;
+      using = false;
+      if (--this.#users === 0) this.#closed = this.#handle.close().catch(() => undefined);
+      return this.#closed;
+    };
+  }
+
+  /** Whether it still has a name, and this many bytes. */
+  isWhole(size: number): boolean {
+    const stat = fstatSync(this.fd);
+    return stat.nlink > 0 && stat.size === size;
+  }
+
+  /** Whether its name has gone, so that only being open keeps its bytes on disk. */
+  isUnlinked(): boolean {
+    return fstatSync(this.fd).nlink === 0;
+  }
+}

@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type IncomingMessage, request, type ServerResponse } from 'node:http';
 import type { TestContext } from 'node:test';
 import {
   type AuthorizeOutcome,
@@ -71,7 +71,7 @@ export async function cached(
     await filter.close();
     await server.close();
   });
-  const request: CachedGlance['request'] = (line, token = 'member', headers = {}, signal) => {
+  const asking: CachedGlance['request'] = (line, token = 'member', headers = {}, signal) => {
     const [method = '', path = ''] = line.split(' ');
     return ask(server, {
       method,
@@ -87,8 +87,8 @@ export async function cached(
     disk,
     cache,
     log,
-    request,
-    get: (id = 'one', token, headers) => request(`GET /v2/images/${id}/file`, token, headers),
+    request: asking,
+    get: (id = 'one', token, headers) => asking(`GET /v2/images/${id}/file`, token, headers),
     stored: async () => {
       const keys: string[] = [];
       for await (const { key } of cache.list()) keys.push(key.primary);
@@ -115,4 +115,27 @@ export function resourceOf(service: ImageService, id: string, token: string): Im
 /** How often the service was asked for this image's data. */
 export function downloads({ log }: Pick<CachedGlance, 'log'>, id = 'one'): number {
   return log.filter((line) => line.startsWith(`GET /v2/images/${id}/file`)).length;
+}
+
+/** A v2 download that has begun: its head is here, its body waits to be read. */
+export function begun({ server }: Pick<CachedGlance, 'server'>, id = 'one'): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    const headers = { 'X-Auth-Token': 'member' };
+    const path = `/v2/images/${id}/file`;
+    const req = request({ host: '127.0.0.1', port: server.port, path, headers, agent: false });
+    req.once('response', (res) => {
+      // One who leaves is cut off.
+      res.on('error', () => undefined);
+      resolve(res);
+    });
+    req.once('error', reject);
+    req.end();
+  });
+}
+
+/** The rest of it. */
+export async function rest(res: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of res) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks);
 }

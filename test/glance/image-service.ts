@@ -79,8 +79,8 @@ export class ImageService {
   handle(req: IncomingMessage, res: ServerResponse): unknown {
     const token = String(req.headers['x-auth-token'] ?? '');
     this.asked.push(`${req.method} ${req.url} ${token}`);
-    const url = new URL(req.url ?? '', 'http://localhost');
-    const [, version, collection, id = '', below] = url.pathname.split('/').map(decodeURIComponent);
+    const [path = '', query] = (req.url ?? '').split('?');
+    const [, version, collection, id = '', below] = path.split('/').map(decodeURIComponent);
     if (!/^v[12]$/.test(version ?? '') || collection !== 'images') return say(res, 404, 'no such resource');
     const image = this.visible(id, token);
     if (id === 'detail') return say(res, 200, { images: [...this.images.keys()] });
@@ -92,7 +92,7 @@ export class ImageService {
         return say(res, 200, describe(id, image));
       case 'GET v1 ':
       case 'GET v2 file':
-        return this.#download(req, res, image, { token, v1: version === 'v1', url });
+        return this.#download(req, res, image, { token, v1: version === 'v1', query });
       case 'PUT v2 file':
       case 'PATCH v2 ':
       case 'POST v2 members':
@@ -120,9 +120,9 @@ export class ImageService {
     req: IncomingMessage,
     res: ServerResponse,
     image: Image,
-    { token, v1, url }: { token: string; v1: boolean; url: URL },
+    { token, v1, query }: { token: string; v1: boolean; query: string | undefined },
   ): unknown {
-    const prefer = url.searchParams.get('prefer');
+    const prefer = new URLSearchParams(query).get('prefer');
     if (prefer !== null && prefer !== 'fast') return say(res, 400, `there is no store ${prefer}`);
     if (image.status === 'deleted') return say(res, 404, 'deleted');
     if (image.status === 'deactivated' && token !== 'admin') return say(res, 403, 'deactivated');

@@ -4,7 +4,7 @@ import { LRUCache } from 'lru-cache';
 import type { Cache, Entry, LeaderClaim } from './cache/cache.ts';
 import { FileCache } from './cache/file-cache.ts';
 import { type RefusedError, SupersededError } from './errors.ts';
-import { Exchange, hasBody, hasContentRange, type Next, targetOf } from './exchange.ts';
+import { Exchange, hasBody, hasContentRange, type Next } from './exchange.ts';
 import { type Following, follow, leave, reluctanceOf, unshareable, waitFor } from './follow.ts';
 import { hit, ttl } from './hit.ts';
 import type { AnyRequest, AnyResponse } from './http/message.ts';
@@ -14,7 +14,7 @@ import { type CacheFilterOptions, type Config, resolveOptions } from './options.
 import { currentVersion, judge, type Verdict, wantsAround } from './policy/policy.ts';
 import { Purger, type PurgeTarget, purgeAfter } from './purge.ts';
 import type { Reason } from './reasons.ts';
-import { matchRoute, type RouteRequest } from './routes/route.ts';
+import { RouteTable } from './routes/table.ts';
 import { Running } from './running.ts';
 import { isPromise, run, type Steps, wait } from './steps.ts';
 
@@ -67,6 +67,7 @@ export function cacheFilter<Req extends AnyRequest = IncomingMessage, R = unknow
 class Story {
   readonly cache: Cache;
   readonly #config: Config;
+  readonly #routes: RouteTable;
   readonly #journal: Journal;
   readonly #purger: Purger;
   readonly #running = new Running();
@@ -74,11 +75,15 @@ class Story {
   readonly #uses = new LRUCache<string, number>({ max: COUNTED_KEYS });
   /** Routes whose resources have a version, as far as `metadata` has shown. */
   readonly #versioned = new Set<string>();
+  /** Whether anybody has to be asked before an answer. */
+  readonly #gated: boolean;
   #closing: Promise<void> | undefined;
 
   constructor(config: Config) {
     this.#config = config;
     this.cache = config.cache ?? new FileCache(config.store);
+    this.#gated = config.metadata !== undefined || typeof config.authorize === 'function';
+    this.#routes = new RouteTable(config.routes);
     this.#journal = new Journal(config);
     this.#purger = new Purger(config, this.cache);
   }
@@ -87,7 +92,7 @@ class Story {
   begin(req: AnyRequest, res: AnyResponse, next: Next): void {
     let exchange: Exchange | undefined;
     try {
-      const match = matchRoute(this.#config.routes, routeRequest(req));
+      const match = this.#routes.match(req.method ?? '', req.url ?? '');
       if (match !== undefined) exchange = new Exchange(this.#config, req, res, next, match);
     } catch (error) {
       next(error);
@@ -125,7 +130,8 @@ class Story {
     if (hasContentRange(exchange.req)) return () => this.#pass(exchange, 'range');
 
     // 2. The application's own way around.
-    if (yield* wantsAround(this.#config, exchange.context)) return () => this.#pass(exchange, 'bypass');
+    if (this.#config.bypass !== undefined && (yield* wantsAround(this.#config, exchange.context)))
+      return () => this.#pass(exchange, 'bypass');
 
     // 3. What is there, opened before anything is promised.
     const entry = yield* this.#open(exchange);
@@ -147,7 +153,7 @@ class Story {
     const { key } = exchange;
     const entry = yield* this.#try(exchange, () => this.cache.open(key));
     if (entry === undefined) return undefined;
-    if (!this.#purger.isPurged(entry.info) && ttl(exchange, entry) > 0) return entry;
+    if (!this.#purger.isPurged(entry.info) && ttl(exchange, entry, Date.now()) > 0) return entry;
     entry.release();
     exchange.staleSince = entry.info.storedAt;
     exchange.info.reason = 'expired';
@@ -155,6 +161,7 @@ class Story {
   }
 
   *#judge(exchange: Exchange, entry: Entry | undefined): Steps<Verdict> {
+    if (!this.#gated) return { do: 'serve' };
     const stored =
       entry === undefined
         ? { digests: [] }
@@ -181,6 +188,7 @@ class Story {
 
   /** 6. Nothing to serve: lead, follow, or leave it to the application. */
   async #miss(exchange: Exchange): Promise<() => unknown> {
+    exchange.keepAsked();
     const { key, asked } = exchange;
     const reluctance = reluctanceOf(this.#config, asked) ?? this.#tooFewUses(exchange);
     const newerThan = exchange.staleSince === undefined ? {} : { newerThan: exchange.staleSince };
@@ -318,10 +326,6 @@ class Story {
     await this.#running.end(this.#config.closeTimeoutMs, new SupersededError('the filter was closed'));
     if (this.#config.cache === undefined) await this.cache.close();
   }
-}
-
-function routeRequest({ method = '', url = '' }: AnyRequest): RouteRequest {
-  return { method, ...targetOf(url) };
 }
 
 function nameOf({ key }: Exchange): string {

@@ -10,6 +10,7 @@ import type { Reason } from './reasons.ts';
 import { ClientGone, isGone } from './response/flow.ts';
 import type { Asked } from './response/plan.ts';
 import type { RouteMatch } from './routes/route.ts';
+import { targetOf } from './routes/table.ts';
 
 export type Next = (error?: unknown) => unknown;
 
@@ -28,11 +29,12 @@ export interface CacheInfo {
   reason?: Reason;
 }
 
-const infos = new WeakMap<object, CacheInfo>();
+/** On the response itself: a WeakMap of as many keys as there are requests is work for the garbage collector. */
+const INFO = Symbol('cache-filter');
 
 /** What the filter did with the request of this response; undefined where it did not match a route. */
 export function getCacheInfo(res: object): Readonly<CacheInfo> | undefined {
-  return infos.get(res);
+  return (res as { [INFO]?: CacheInfo })[INFO];
 }
 
 /** One matched request on its way through the filter. */
@@ -43,7 +45,7 @@ export class Exchange {
   readonly match: RouteMatch;
   readonly key: Key;
   /** What the client asked, as it came. */
-  readonly asked: Asked;
+  asked: Asked;
   /** The request carries credentials, and no `authorize` says who may have what. */
   readonly credentials: boolean;
   readonly info: CacheInfo;
@@ -64,10 +66,10 @@ export class Exchange {
     this.next = next;
     this.match = match;
     this.key = keyOf(config, match, mountOf(req), req.headers);
-    this.asked = { method: req.method ?? 'GET', headers: { ...req.headers } };
+    this.asked = { method: req.method ?? 'GET', headers: req.headers };
     this.credentials = config.authorize === undefined && carriesCredentials(req, config.credentialHeaders);
     this.info = { status: 'miss', route: match.route.name, id: match.id, key: this.key.primary };
-    infos.set(res, this.info);
+    (res as { [INFO]?: CacheInfo })[INFO] = this.info;
   }
 
   get tag(): string {
@@ -94,6 +96,11 @@ export class Exchange {
     // An answer that still waits for its turn on the connection gets no `close` of its own.
     this.req.once('aborted', left);
     return over;
+  }
+
+  /** From here on handlers run, which may change the request's own headers. */
+  keepAsked(): void {
+    this.asked = { ...this.asked, headers: { ...this.asked.headers } };
   }
 
   /** Ends what the filter does for this request; a client that is still there sees it. */
@@ -160,13 +167,6 @@ export function mountOf(req: AnyRequest): string {
   if (original.endsWith(path)) return original.slice(0, original.length - path.length);
   // Of a request for the mount point itself nothing is left, which is written as a slash. A URL that was rewritten is kept apart.
   return path === '/' ? original : `${original} `;
-}
-
-/** Path and query of a request target, in origin form or (RFC 9112, 3.2.2) in absolute form. */
-export function targetOf(url: string): { path: string; query: string } {
-  const target = url.startsWith('/') ? url : url.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, '');
-  const at = target.indexOf('?');
-  return at < 0 ? { path: target, query: '' } : { path: target.slice(0, at), query: target.slice(at + 1) };
 }
 
 /** What of the filter's options makes a key. */

@@ -1,9 +1,9 @@
-import type { Entry } from './cache/cache.ts';
+import type { Entry, EntryInfo } from './cache/cache.ts';
 import type { Exchange } from './exchange.ts';
 import type { HeaderPairs } from './http/body.ts';
 import { wantedReprDigest } from './http/digest.ts';
 import type { Journal } from './journal.ts';
-import { freshnessLifetime, initialAge } from './policy/freshness.ts';
+import { type Freshness, freshnessLifetime, initialAge } from './policy/freshness.ts';
 import { send } from './response/send.ts';
 import { type Steps, wait } from './steps.ts';
 
@@ -13,14 +13,19 @@ const AT_ONCE_BYTES = 2 ** 20;
 /** Answers from a stored entry: the head as it was, and what verified bytes let us add. */
 export function* hit(exchange: Exchange, entry: Entry, journal: Journal): Steps<void> {
   journal.hit(exchange);
-  const left = ttl(exchange, entry);
+  const { supplement, initialAgeMs } = factsOf(exchange, entry);
+  const now = Date.now();
+  const { storedAt } = entry.info;
+  const left = ttl(exchange, entry, now);
+  // RFC 9111, 4.2.3, in whole seconds.
+  const age = Math.floor((initialAgeMs + Math.max(0, now - storedAt)) / 1000);
   const status = { hit: true, ...(Number.isFinite(left) ? { ttl: Math.floor(left / 1000) } : {}) };
   const atOnce = entry.bytes !== undefined && entry.size <= AT_ONCE_BYTES;
   const settled = !atOnce || journal.watchesAnswers;
   const sent = yield* wait(
     send(exchange.asked, exchange.res, entry, {
-      headers: () => [...exchange.statusField(status), ['Age', String(ageOf(entry))]],
-      supplement: supplementOf(entry, exchange),
+      headers: () => [...exchange.statusField(status), ['Age', String(age)]],
+      supplement: isPlain(exchange) ? supplement : supplementFor(exchange, entry.info),
       settled,
       ...(settled ? { signal: exchange.signal } : {}),
     }),
@@ -29,26 +34,53 @@ export function* hit(exchange: Exchange, entry: Entry, journal: Journal): Steps<
 }
 
 /** How much longer the entry is fresh, in milliseconds. */
-export function ttl({ match }: Exchange, { head, info }: Entry): number {
-  return (freshnessLifetime(head, match.route.freshness, info.storedAt) ?? 0) - (Date.now() - info.storedAt);
+export function ttl(exchange: Exchange, entry: Entry, now: number): number {
+  return factsOf(exchange, entry).lifetimeMs - (now - entry.info.storedAt);
 }
 
-/** RFC 9111, 4.2.3, in whole seconds. */
-function ageOf({ head, info }: Entry): number {
-  return Math.floor((initialAge(head, info.storedAt) + Math.max(0, Date.now() - info.storedAt)) / 1000);
+/** What follows from an entry alone. */
+interface Facts {
+  freshness: Freshness;
+  lifetimeMs: number;
+  initialAgeMs: number;
+  supplement: HeaderPairs;
+}
+
+const facts = new WeakMap<EntryInfo, Facts>();
+
+function factsOf({ match }: Exchange, { head, info }: Entry): Facts {
+  const { freshness } = match.route;
+  let found = facts.get(info);
+  if (found === undefined || found.freshness !== freshness) {
+    found = {
+      freshness,
+      lifetimeMs: freshnessLifetime(head, freshness, info.storedAt) ?? 0,
+      initialAgeMs: initialAge(head, info.storedAt),
+      supplement: supplementOf(info, undefined),
+    };
+    facts.set(info, found);
+  }
+  return found;
+}
+
+/** Whether the request says nothing that changes what may be added to the head. */
+function isPlain({ res, asked: { headers } }: Exchange): boolean {
+  return headers['want-repr-digest'] === undefined && !Object.hasOwn(res, 'write');
+}
+
+function supplementFor({ res, asked: { headers } }: Exchange, info: EntryInfo): HeaderPairs {
+  const want = headers['want-repr-digest'];
+  const all = supplementOf(info, Array.isArray(want) ? want.join(',') : want);
+  if (!Object.hasOwn(res, 'write') || headers['accept-encoding'] === undefined) return all;
+  // Middleware outside that rewrites bodies (compression) makes of it what has other bytes: parts of the two must not be put together.
+  return all.filter(([name]) => name === 'ETag').map(([name, value]) => [name, `W/${value}`]);
 }
 
 /** A strong validator, and the digest itself (RFC 9530), where the response has none. */
-function supplementOf({ info }: Entry, { res, asked }: Exchange): HeaderPairs {
-  const sha256 = info.digests.find(({ algorithm }) => algorithm === 'sha256');
+function supplementOf({ digests }: EntryInfo, want: string | undefined): HeaderPairs {
+  const sha256 = digests.find(({ algorithm }) => algorithm === 'sha256');
   if (sha256 === undefined) return [];
-  const { headers } = asked;
-  // Middleware outside that rewrites bodies (compression) makes of it what has other bytes: parts of the two must not be put together.
-  if (Object.hasOwn(res, 'write') && headers['accept-encoding'] !== undefined) {
-    return [['ETag', `W/"sha256-${sha256.hex}"`]];
-  }
+  const digest = wantedReprDigest(want, digests);
   const etag = ['ETag', `"sha256-${sha256.hex}"`] as const;
-  const want = headers['want-repr-digest'];
-  const digest = wantedReprDigest(Array.isArray(want) ? want.join(',') : want, info.digests);
   return digest === undefined ? [etag] : [etag, ['Repr-Digest', digest]];
 }

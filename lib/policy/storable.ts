@@ -37,8 +37,8 @@ export function refusal(response: Candidate, rules: StoringRules, now: number): 
   const noCache = control.get('no-cache');
   if (typeof noCache === 'string' || (noCache !== undefined && rules.freshness === 'response'))
     return 'no-store';
-  const varies = listMembers(fieldValue(headers, 'vary') ?? '');
-  if (varies.some((name) => name === '*' || !rules.vary.includes(name.toLowerCase()))) return 'vary';
+  const vary = fieldValue(headers, 'vary');
+  if (vary !== undefined && !coveredBy(rules.vary, listMembers(vary))) return 'vary';
   if (fieldValue(all, 'content-encoding') !== fieldValue(headers, 'content-encoding')) return 'encoding';
   if (rules.credentials && !isPublic(response)) return 'credentials';
   // By what a hit will have to go by: the handler's own fields.
@@ -46,6 +46,11 @@ export function refusal(response: Candidate, rules: StoringRules, now: number): 
   if (length !== undefined && length > rules.maxEntryBytes) return 'too-large';
   if (length !== undefined && length < rules.minEntryBytes) return 'too-small';
   return undefined;
+}
+
+/** Whether the key has all that the response varies by. An empty Vary was meant to name something. */
+function coveredBy(key: readonly string[], varies: readonly string[]): boolean {
+  return varies.length > 0 && varies.every((name) => name !== '*' && key.includes(name.toLowerCase()));
 }
 
 /** Whether the response says that it is for everybody, whoever asked first (RFC 9111, 3.5). */

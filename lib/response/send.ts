@@ -1,9 +1,10 @@
 import type { ServerResponse } from 'node:http';
 import type { Body, HeaderPairs, ResponseHead } from '../http/body.ts';
-import type { AnyResponse } from '../http/message.ts';
+import { type AnyResponse, isHttp2 } from '../http/message.ts';
 import { ClientGone, Flow, failVisibly, isGone } from './flow.ts';
 import { grouped, writeHead } from './head.ts';
 import { type Asked, decide, framing, type Plan } from './plan.ts';
+import { isPlain, replayHead } from './replay.ts';
 
 export interface SendOptions {
   /** In place of the body's own head: for the leader, what its handler said, the parts that are never stored included. */
@@ -66,7 +67,12 @@ function hand({ asked, res, body, head, plan, options }: Answer, bytes: Uint8Arr
     // Somebody else has begun to answer, or there is nobody left.
     if (res.headersSent || isGone(res)) return sent;
     const parts = framing(plan, body, head);
-    writeHead(res, plan, { ...options, head, body, parts });
+    const { supplement = [], headers } = options;
+    if (plan.status === 200 && body.size !== undefined && isPlain(head) && !isHttp2(res)) {
+      replayHead(res as ServerResponse, head, body.size, supplement, headers?.(false) ?? []);
+    } else {
+      writeHead(res, plan, { ...options, head, body, parts });
+    }
     const pieces: Uint8Array[] = [];
     if (plan.status < 300 && asked.method !== 'HEAD') {
       for (const { preamble, range } of parts?.parts ?? [])

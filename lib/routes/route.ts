@@ -65,6 +65,8 @@ export interface RouteDefaults {
 
 export interface ResolvedRoute extends RouteDefaults {
   name: string;
+  /** What it says of a request depends on nothing but method and target. */
+  fixed: boolean;
   digests: readonly DigestAlgorithm[];
   /** `'off'`: what matches is to be left alone. */
   match(request: RouteRequest): Omit<RouteMatch, 'route'> | 'off' | undefined;
@@ -163,6 +165,7 @@ function resolveRoute(route: Route, where: string, defaults: RouteDefaults): Res
   const find = finder(route, refuse);
   return {
     name: route.name ?? String(typeof path === 'function' ? path.name || 'function' : path),
+    fixed: (typeof path !== 'function' || path === everything) && key === undefined,
     freshness,
     vary: vary.map((name) => name.toLowerCase()),
     minEntryBytes,

@@ -39,7 +39,8 @@ or with the same request, and then C, without any. Of every byte that comes back
   case says why (\`differs\`).
 - B and C see nothing that was made for A.
 - The handler was asked by B and C, too. Where the rest of the response may be kept, B was answered without it.
-- The cache lists no entry, and no file below its directory has a secret in it.
+- The cache lists no entry, and no file below its directory has a secret in it. (With \`maxInvalidBytes: 0\`: otherwise bodies that were cut
+  off or differ from their digest stay in \`invalid/\` for a day, for the operator, and are never served.)
 - The filter gives the reason of the table.
 
 ${more} of the cases are tried a second time with B asking before A's handler has answered. It goes on only when B waits for what

@@ -106,7 +106,7 @@ export function tokenOf(req: IncomingMessage): string {
 }
 
 /** What an application tells the filter of an image; a size of zero was never recorded. */
-export function resourceOf(service: ImageService, id: string, token: string): Image | 'deleted' | undefined {
+function resourceOf(service: ImageService, id: string, token: string): Image | 'deleted' | undefined {
   const image = service.visible(id, token);
   if (image?.status === 'deleted') return 'deleted';
   return image && { ...image, size: image.size || undefined };

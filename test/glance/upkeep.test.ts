@@ -1,4 +1,4 @@
-/** Behaviours 79 to 87 of Glance's cache, as far as they need no queue: what keeps the directory in order. */
+/** Behaviours 79 to 87 of Glance's cache: what keeps the directory in order. */
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -30,6 +30,41 @@ test('79. pruning removes nothing below the limit, nor at it', async (t) => {
   assert.equal((await under.stored()).length, 3);
   const { entries } = await under.cache.prune({ toBytes: bytes - 1 });
   assert.deepEqual([entries, (await under.stored()).length], [1, 2], 'a byte less');
+});
+
+test('80. who was used least recently goes first; what is new counts as used when it was stored', async (t) => {
+  const under = await cached(t, images('one', 'two', 'three', 'new'));
+  await download(under, 'one', 'two', 'three');
+  // Read again, the first of them last; then one more comes, which nobody reads.
+  await download(under, 'two', 'three', 'one', 'new');
+  const each = (await under.cache.stats()).bytes / 4;
+  const order: string[] = [];
+  for (let left = 3; left >= 0; left--) {
+    const before = await under.stored();
+    assert.equal((await under.cache.prune({ toBytes: left * each })).entries, 1);
+    const after = await under.stored();
+    order.push(...before.filter((key) => !after.includes(key)));
+  }
+  assert.deepEqual(order, ['glance:two', 'glance:three', 'glance:one', 'glance:new']);
+});
+
+test('81. a limit of 0 empties the cache, and does not fail', async (t) => {
+  const under = await cached(t, images('one', 'two'));
+  await download(under, 'one', 'two');
+  assert.equal((await under.cache.prune({ toBytes: 0 })).entries, 2);
+  assert.deepEqual([await under.stored(), (await under.cache.stats()).bytes], [[], 0]);
+  const none = await cached(t, images('one'), { store: { maxBytes: 0 } });
+  assert.equal(said(await none.get()), 'fwd=uri-miss; detail=too-large');
+  assert.deepEqual([await none.cache.prune(), await none.stored()], [NOTHING, []]);
+});
+
+test('82. a file that has gone is no trouble when its entry is pruned: it goes, too', async (t) => {
+  const under = await cached(t, images('one', 'two'));
+  await download(under, 'one', 'two');
+  rmSync(under.disk.bodyPath('glance:one'));
+  assert.equal(existsSync(under.disk.recordPath('glance:one')), true, 'the fault');
+  await under.cache.prune({ toBytes: 0 });
+  assert.deepEqual([await under.stored(), under.disk.used(), (await under.cache.stats()).bytes], [[], 0, 0]);
 });
 
 test('83. size and victims come from one account: what nobody knows is taken over, or removed, at the start', async (t) => {

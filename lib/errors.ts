@@ -100,3 +100,19 @@ export class StoreError extends CacheFilterError {
     super('ERR_CACHE_FILTER_STORE', message, options);
   }
 }
+
+/** As many keys are queued for fetching as the cache keeps. */
+export class QueueFullError extends CacheFilterError {
+  override readonly name = 'QueueFullError';
+  /** How many. */
+  readonly limit: number;
+
+  constructor(limit: number) {
+    super(
+      'ERR_CACHE_FILTER_QUEUE_FULL',
+      `the queue has its limit of ${limit} keys; have some fetched, or remove some with queue.remove()`,
+      { status: 503 },
+    );
+    this.limit = limit;
+  }
+}

@@ -1,5 +1,6 @@
 export type {
   Cache,
+  CacheQueue,
   CacheStats,
   Claim,
   ClaimOptions,
@@ -7,6 +8,7 @@ export type {
   DeclineReason,
   Entry,
   EntryInfo,
+  EntryUse,
   Fill,
   FillOptions,
   FillReader,
@@ -14,6 +16,7 @@ export type {
   Key,
   LeaderClaim,
   Proof,
+  QueuedKey,
   Removed,
 } from './cache/cache.ts';
 export { FileCache, type FileCacheOptions } from './cache/file-cache.ts';
@@ -27,6 +30,7 @@ export {
   IncompleteError,
   IntegrityError,
   OptionError,
+  QueueFullError,
   RefusedError,
   StoreError,
   SupersededError,

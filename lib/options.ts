@@ -156,6 +156,8 @@ const STORE: Record<keyof StoreOptions, true> = {
   maxBytes: true,
   maxEntryBytes: true,
   maxInvalidBytes: true,
+  minFreeBytes: true,
+  inactiveMs: true,
   memory: true,
   fileMode: true,
   directoryMode: true,
@@ -247,20 +249,28 @@ const CACHE_METHODS = [
   'invalidate',
   'info',
   'list',
+  'pin',
   'prune',
   'clean',
   'stats',
   'close',
-] as const;
+];
+const QUEUE_METHODS = ['add', 'list', 'remove'];
 
 function requireCache(cache: unknown): void {
-  const missing = CACHE_METHODS.filter(
-    (name) => typeof (cache as Record<string, unknown> | null)?.[name] !== 'function',
-  );
+  const missing = [
+    ...lacking(cache, CACHE_METHODS),
+    ...lacking((cache as Partial<Cache> | null)?.queue, QUEUE_METHODS).map((name) => `queue.${name}`),
+  ];
   if (missing.length > 0) {
     throw new OptionError(
       'cache',
       `cache must be a Cache (FileCache, MemoryCache or your own); it lacks ${missing.join(', ')}`,
     );
   }
+}
+
+/** Which of these methods an object does not have. */
+function lacking(value: unknown, methods: readonly string[]): string[] {
+  return methods.filter((name) => typeof (value as Record<string, unknown> | null)?.[name] !== 'function');
 }

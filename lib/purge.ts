@@ -137,7 +137,7 @@ export class Purger {
 }
 
 /** The keys that a URL may have, wherever above its last segment the filter is mounted. */
-export function keysOf(config: Config, url: string): Set<string> {
+function keysOf(config: Config, url: string): Set<string> {
   const { pathname, host } = new URL(url, 'http://localhost');
   const keys = new Set<string>();
   for (let at = 0; at >= 0; at = pathname.indexOf('/', at + 1)) {

@@ -24,6 +24,16 @@ export interface EntryInfo {
   version?: string;
 }
 
+/** What has become of an entry since it was stored. Not exact: losing some of it is harmless. */
+export interface EntryUse {
+  /** How often serving it has begun: each `open` or `claim` that found it. A replaced body begins at 0. */
+  hits: number;
+  /** Milliseconds since the epoch at which it was last found; at first, when it was stored. */
+  usedAt: number;
+  /** An operator wants to keep it. */
+  pinned: boolean;
+}
+
 /** A stored, complete body. It is held (can't be removed under its reader) until `release()`. */
 export interface Entry extends Body {
   size: number;
@@ -124,7 +134,12 @@ export interface CacheStats {
   bytes: number;
   maxBytes: number;
   fills: number;
+  /** Entries that went for want of room. */
   evictions: number;
+  /** Entries that went because they were not used for `inactiveMs`. */
+  expired: number;
+  /** Entries that are pinned. */
+  pinned: number;
   /** Bodies dropped because their stored form was damaged. */
   corrupt: number;
   /** Entries that a newer version has stored: left alone, and not charged. */
@@ -133,6 +148,29 @@ export interface CacheStats {
   invalid: { files: number; bytes: number };
   /** Of a cache that keeps some of its entries in memory as well: how many, and their bytes, heads included. */
   memory?: { entries: number; bytes: number };
+}
+
+/** A key that is to be fetched ahead of time. */
+export interface QueuedKey {
+  key: Key;
+  /** What was said when it was queued. */
+  note?: string;
+  /** Milliseconds since the epoch. */
+  queuedAt: number;
+}
+
+/** Keys that somebody should fetch before they are asked for. A commit of the key, or its invalidation, takes it out. */
+export interface CacheQueue {
+  /**
+   * Queues a key. true, once; false where it is stored, is being fetched, or is queued already.
+   * @param note what is needed to fetch it, such as its URL; at most 16 KiB of UTF-8
+   * @throws OptionError where the note is too long; QueueFullError; StoreError where it can't be written down
+   */
+  add(key: Key, note?: string): Promise<boolean>;
+  /** Oldest first. */
+  list(): AsyncIterable<QueuedKey>;
+  /** Takes out; how many there were. They bear no tags. */
+  remove(what: Invalidation): Promise<number>;
 }
 
 /**
@@ -146,9 +184,19 @@ export interface Cache {
   claim(key: Key, options?: ClaimOptions): Promise<Claim | undefined>;
   /** How many entries became unreachable. Running fills of these keys are cut off from the cache; their readers go on. */
   invalidate(what: Invalidation): Promise<number>;
-  info(key: Key): Promise<EntryInfo | undefined>;
-  list(): AsyncIterable<EntryInfo>;
-  /** Removes the least recently used until at most `toBytes` (default `maxBytes`) are charged. */
+  info(key: Key): Promise<(EntryInfo & EntryUse) | undefined>;
+  list(): AsyncIterable<EntryInfo & EntryUse>;
+  /**
+   * Keeps the entries of a primary key, all its variants, until they are purged: they are not evicted for room, and don't expire.
+   * The pin stays when an entry is replaced. How many there are.
+   * @throws StoreError where it can't be written down
+   */
+  pin(key: string, on: boolean): Promise<number>;
+  readonly queue: CacheQueue;
+  /**
+   * Removes what has not been used for `inactiveMs`, then the least recently used until at most `toBytes` (default `maxBytes`) are
+   * charged; nothing that is being read or is pinned.
+   */
   prune(options?: { toBytes?: number }): Promise<Removed>;
   /**
    * Removes what only takes room: bodies kept for diagnosis, and what is unfinished and belongs to no living fill, where nobody has

@@ -3,6 +3,7 @@
 import { resolve } from 'node:path';
 import { OptionError } from '../errors.ts';
 import type { Logger } from '../log.ts';
+import { requireInactiveMs } from './expiry.ts';
 import { type MemoryOptions, resolveMemory } from './hot-entries.ts';
 
 export interface FileCacheOptions {
@@ -14,6 +15,10 @@ export interface FileCacheOptions {
   maxEntryBytes?: number;
   /** For bodies that turned out wrong, kept for a day at most, in bytes. Default 256 MiB, or an eighth of `maxBytes`; 0: none. */
   maxInvalidBytes?: number;
+  /** Free space to be left on the file system, in bytes; 0: none. Default the larger of 1 GiB and 5 % of it. */
+  minFreeBytes?: number;
+  /** Entries that are not used for so many milliseconds are removed. Default: they are not. */
+  inactiveMs?: number;
   /** What is kept in memory, or open, of the entries asked for most. false: nothing. */
   memory?: MemoryOptions | false;
   /** Of every file that is created, whatever the umask. Default 0o600. */
@@ -27,7 +32,11 @@ export interface FileCacheOptions {
 }
 
 /** The options with every default filled in. */
-export interface FileCacheConfig extends Required<Omit<FileCacheOptions, 'memory'>> {
+export interface FileCacheConfig
+  extends Required<Omit<FileCacheOptions, 'memory' | 'minFreeBytes' | 'inactiveMs'>> {
+  /** undefined: it depends on the file system. */
+  minFreeBytes: number | undefined;
+  inactiveMs: number | undefined;
   memory: ReturnType<typeof resolveMemory>;
 }
 
@@ -36,13 +45,21 @@ export function resolveFileCacheOptions(options: FileCacheOptions): FileCacheCon
   const { directory, maxBytes = 10 * 2 ** 30, fileMode = 0o600, directoryMode = 0o700 } = options;
   const { maxEntryBytes = Math.floor(maxBytes / 2), startDegraded = false, logger = console } = options;
   const { maxInvalidBytes = Math.min(256 * 2 ** 20, Math.floor(maxBytes / 8)) } = options;
+  const { minFreeBytes, inactiveMs } = options;
   if (typeof directory !== 'string' || directory === '')
     throw new OptionError('directory', 'directory must be a path');
-  for (const [name, value] of Object.entries({ maxBytes, maxEntryBytes, maxInvalidBytes })) {
+  const bytes = {
+    maxBytes,
+    maxEntryBytes,
+    maxInvalidBytes,
+    minFreeBytes: minFreeBytes === undefined ? 0 : minFreeBytes,
+  };
+  for (const [name, value] of Object.entries(bytes)) {
     if (!Number.isSafeInteger(value) || value < 0) {
       throw new OptionError(name, `${name} must be a whole number of bytes, got ${String(value)}`);
     }
   }
+  requireInactiveMs(inactiveMs);
   requireMode('fileMode', fileMode, 0o600);
   requireMode('directoryMode', directoryMode, 0o700);
   if (typeof startDegraded !== 'boolean')
@@ -58,6 +75,8 @@ export function resolveFileCacheOptions(options: FileCacheOptions): FileCacheCon
     maxBytes,
     maxEntryBytes,
     maxInvalidBytes,
+    minFreeBytes,
+    inactiveMs,
     memory: resolveMemory(options.memory),
     fileMode,
     directoryMode,

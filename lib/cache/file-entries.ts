@@ -1,28 +1,34 @@
 import * as fs from 'node:fs/promises';
+import { publish as tell } from '../events.ts';
 import { isMissing, onDisk, readWithStat } from '../fs/files.ts';
 import { identityOf } from '../fs/identity.ts';
 import type { Layout } from '../fs/layout.ts';
+import type { Space } from '../fs/space.ts';
 import type { ResponseHead } from '../http/body.ts';
 import type { Entry, EntryInfo, Key } from './cache.ts';
+import type { Expendable } from './expendable.ts';
 import { FileEntry } from './file-entry.ts';
 import { identity } from './fill/runs.ts';
 import type { HotEntries, HotEntry, SeenRecord } from './hot-entries.ts';
 import { records, sweep } from './janitor.ts';
-import { type Expendable, Ledger } from './ledger.ts';
+import { Ledger, type Older, type Removal } from './ledger.ts';
 import { MemoryEntry } from './memory-entry.ts';
 import type { Notices } from './notices.ts';
 import { decodeNewerRecord, decodeRecord, type EntryRecord, infoOf } from './record.ts';
-import { type RemovedEntry, removeEntry } from './removal.ts';
+import { isNeeded, type RemovedEntry, removeBody, removeEntry } from './removal.ts';
 import { SharedFile } from './shared-file.ts';
-
-/** An entry's recency on disk is brought up to date at most this often, in milliseconds. */
-const TOUCH_MS = 60_000;
+import { STATE_BYTES } from './state.ts';
+import { Upkeep, type UpkeepOptions } from './upkeep.ts';
 
 /** An entry that is replaced again and again while it is opened is a miss in the end. */
 const OPEN_ATTEMPTS = 10;
 
 /** What the entries have to do with. */
-interface EntriesOwner {
+export interface FileEntriesOptions extends UpkeepOptions {
+  /** As events name it. */
+  directory: string;
+  maxBytes: number;
+  space: Space;
   notices: Notices;
   /** What goes before any entry when room is needed. */
   expendable: Expendable;
@@ -32,18 +38,23 @@ interface EntriesOwner {
 /** The entries on disk, and the account of them. */
 export class FileEntries {
   readonly ledger: Ledger;
+  readonly upkeep: Upkeep;
   readonly #notices: Notices;
   readonly #layout: Layout;
+  readonly #directory: string;
   readonly #hot: HotEntries | undefined;
   readonly #touched = new Map<string, number>();
   /** Bodies removed since somebody began to look at, or to write, what is on disk; one set for each of them. */
   readonly #watches = new Set<Set<string>>();
 
-  constructor(layout: Layout, maxBytes: number, { notices, expendable, hot }: EntriesOwner) {
+  constructor(layout: Layout, options: FileEntriesOptions) {
+    const { directory, maxBytes, space, notices, expendable, hot } = options;
     this.#layout = layout;
+    this.#directory = directory;
     this.#notices = notices;
     this.#hot = hot;
-    this.ledger = new Ledger(maxBytes, (name) => this.#unlink(name), expendable);
+    this.ledger = new Ledger(maxBytes, (name, removal) => this.#evict(name, removal), { expendable, space });
+    this.upkeep = new Upkeep(layout, this.ledger, options);
   }
 
   /** The entry, without a wait; undefined where it is not hot: `open` tells whether there is one. */
@@ -85,6 +96,7 @@ export class FileEntries {
       settle();
       this.#hot?.forget(name);
       this.#touched.delete(name);
+      this.upkeep.usage.forget(name);
       // Purged already, before we came to account for it.
       if (!removed.has(fill)) this.ledger.add(name, charge(size, recordBytes), fill);
     } finally {
@@ -102,9 +114,10 @@ export class FileEntries {
   async scan(ownFills: ReadonlySet<string>): Promise<void> {
     await sweep(this.#layout, ownFills, this.#notices);
     const removed = this.#watch();
-    const found: { name: string; bytes: number; body: string; usedAt: number }[] = [];
+    const found: Required<Older>[] = [];
     for await (const { name, record, bytes, usedAt } of records(this.#layout)) {
-      found.push({ name, bytes: charge(record.size, bytes), body: record.fill, usedAt });
+      const pinned = await this.upkeep.isPinned(name, record.fill);
+      found.push({ name, bytes: charge(record.size, bytes), body: record.fill, usedAt, pinned });
     }
     found.sort((a, b) => a.usedAt - b.usedAt);
     // What was used meanwhile is there already, and more recent.
@@ -181,13 +194,16 @@ export class FileEntries {
 
   /** Accounts for an entry that another process has stored, or that the scan has not come to yet. */
   async #discover(name: string, { key, size, fill }: EntryRecord, recordBytes: number): Promise<void> {
-    this.ledger.add(name, charge(size, recordBytes), fill);
+    const pinned = await this.upkeep.isPinned(name, fill);
+    // Somebody else has come across it meanwhile.
+    if (this.ledger.has(name)) return;
+    this.ledger.add(name, charge(size, recordBytes), fill, { pinned });
     // It may have been removed since its record was read.
     if ((await this.#read(name, key))?.record.fill !== fill) this.ledger.drop(name, fill);
   }
 
   /** A record; a damaged one is removed, and is none; one of a newer format is none of ours. */
-  async #read(name: string, key: Key): Promise<SeenRecord | undefined> {
+  async #read(name: string, key?: Key): Promise<SeenRecord | undefined> {
     const seenAt = Date.now();
     const found = await readWithStat(this.#layout.record(name));
     const record = found && decodeRecord(found.bytes);
@@ -201,7 +217,7 @@ export class FileEntries {
     return { record, bytes: found.bytes.byteLength, identity: identityOf(found.stat), seenAt };
   }
 
-  async #drop(name: string, key: Key, why: string): Promise<void> {
+  async #drop(name: string, key: Key | undefined, why: string): Promise<void> {
     this.#notices.damaged(name, why, key);
     await this.#unlink(name);
   }
@@ -209,16 +225,32 @@ export class FileEntries {
   #touch(name: string): void {
     if (!this.ledger.has(name)) return;
     this.ledger.touch(name);
+    this.upkeep.usage.count(name);
     const now = Date.now();
-    if (now - (this.#touched.get(name) ?? 0) < TOUCH_MS) return;
+    if (now - (this.#touched.get(name) ?? 0) < this.upkeep.touchMs) return;
     this.#touched.set(name, now);
     const time = new Date(now);
     // Losing it is harmless: recency is a little older after a restart.
     fs.utimes(this.#layout.record(name), time, time).catch(() => undefined);
   }
 
+  /** For want of room, or because nobody uses it. 'pinned': another process has pinned it, and it stays. */
+  async #evict(name: string, { why, bytes, body }: Removal): Promise<'pinned' | undefined> {
+    const fill = (await this.#read(name))?.record.fill;
+    if (fill !== undefined && (await this.upkeep.isPinned(name, fill))) return 'pinned';
+    const removed = await this.#unlink(name);
+    // Its record was taken away by other means.
+    if (removed === undefined && !(await isNeeded(this.#layout, name, body))) {
+      await removeBody(this.#layout, name, body);
+    }
+    const key = removed?.key === undefined ? {} : { key: removed.key };
+    tell(`cache-filter:${why}`, () => ({ directory: this.#directory, ...key, bytes }));
+    return undefined;
+  }
+
   async #unlink(name: string, options?: { newer: boolean }): Promise<RemovedEntry | undefined> {
     this.#touched.delete(name);
+    this.upkeep.usage.forget(name);
     this.#hot?.forget(name);
     const removed = await removeEntry(this.#layout, name, options);
     // Somebody may have read it meanwhile. No request is answered from it, as the record has gone: it only takes up room.
@@ -238,7 +270,7 @@ export class FileEntries {
   }
 }
 
-/** What an entry, or a fill that is to become one, costs of the budget: bytes on disk. */
+/** What an entry, or a fill that is to become one, costs of the budget: bytes on disk, its state included. */
 export function charge(size: number, recordBytes: number): number {
-  return onDisk(size) + onDisk(recordBytes);
+  return onDisk(size) + onDisk(recordBytes) + onDisk(STATE_BYTES);
 }

@@ -5,6 +5,7 @@ import { StoreError } from '../errors.ts';
 import type { ByteRange, ResponseHead } from '../http/body.ts';
 import type { Entry, EntryInfo } from './cache.ts';
 import { READ_BYTES } from './fill/reader.ts';
+import { pour } from './pour.ts';
 import { bodyReads } from './read-gate.ts';
 
 const pread = promisify(read);
@@ -36,6 +37,16 @@ export class FileEntry implements Entry {
       this.#streams--;
       this.#releaseIfUnused();
     });
+  }
+
+  async pour(range: ByteRange | undefined, take: (piece: Uint8Array) => Promise<void>): Promise<void> {
+    this.#streams++;
+    try {
+      await pour(this.#fd, range ?? { start: 0, end: this.size }, take);
+    } finally {
+      this.#streams--;
+      this.#releaseIfUnused();
+    }
   }
 
   release(): void {

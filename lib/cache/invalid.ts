@@ -8,10 +8,10 @@ import { type Layout, parseInvalidName } from '../fs/layout.ts';
 import type { ResponseHead } from '../http/body.ts';
 import type { Digest } from '../http/digest.ts';
 import type { Key, Proof, Removed } from './cache.ts';
+import type { Expendable } from './expendable.ts';
 import type { ClaimFile } from './fill/claim.ts';
-import type { Expendable } from './ledger.ts';
 import { remove } from './leftovers.ts';
-import { seal } from './record.ts';
+import { seal } from './seal.ts';
 
 const debug = createDebug('cache-filter:store');
 

@@ -4,7 +4,7 @@ import { exists, list, readIfThere } from '../fs/files.ts';
 import { type Layout, parseFileName, primaryName } from '../fs/layout.ts';
 import type { Invalidation, Key } from './cache.ts';
 import { concerns } from './invalidation.ts';
-import { remove, removeLeftovers } from './leftovers.ts';
+import { DEAD_MS, remove, removeLeftovers } from './leftovers.ts';
 import { decodeNewerRecord, decodeRecord, type EntryRecord } from './record.ts';
 import { isNeeded } from './removal.ts';
 
@@ -28,11 +28,7 @@ export async function* records(layout: Layout): AsyncGenerator<FoundRecord> {
 /** The names of all entries that are to be invalidated; those of a newer format too, as far as they say what they are. */
 export async function* concerned(layout: Layout, what: Invalidation): AsyncGenerator<string> {
   if ('key' in what) {
-    const base = layout.name(what.key, undefined);
-    for (const file of await list(layout.shard(base))) {
-      const { name, kind } = parseFileName(file) ?? {};
-      if (name !== undefined && primaryName(name) === base && kind === 'json') yield name;
-    }
+    yield* await namesOf(layout, what.key);
     return;
   }
   for await (const { name, bytes } of recordFiles(layout)) {
@@ -40,6 +36,26 @@ export async function* concerned(layout: Layout, what: Invalidation): AsyncGener
     const named = key !== undefined && concerns(what, key, tags);
     if (named || ('all' in what && decodeNewerRecord(bytes) !== undefined)) yield name;
   }
+}
+
+/** What the records of a primary key are called, those of all its variants. */
+export async function namesOf(layout: Layout, primary: string): Promise<string[]> {
+  const base = layout.name(primary, undefined);
+  const files = (await list(layout.shard(base))).map(parseFileName);
+  return files.flatMap((file) =>
+    file?.kind === 'json' && primaryName(file.name) === base ? [file.name] : [],
+  );
+}
+
+/** Whether somebody who lives is fetching what has this name. */
+export async function isClaimed(layout: Layout, name: string): Promise<boolean> {
+  for (const file of await list(layout.incomplete)) {
+    const parsed = parseFileName(file);
+    if (parsed?.kind !== 'claim' || parsed.name !== name) continue;
+    const stat = await fs.stat(join(layout.incomplete, file)).catch(() => undefined);
+    if (stat !== undefined && Date.now() - stat.mtimeMs < DEAD_MS) return true;
+  }
+  return false;
 }
 
 async function* recordFiles(layout: Layout): AsyncGenerator<{ name: string; bytes: Buffer; usedAt: number }> {
@@ -85,8 +101,9 @@ async function sweepShard(
   for (const file of await list(directory)) {
     const { name, fill, kind } = parseFileName(file) ?? {};
     if (name === undefined || layout.shard(name) !== directory) continue;
-    if (kind === 'body' && fill !== undefined && !alive.has(fill) && !(await isNeeded(layout, name, fill))) {
-      await remove(join(directory, file));
+    if (kind === 'body' || kind === 'state') {
+      const needed = fill === undefined || alive.has(fill) || (await isNeeded(layout, name, fill));
+      if (!needed) await remove(join(directory, file));
     }
     if (kind === 'json') await sweepRecord(layout, name, report);
   }
@@ -105,5 +122,6 @@ async function sweepRecord(layout: Layout, name: string, report: SweepReport): P
   // It may have been replaced since it was read, and its body with it.
   if ((await readIfThere(path).catch(() => undefined))?.equals(bytes) !== true || !(await remove(path)))
     return;
+  if (record !== undefined) await remove(layout.state(name, record.fill));
   report.damaged(name, record === undefined ? 'its record is damaged' : 'its body is missing', record?.key);
 }

@@ -1,6 +1,6 @@
-import { OptionError, StoreError, SupersededError } from '../errors.ts';
+import { OptionError, SupersededError } from '../errors.ts';
+import { publish as tell } from '../events.ts';
 import type { ResponseHead } from '../http/body.ts';
-import type { Digest, DigestAlgorithm } from '../http/digest.ts';
 import type {
   Cache,
   CacheStats,
@@ -9,23 +9,20 @@ import type {
   Declined,
   Entry,
   EntryInfo,
+  EntryUse,
   Fill,
-  FillInfo,
   FillOptions,
-  FillReader,
   Invalidation,
   Key,
-  Proof,
   Removed,
 } from './cache.ts';
-import { fillInfo, GrowingReader } from './fill/fill-reader.ts';
-import { Growing, UNSTORED_BYTES } from './fill/growing.ts';
-import { Hashing } from './fill/hashing.ts';
-import { belated, checkDigests, checkLength } from './fill/proof.ts';
+import { Expiry, requireInactiveMs } from './expiry.ts';
+import { type MemoryBody, MemoryFill } from './fill/memory-fill.ts';
 import { identity, Run, Runs } from './fill/runs.ts';
 import { concerns } from './invalidation.ts';
 import { Ledger } from './ledger.ts';
 import { MemoryEntry } from './memory-entry.ts';
+import { MemoryQueue } from './memory-queue.ts';
 import { Reservation } from './reservation.ts';
 
 export interface MemoryCacheOptions {
@@ -33,15 +30,15 @@ export interface MemoryCacheOptions {
   maxBytes?: number;
   /** Largest body that is kept, in bytes. Default half of `maxBytes`. */
   maxEntryBytes?: number;
+  /** Entries that are not used for so many milliseconds are removed. Default: they are not. */
+  inactiveMs?: number;
 }
 
 /** Charged for the head of an entry, so that empty bodies don't escape the budget. */
 const OVERHEAD_BYTES = 512;
 
-interface Stored {
-  head: ResponseHead;
-  info: EntryInfo;
-  bytes: Buffer;
+interface Stored extends MemoryBody {
+  hits: number;
 }
 
 /** One key being fetched. */
@@ -57,6 +54,11 @@ export class MemoryCache implements Cache {
   readonly #ledger: Ledger;
   readonly #entries = new Map<string, Stored>();
   readonly #runs = new Runs<MemoryRun>();
+  readonly #inactiveMs: number | undefined;
+  readonly #expiry: Expiry;
+  readonly queue: MemoryQueue = new MemoryQueue(
+    (key) => this.#closed || this.#runs.of(key) !== undefined || this.#entries.has(identity(key)),
+  );
   #fills = 0;
   #closed = false;
 
@@ -64,15 +66,24 @@ export class MemoryCache implements Cache {
   constructor({
     maxBytes = 64 * 2 ** 20,
     maxEntryBytes = Math.floor(maxBytes / 2),
+    inactiveMs,
   }: MemoryCacheOptions = {}) {
     for (const [name, value] of Object.entries({ maxBytes, maxEntryBytes })) {
       if (!Number.isSafeInteger(value) || value < 0) {
         throw new OptionError(name, `${name} must be a whole number of bytes, got ${String(value)}`);
       }
     }
+    requireInactiveMs(inactiveMs);
     this.maxBytes = maxBytes;
     this.maxEntryBytes = maxEntryBytes;
-    this.#ledger = new Ledger(maxBytes, async (name) => this.#entries.delete(name));
+    this.#inactiveMs = inactiveMs;
+    this.#expiry = new Expiry(inactiveMs, () => this.#expire());
+    this.#expiry.start();
+    this.#ledger = new Ledger(maxBytes, async (name, { why, bytes }) => {
+      const key = this.#entries.get(name)?.info.key;
+      if (this.#entries.delete(name) && key !== undefined)
+        tell(`cache-filter:${why}`, () => ({ key, bytes }));
+    });
   }
 
   open(key: Key): Entry | undefined {
@@ -80,6 +91,7 @@ export class MemoryCache implements Cache {
     const stored = this.#closed ? undefined : this.#entries.get(name);
     if (stored === undefined) return undefined;
     this.#ledger.touch(name);
+    stored.hits++;
     return new MemoryEntry(stored.head, stored.info, stored.bytes, this.#ledger.hold(name));
   }
 
@@ -113,19 +125,33 @@ export class MemoryCache implements Cache {
       this.#ledger.drop(name);
       count++;
     }
+    await this.queue.remove(what);
     return count;
   }
 
-  async info(key: Key): Promise<EntryInfo | undefined> {
-    return this.#entries.get(identity(key))?.info;
+  async info(key: Key): Promise<(EntryInfo & EntryUse) | undefined> {
+    const stored = this.#entries.get(identity(key));
+    return stored && this.#infoOf(stored);
   }
 
-  async *list(): AsyncGenerator<EntryInfo> {
-    for (const { info } of [...this.#entries.values()]) yield info;
+  async *list(): AsyncGenerator<EntryInfo & EntryUse> {
+    for (const stored of [...this.#entries.values()]) yield this.#infoOf(stored);
+  }
+
+  async pin(key: string, on: boolean): Promise<number> {
+    let count = 0;
+    for (const [name, { info }] of this.#entries) {
+      if (info.key.primary !== key) continue;
+      this.#ledger.pin(name, on);
+      count++;
+    }
+    return count;
   }
 
   async prune({ toBytes = this.maxBytes }: { toBytes?: number } = {}): Promise<Removed> {
-    return this.#ledger.evict(toBytes);
+    const expired = await this.#expire();
+    const evicted = await this.#ledger.evict(toBytes);
+    return { entries: expired.entries + evicted.entries, bytes: expired.bytes + evicted.bytes };
   }
 
   /** What fails leaves nothing here. */
@@ -134,13 +160,14 @@ export class MemoryCache implements Cache {
   }
 
   async stats(): Promise<CacheStats> {
-    const { entries, bytes, evictions } = this.#ledger;
+    const { entries, bytes, maxBytes, evictions, expired, pinned } = this.#ledger;
     const disk = { corrupt: 0, unknown: 0, invalid: { files: 0, bytes: 0 } };
-    return { entries, bytes, maxBytes: this.maxBytes, fills: this.#fills, evictions, ...disk };
+    return { entries, bytes, maxBytes, fills: this.#fills, evictions, expired, pinned, ...disk };
   }
 
   async close(): Promise<void> {
     this.#closed = true;
+    await this.#expiry.close();
   }
 
   async #start(run: MemoryRun, head: ResponseHead, options: FillOptions): Promise<Fill | Declined> {
@@ -154,11 +181,12 @@ export class MemoryCache implements Cache {
     const name = identity(run.key);
     const fill = new MemoryFill(run.key, head, options, {
       grow: async (bytes) => bytes <= this.maxEntryBytes && reservation.reach(bytes + OVERHEAD_BYTES),
-      publish: (stored) => {
+      publish: (body) => {
         if (run.doomed) throw new SupersededError('the key was purged while its body was being written');
         reservation.release();
-        this.#entries.set(name, stored);
-        this.#ledger.add(name, stored.bytes.byteLength + OVERHEAD_BYTES);
+        this.#entries.set(name, { ...body, hits: 0 });
+        this.#ledger.add(name, body.bytes.byteLength + OVERHEAD_BYTES);
+        this.queue.clear(run.key);
       },
       unjoinable: () => this.#runs.remove(run),
       ended: () => {
@@ -173,123 +201,24 @@ export class MemoryCache implements Cache {
     return fill;
   }
 
+  #infoOf({ info, hits }: Stored): EntryInfo & EntryUse {
+    const name = identity(info.key);
+    return {
+      ...info,
+      hits,
+      usedAt: this.#ledger.usedAt(name) ?? info.storedAt,
+      pinned: this.#ledger.isPinned(name),
+    };
+  }
+
+  async #expire(): Promise<Removed> {
+    if (this.#inactiveMs === undefined) return { entries: 0, bytes: 0 };
+    return this.#ledger.expire(Date.now() - this.#inactiveMs, async () => undefined);
+  }
+
   #end(run: MemoryRun): void {
     this.#runs.remove(run);
     run.end();
     this.#fills--;
   }
-}
-
-interface FillOwner {
-  grow(bytes: number): Promise<boolean>;
-  /** @throws SupersededError */
-  publish(stored: Stored): void;
-  /** Nobody may join any more. */
-  unjoinable(): void;
-  ended(): void;
-}
-
-class MemoryFill implements Fill {
-  readonly #owner: FillOwner;
-  readonly #head: ResponseHead;
-  readonly #info: FillInfo;
-  readonly #growing: Growing;
-  readonly #hashing: Hashing;
-  #chunks: Uint8Array[] = [];
-  #room: Promise<boolean> = Promise.resolve(true);
-  #lost = false;
-  #waiting: (() => void)[] = [];
-
-  constructor(key: Key, head: ResponseHead, options: FillOptions, owner: FillOwner) {
-    this.#owner = owner;
-    this.#head = head;
-    this.#info = fillInfo(key, options);
-    this.#growing = new Growing(options.size, { keepAll: true, moved: () => this.#progress() });
-    this.#hashing = new Hashing(new Set(['sha256' as const, ...(options.algorithms ?? [])]));
-  }
-
-  write(chunk: Uint8Array): boolean {
-    if (this.#growing.end !== undefined) return true;
-    if (!this.#lost) this.#chunks.push(chunk);
-    this.#hashing.update(chunk);
-    this.#growing.take(chunk);
-    const { taken } = this.#growing;
-    this.#room = this.#room.then(
-      async (room) => room && ((await this.#owner.grow(taken)) || this.#loseStore()),
-    );
-    return this.#hasRoom();
-  }
-
-  async drained(): Promise<void> {
-    while (this.#growing.end === undefined && !this.#hasRoom()) {
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    }
-  }
-
-  reader(): FillReader {
-    return new GrowingReader(this.#growing, nothingStored, {
-      head: this.#head,
-      info: this.#info,
-      released: () => undefined,
-    });
-  }
-
-  async commit(proof: Proof): Promise<EntryInfo> {
-    const { taken, size } = this.#growing;
-    const found = this.#hashing.digests();
-    try {
-      checkLength(proof, size, taken);
-      if (!this.#lost) found.push(...this.#hash(belated(proof, found)));
-      checkDigests(proof, found);
-    } catch (error) {
-      await this.abort(error as Error);
-      throw error;
-    }
-    try {
-      if (!(await this.#room)) throw new StoreError('the budget has no room for the body');
-      const info: EntryInfo = { ...this.#info, size: taken, digests: found };
-      this.#owner.publish({ head: this.#head, info, bytes: Buffer.concat(this.#chunks) });
-      this.#growing.finish('complete');
-      return info;
-    } catch (error) {
-      this.#growing.finish(error instanceof SupersededError ? 'superseded' : 'complete');
-      throw error;
-    } finally {
-      this.#owner.ended();
-    }
-  }
-
-  async abort(reason: Error): Promise<void> {
-    if (this.#growing.end !== undefined) return;
-    this.#growing.finish('failed', reason);
-    this.#progress();
-    this.#owner.ended();
-  }
-
-  #hash(algorithms: readonly DigestAlgorithm[]): Digest[] {
-    const hashing = new Hashing(algorithms);
-    for (const chunk of this.#chunks) hashing.update(chunk);
-    return hashing.digests();
-  }
-
-  /** The budget is used up: what is read goes through memory, at the pace of the slowest reader, and is not kept. */
-  #loseStore(): false {
-    this.#lost = true;
-    this.#chunks = [];
-    this.#growing.loseStore();
-    this.#owner.unjoinable();
-    return false;
-  }
-
-  #hasRoom(): boolean {
-    return this.#growing.unstored < UNSTORED_BYTES;
-  }
-
-  #progress(): void {
-    for (const resolve of this.#waiting.splice(0)) resolve();
-  }
-}
-
-async function nothingStored(): Promise<Uint8Array> {
-  throw new StoreError('a body in memory is never read from a store');
 }

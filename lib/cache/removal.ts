@@ -3,11 +3,13 @@ import * as fs from 'node:fs/promises';
 import { join } from 'node:path';
 import { exists, list, readIfThere, unlink } from '../fs/files.ts';
 import { type Layout, parseFileName } from '../fs/layout.ts';
+import type { Key } from './cache.ts';
 import { decodeNewerRecord, decodeRecord } from './record.ts';
 
-/** What was taken away; `fill` is unknown where the record was damaged. */
+/** What was taken away; neither is known where the record was damaged. */
 export interface RemovedEntry {
   fill: string | undefined;
+  key: Key | undefined;
 }
 
 /**
@@ -20,25 +22,28 @@ export async function removeEntry(
   name: string,
   { newer = false }: { newer?: boolean } = {},
 ): Promise<RemovedEntry | undefined> {
-  const record = layout.record(name);
-  if (
-    !newer &&
-    decodeNewerRecord((await readIfThere(record).catch(() => undefined)) ?? NOTHING) !== undefined
-  )
+  const place = layout.record(name);
+  if (!newer && decodeNewerRecord((await readIfThere(place).catch(() => undefined)) ?? NOTHING) !== undefined)
     return undefined;
   const gone = layout.gone(name, randomBytes(8).toString('hex'));
-  const path = await fs.rename(record, gone).then(
+  const path = await fs.rename(place, gone).then(
     () => gone,
     // There is none. Or a full disk has no room for one more name: it is now that room is needed.
-    () => record,
+    () => place,
   );
   const bytes = await readIfThere(path);
   if (bytes === undefined) return undefined;
   await unlink(path);
-  const fill = decodeRecord(bytes)?.fill;
-  if (fill === undefined) await removeBodies(layout, name);
-  else await unlink(layout.body(name, fill));
-  return { fill };
+  const record = decodeRecord(bytes);
+  if (record === undefined) await removeBodies(layout, name);
+  else await removeBody(layout, name, record.fill);
+  return { fill: record?.fill, key: record?.key };
+}
+
+/** Removes a body, and what was said of it. The record has gone before: whoever writes a state then finds that it has no entry. */
+export async function removeBody(layout: Layout, name: string, fill: string): Promise<void> {
+  await unlink(layout.body(name, fill));
+  await unlink(layout.state(name, fill));
 }
 
 /** Removes the bodies of an entry whose record no longer says which one is its own; not one that is just being published. */

@@ -4,6 +4,8 @@ import type { Ledger } from './ledger.ts';
 export class Reservation {
   readonly #ledger: Ledger;
   #bytes = 0;
+  /** As much of that as is on the disk, or never will be. */
+  #settled = 0;
   #released = false;
 
   constructor(ledger: Ledger) {
@@ -21,9 +23,22 @@ export class Reservation {
     return generous || this.#take(missing);
   }
 
-  release(): void {
+  /** Whether the file system has room for `bytes` in all to be written now. Where it has not, nothing more will be. */
+  async write(bytes: number): Promise<boolean> {
+    const room = !this.#released && (await this.#ledger.hasSpace());
+    if (this.#released) return false;
+    const settled = room ? Math.max(bytes, this.#settled) : this.#bytes;
+    this.#ledger.settle(settled - this.#settled, room ? settled - this.#settled : 0);
+    this.#settled = settled;
+    return room;
+  }
+
+  /** @param written bytes in all that have come to be on the disk, where more have than `write` was told of */
+  release(written = 0): void {
     this.#released = true;
+    this.#ledger.settle(-this.#settled, Math.max(0, written - this.#settled));
     this.#ledger.unreserve(this.#bytes);
+    this.#settled = 0;
     this.#bytes = 0;
   }
 

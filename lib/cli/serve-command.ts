@@ -46,6 +46,13 @@ export function serveCommand(start: (flags: ServeFlags) => Promise<void>): Comma
         read.bytes,
       ).default(10 * 2 ** 30, '10GiB'),
     )
+    .addOption(
+      flag(
+        '--min-free-bytes <bytes>',
+        'how much of the disk is left free; default 1GiB, or 5 % of it where that is more',
+        read.bytes,
+      ),
+    )
     .addOption(flag('--host <address>', 'where to listen').default('127.0.0.1'))
     .addOption(flag('--port <number>', 'where to listen; 0: any free port', read.port).default(8080))
     .addOption(

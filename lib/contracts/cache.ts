@@ -9,7 +9,10 @@ import { integrity } from './cache/integrity.ts';
 import { invalidation } from './cache/invalidation.ts';
 import { keys } from './cache/keys.ts';
 import { overflow } from './cache/overflow.ts';
+import { pins } from './cache/pins.ts';
+import { queue } from './cache/queue.ts';
 import { type CacheFactory, type Kit, Suite } from './cache/suite.ts';
+import { use } from './cache/use.ts';
 
 export type { Assert, CacheFactory, CacheFactoryOptions, Kit } from './cache/suite.ts';
 
@@ -21,6 +24,20 @@ export type { Assert, CacheFactory, CacheFactoryOptions, Kit } from './cache/sui
  */
 export function testCache(kit: Kit, factory: CacheFactory): void {
   const suite = new Suite(kit, factory);
-  const all = [claims, bodies, followers, integrity, invalidation, budget, overflow, keys, cleaning];
-  for (const statements of all) statements(suite);
+  for (const statements of [
+    claims,
+    bodies,
+    followers,
+    integrity,
+    invalidation,
+    budget,
+    overflow,
+    keys,
+    cleaning,
+    use,
+    pins,
+    queue,
+  ]) {
+    statements(suite);
+  }
 }

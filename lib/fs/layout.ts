@@ -10,7 +10,7 @@ const FORMAT = 'v1';
 export interface FileName {
   name: string;
   fill: string | undefined;
-  kind: 'json' | 'body' | 'claim' | 'gone';
+  kind: 'json' | 'body' | 'state' | 'claim' | 'gone';
 }
 
 /** Where everything lies below a cache directory. Keys are hashed, so nothing that a client sends becomes part of a path. */
@@ -19,6 +19,7 @@ export class Layout {
   readonly entries: string;
   readonly incomplete: string;
   readonly invalid: string;
+  readonly queue: string;
   readonly tag: string;
 
   constructor(directory: string) {
@@ -26,6 +27,7 @@ export class Layout {
     this.entries = join(this.root, 'entries');
     this.incomplete = join(this.root, 'incomplete');
     this.invalid = join(this.root, 'invalid');
+    this.queue = join(this.root, 'queue');
     this.tag = join(this.root, 'CACHEDIR.TAG');
   }
 
@@ -45,6 +47,16 @@ export class Layout {
 
   body(name: string, fill: string): string {
     return join(this.shard(name), `${name}.${fill}.body`);
+  }
+
+  /** What changes about an entry while its body stays the same. */
+  state(name: string, fill: string): string {
+    return join(this.shard(name), `${name}.${fill}.state`);
+  }
+
+  /** What says that a key is to be fetched ahead of time. */
+  marker(name: string): string {
+    return join(this.queue, `${name}.json`);
   }
 
   claim(name: string, fill: string): string {
@@ -71,7 +83,7 @@ export class Layout {
   }
 }
 
-const PATTERN = /^([0-9a-f]{64}(?:-[0-9a-f]{16})?)(?:\.([0-9a-f]{16}))?\.(json|body|claim|gone)$/;
+const PATTERN = /^([0-9a-f]{64}(?:-[0-9a-f]{16})?)(?:\.([0-9a-f]{16}))?\.(json|body|state|claim|gone)$/;
 
 /** What a file of ours is; undefined for one that isn't. */
 export function parseFileName(file: string): FileName | undefined {

@@ -34,6 +34,11 @@ export interface Body {
   path?: string;
   /** The bytes of `range` (default: the whole). The stream is destroyed with an error where they can't all be had. */
   read(range?: ByteRange): Readable;
+  /**
+   * The same, piece by piece, by whoever can do it without memory of its own for each of them: a piece may be overwritten as soon as
+   * its `take` has resolved. Rejects with what `take` rejected with, or where the bytes can't all be had.
+   */
+  pour?(range: ByteRange | undefined, take: (piece: Uint8Array) => Promise<void>): Promise<void>;
   /** Says that nothing more will be read. Calling it again does nothing. */
   release(): void;
 }

@@ -70,10 +70,28 @@ export class Flow {
     if (!(this.#res as ServerResponse).write(chunk, this.#onWake)) await this.#woken();
   }
 
+  /** Writes, and resolves when the connection has taken all of it. @throws ClientGone */
+  async #flush(piece: Uint8Array): Promise<void> {
+    this.check();
+    this.bytes += piece.byteLength;
+    await new Promise<void>((resolve, reject) => {
+      this.#stop = reject;
+      (this.#res as ServerResponse).write(piece, (error) => (error ? reject(new ClientGone()) : resolve()));
+    });
+  }
+
   /** Sends the range, or the whole. @throws ClientGone, or what the body failed with */
   async pump(body: Body, range: ByteRange | undefined): Promise<void> {
     if (body.bytes !== undefined) {
       return this.write(range === undefined ? body.bytes : body.bytes.subarray(range.start, range.end));
+    }
+    // Nobody stands between us and the connection who could keep a piece of it.
+    if (body.pour !== undefined && !isHttp2(this.#res) && !Object.hasOwn(this.#res, 'write')) {
+      try {
+        return await body.pour(range, (piece) => this.#flush(piece));
+      } finally {
+        this.#stop = undefined;
+      }
     }
     const stream = body.read(range);
     this.#stop = (reason) => stream.destroy(reason);

@@ -11,7 +11,7 @@ import { bytesOf, Reading, start, stored, write } from '../../lib/contracts/cach
 /** What it can be told; each answers with something that JSON can hold. */
 const TASKS = {
   async open(options: FileCacheOptions) {
-    cache = new FileCache(options);
+    cache = new FileCache({ minFreeBytes: 0, ...options });
     return cache.stats();
   },
   async start(key: Key, options: FillOptions) {
@@ -54,6 +54,21 @@ const TASKS = {
   },
   async invalidate(what: Invalidation) {
     return opened().invalidate(what);
+  },
+  async pin(key: string, on: boolean) {
+    return opened().pin(key, on);
+  },
+  async info(key: Key) {
+    return (await opened().info(key)) ?? null;
+  },
+  async prune(toBytes: number) {
+    return opened().prune({ toBytes });
+  },
+  async queue(key: Key) {
+    return opened().queue.add(key, 'of the other process');
+  },
+  async close() {
+    await opened().close();
   },
   /** The SHA-256 of what is stored. */
   async stored(key: Key) {

@@ -77,6 +77,10 @@ describe('startDegraded', () => {
     assert.equal(await cache.invalidate({ all: true }), 0);
     assert.equal(await cache.info(KEY), undefined);
     for await (const entry of cache.list()) assert.fail(`${entry.key.primary} is listed`);
+    assert.equal(await cache.pin('/a', true), 0);
+    assert.equal(await cache.queue.add(KEY), false);
+    for await (const { key } of cache.queue.list()) assert.fail(`${key.primary} is queued`);
+    assert.equal(await cache.queue.remove({ all: true }), 0);
     assert.deepEqual(await cache.prune(), { entries: 0, bytes: 0 });
     assert.deepEqual(await cache.clean({ stalledMs: 0 }), { entries: 0, bytes: 0 });
     const { entries, bytes, fills } = await cache.stats();
@@ -151,6 +155,7 @@ describe('startDegraded', () => {
     const first = await disk.cache();
     const keys = ['/key', '/prefix/a', '/tagged', '/left'];
     for (const primary of keys) await put(first, { primary }, bytesOf(10), { tags: [`tag of ${primary}`] });
+    for (const primary of ['/prefix/b', '/queued']) assert.ok(await first.queue.add({ primary }));
     await first.close();
     const above = join(disk.directory, '..');
     renameSync(above, `${above}-aside`);
@@ -165,6 +170,11 @@ describe('startDegraded', () => {
     const found = [];
     for await (const { key } of each.cache.list()) found.push(key.primary);
     assert.deepEqual(found, ['/left']);
+    const queued = [];
+    for await (const { key } of each.cache.queue.list()) queued.push(key.primary);
+    assert.deepEqual(queued, ['/queued']);
+    assert.equal(await each.cache.pin('/left', true), 1);
+    assert.equal(await each.cache.queue.add({ primary: '/new' }), true);
   });
 
   test('of very many purges, all is purged', async (t) => {

@@ -44,7 +44,9 @@ describe('a cache directory', () => {
 
       for (const { head, body, ...info } of expected) {
         const story = JSON.stringify(info.key);
-        assert.deepEqual(await cache.info(info.key), info, story);
+        const { hits, usedAt, pinned, ...known } = (await cache.info(info.key)) ?? {};
+        assert.deepEqual(known, info, story);
+        assert.deepEqual([hits, typeof usedAt, pinned], [0, 'number', false], story);
         const entry = await opened(cache, info.key);
         assert.deepEqual(entry.info, info, story);
         assert.deepEqual(entry.head, head, story);

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import type { Invalidation } from '../../lib/cache/cache.ts';
 import type { FileCache } from '../../lib/cache/file-cache.ts';
-import { seal } from '../../lib/cache/record.ts';
+import { seal } from '../../lib/cache/seal.ts';
 import { bytesOf, lead, opened, put, start, stored, write } from '../../lib/contracts/cache/steps.ts';
 import { Disk } from './disk.ts';
 
@@ -58,6 +58,8 @@ describe('a record of a newer format', () => {
     const listed = [];
     for await (const { key } of cache.list()) listed.push(key);
     assert.deepEqual(listed, []);
+    assert.equal(await cache.pin(KEY.primary, true), 0);
+    assert.equal(await cache.queue.add(KEY), false);
     await cache.clean({ stalledMs: 0 });
     await cache.prune({ toBytes: 0 });
     assert.equal(await cache.invalidate({ key: '/other' }), 0);

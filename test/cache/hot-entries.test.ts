@@ -81,6 +81,44 @@ async function eventually(holds: () => boolean, what: string): Promise<void> {
 
 const onLinux = { skip: process.platform === 'linux' ? false : 'needs /proc' };
 
+describe('hits', () => {
+  for (const [kind, size] of KINDS) {
+    test(`of an entry ${kind}: each open that finds it counts once`, async (t) => {
+      const { cache } = await prepared(t, size);
+      const hits = async () => (await cache.info(KEY))?.hits ?? Number.NaN;
+      const before = await hits();
+      for (let i = 1; i <= 3; i++) {
+        const entry = cache.open(KEY);
+        assert.ok(entry !== undefined && !(entry instanceof Promise), 'hot');
+        entry.release();
+        assert.equal(await hits(), before + i);
+      }
+      const claim = await cache.claim(KEY);
+      if (claim?.role !== 'entry') throw new Error(`expected the entry, got ${claim?.role}`);
+      claim.entry.release();
+      assert.equal(await hits(), before + 4, 'by the claim');
+      assert.equal(await cache.open({ primary: '/none' }), undefined);
+      assert.equal(await hits(), before + 4);
+    });
+  }
+
+  for (const [kind, size] of KINDS) {
+    test(`until it is ${kind}: each open counts once`, async (t) => {
+      const cache = await new Disk(t).cache();
+      await put(cache, KEY, bytesOf(size));
+      let opens = 0;
+      for (let hot = false; !hot; ) {
+        const answer = cache.open(KEY);
+        hot = !(answer instanceof Promise);
+        (await answer)?.release();
+        assert.equal((await cache.info(KEY))?.hits, ++opens);
+        assert.ok(opens < 2_000, 'it becomes hot');
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+    });
+  }
+});
+
 describe('hot entries', () => {
   for (const [kind, size] of KINDS) {
     test(`an entry ${kind} is answered without a promise, with the bytes that were stored`, async (t) => {

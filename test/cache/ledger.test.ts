@@ -9,6 +9,7 @@ interface Modelled {
   name: string;
   bytes: number;
   held: number;
+  pinned: boolean;
 }
 
 /** The same as the ledger, as plainly as can be: a list, least recently used first. */
@@ -21,8 +22,9 @@ class Model {
     return this.entries.reduce((sum, { bytes }) => sum + bytes, this.reserved);
   }
 
-  get held(): number {
-    return this.entries.reduce((sum, { bytes, held }) => sum + (held > 0 ? bytes : 0), 0);
+  /** Of what can't go. */
+  get fixed(): number {
+    return this.entries.reduce((sum, { bytes, held, pinned }) => sum + (held > 0 || pinned ? bytes : 0), 0);
   }
 
   find(name: string): Modelled | undefined {
@@ -36,7 +38,7 @@ class Model {
   evict(toBytes: number): void {
     for (const entry of [...this.entries]) {
       if (this.bytes <= toBytes) return;
-      if (entry.held > 0) continue;
+      if (entry.held > 0 || entry.pinned) continue;
       this.drop(entry.name);
       this.evicted.push(entry.name);
     }
@@ -52,6 +54,7 @@ const operation = fc.oneof(
   fc.record({ do: fc.constant('touch' as const), name }),
   fc.record({ do: fc.constant('drop' as const), name }),
   fc.record({ do: fc.constant('hold' as const), name }),
+  fc.record({ do: fc.constant('pin' as const), name, on: fc.boolean() }),
   fc.record({ do: fc.constant('release' as const), pick: fc.nat() }),
   fc.record({ do: fc.constant('release again' as const), pick: fc.nat() }),
   fc.record({ do: fc.constant('reserve' as const), bytes }),
@@ -71,8 +74,9 @@ describe('ledger', () => {
         const reservations: number[] = [];
         for (const each of operations) {
           if (each.do === 'add') {
+            const pinned = model.find(each.name)?.pinned ?? false;
             model.drop(each.name);
-            model.entries.push({ name: each.name, bytes: each.bytes, held: 0 });
+            model.entries.push({ name: each.name, bytes: each.bytes, held: 0, pinned });
             ledger.add(each.name, each.bytes);
           } else if (each.do === 'touch') {
             const entry = model.find(each.name);
@@ -83,9 +87,13 @@ describe('ledger', () => {
             model.drop(each.name);
             ledger.drop(each.name);
           } else if (each.do === 'hold') {
-            const entry = model.find(each.name) ?? { name: each.name, bytes: 0, held: 0 };
+            const entry = model.find(each.name) ?? { name: each.name, bytes: 0, held: 0, pinned: false };
             entry.held++;
             holds.push({ entry, release: ledger.hold(each.name) });
+          } else if (each.do === 'pin') {
+            const entry = model.find(each.name);
+            if (entry !== undefined) entry.pinned = each.on;
+            ledger.pin(each.name, each.on);
           } else if (each.do === 'release') {
             const [hold] = holds.splice(each.pick % Math.max(1, holds.length), 1);
             if (hold === undefined) continue;
@@ -95,7 +103,7 @@ describe('ledger', () => {
           } else if (each.do === 'release again') {
             released[each.pick % Math.max(1, released.length)]?.();
           } else if (each.do === 'reserve') {
-            const fits = each.bytes <= MAX - model.reserved - model.held;
+            const fits = each.bytes <= MAX - model.reserved - model.fixed;
             if (fits) {
               model.reserved += each.bytes;
               model.evict(MAX);
@@ -121,6 +129,9 @@ describe('ledger', () => {
           assert.equal(ledger.evictions, removed.length);
         }
         for (const { name: each } of model.entries) assert.ok(ledger.has(each));
+        const pins = model.entries.filter(({ pinned }) => pinned).map(({ name: each }) => each);
+        assert.deepEqual(ledger.pins().sort(), pins.sort());
+        assert.equal(ledger.pinned, pins.length);
       }),
       { numRuns: 500 },
     );
@@ -170,12 +181,157 @@ describe('ledger', () => {
     assert.equal(ledger.bytes, 50);
   });
 
+  test('what turns out to be pinned stays, and others go in its place', async () => {
+    const removed: string[] = [];
+    const ledger = new Ledger(100, async (each) => {
+      if (each === 'pinned elsewhere') return 'pinned';
+      return removed.push(each);
+    });
+    for (const each of ['pinned elsewhere', 'b', 'c']) ledger.add(each, 30, each);
+    assert.equal(await ledger.reserve(35), true);
+    assert.deepEqual(removed, ['b']);
+    assert.equal(ledger.bodyOf('pinned elsewhere'), 'pinned elsewhere');
+    assert.deepEqual([ledger.pinned, ledger.evictions, ledger.bytes], [1, 1, 95]);
+    assert.equal(await ledger.reserve(36), false, 'it takes its room');
+    assert.deepEqual(await ledger.evict(0), { entries: 1, bytes: 30 });
+    assert.deepEqual(removed, ['b', 'c']);
+  });
+
+  test('what is neither entry nor fill takes its room as well', async () => {
+    const removed: string[] = [];
+    const ledger = new Ledger(100, async (each) => removed.push(each));
+    ledger.charge('queue', 99);
+    ledger.charge('queue', 30);
+    ledger.add('a', 60);
+    assert.equal(ledger.bytes, 90, 'the last figure counts');
+    assert.equal(await ledger.reserve(71), false);
+    assert.deepEqual(removed, []);
+    assert.equal(await ledger.reserve(70), true);
+    assert.deepEqual(removed, ['a']);
+  });
+
+  test('what has not been used goes, least recently used first, up to the first that was', async () => {
+    const gone: string[] = [];
+    const ledger = new Ledger(100, async (each, { why, bytes }) => gone.push(`${why} ${each} ${bytes}`));
+    ledger.addOlder(
+      [1, 2, 3, 4, 5].map((usedAt) => ({ name: `${usedAt}`, bytes: usedAt, usedAt, pinned: usedAt === 3 })),
+    );
+    const release = ledger.hold('2');
+    const asked: string[] = [];
+    const elsewhere = async (each: string) => {
+      asked.push(each);
+      return each === '4' ? 7 : undefined;
+    };
+    assert.deepEqual(await ledger.expire(6, elsewhere), { entries: 2, bytes: 6 });
+    assert.deepEqual(gone, ['expire 1 1', 'expire 5 5']);
+    assert.deepEqual(asked, ['1', '4', '5'], 'what can not go is not asked for');
+    assert.equal(ledger.usedAt('4'), 7, 'used by somebody else');
+    release();
+    asked.length = 0;
+    await ledger.expire(6, elsewhere);
+    assert.deepEqual(asked, ['2'], 'it stops at the first that was used since');
+    assert.deepEqual([ledger.expired, ledger.evictions, ledger.bytes], [3, 0, 7]);
+  });
+
+  test('what is used, held or pinned while it is asked for elsewhere stays', async () => {
+    for (const rescue of [
+      (ledger: Ledger) => ledger.touch('a', 9),
+      (ledger: Ledger) => ledger.hold('a'),
+      (ledger: Ledger) => ledger.pin('a', true),
+    ]) {
+      const ledger = new Ledger(100, async () => assert.fail('it was removed'));
+      ledger.add('a', 10, '', { usedAt: 1 });
+      let asked = 0;
+      const removed = await ledger.expire(5, async () => {
+        asked++;
+        rescue(ledger);
+        return undefined;
+      });
+      assert.deepEqual(removed, { entries: 0, bytes: 0 });
+      assert.equal(asked, 1);
+    }
+  });
+
   test('holding what is not there holds nothing', async () => {
     const ledger = new Ledger(100, async () => undefined);
     const release = ledger.hold('a');
     ledger.add('a', 100);
     assert.deepEqual(await ledger.evict(0), { entries: 1, bytes: 100 });
     release();
+    assert.equal(ledger.bytes, 0);
+  });
+});
+
+describe('free space', () => {
+  /** A file system with so many bytes above its floor. */
+  const disk = (free: number) => ({
+    free,
+    wrote(bytes: number) {
+      this.free -= bytes;
+    },
+    async missing(bytes: number) {
+      return bytes - this.free;
+    },
+  });
+
+  test('the least recently used go until the floor holds, each only once', async () => {
+    const removed: string[] = [];
+    const space = disk(10);
+    const ledger = new Ledger(1000, async (each) => removed.push(each), { space });
+    for (const each of ['a', 'b', 'c', 'd']) ledger.add(each, 30);
+    assert.equal(await ledger.reserve(10), true);
+    assert.deepEqual(removed, [], 'it fits as it is');
+    assert.equal(await ledger.reserve(25), true);
+    assert.deepEqual(removed, ['a']);
+    assert.equal(space.free, 40, 'what it was promised is not written yet');
+    const answers = await Promise.all([ledger.reserve(10), ledger.reserve(10), ledger.reserve(10)]);
+    assert.deepEqual(answers, [true, true, true]);
+    assert.deepEqual(removed, ['a', 'b'], 'one for all three');
+  });
+
+  test('nothing goes in vain', async () => {
+    const space = disk(-100);
+    const ledger = new Ledger(1000, async () => assert.fail('it was removed'), { space });
+    ledger.add('a', 60);
+    ledger.add('b', 60);
+    ledger.pin('b', true);
+    assert.equal(await ledger.reserve(1), false);
+    assert.equal(ledger.bytes, 120, 'nothing stays reserved');
+    space.free = 1;
+    assert.equal(await ledger.reserve(1), true);
+  });
+
+  test('a fill is promised its room; what it writes is not counted twice', async () => {
+    const space = disk(100);
+    const ledger = new Ledger(1000, async () => undefined, { space });
+    const [one, two] = [new Reservation(ledger), new Reservation(ledger)];
+    assert.equal(await one.reach(60), true);
+    assert.equal(await two.reach(41), false, 'promised to the first');
+    assert.equal(await one.write(50), true);
+    assert.equal(space.free, 50);
+    assert.equal(await two.reach(40), true);
+    assert.equal(await two.reach(41), false);
+    one.release();
+    assert.equal(await two.reach(50), true, 'what the first has not written is free again');
+    assert.equal(await two.write(30), true);
+    two.release(35);
+    assert.equal(space.free, 15, 'its record came to be there as well');
+  });
+
+  test('where somebody else fills the disk, a fill loses its store, and its promise goes to the others', async () => {
+    const space = disk(100);
+    const ledger = new Ledger(1000, async () => undefined, { space });
+    const [one, two] = [new Reservation(ledger), new Reservation(ledger)];
+    assert.equal(await one.reach(50), true);
+    assert.equal(await two.reach(50), true);
+    space.free = 50;
+    assert.equal(await one.write(10), false);
+    assert.equal(space.free, 50, 'it was not written');
+    assert.equal(await two.write(50), true);
+    one.release();
+    two.release();
+    assert.equal(await one.write(10), false, 'a reservation that is over takes nothing');
+    assert.equal(await ledger.reserve(1), false);
     assert.equal(ledger.bytes, 0);
   });
 });
@@ -221,7 +377,7 @@ describe('reservation', () => {
         return { bytes: freed, gone: disk.promise };
       },
     };
-    const ledger = new Ledger(100, async (name) => gone.push(name), expendable);
+    const ledger = new Ledger(100, async (name) => gone.push(name), { expendable });
     ledger.add('a', 40);
     ledger.add('b', 30);
     assert.equal(ledger.bytes, 100);

@@ -34,12 +34,24 @@ describe('modes', () => {
           await child.tell('write', 10_000, 1);
           assert.equal(await child.tell('commit', proof), end);
         }
+        assert.equal(await child.tell('pin', '/a', true), 1);
+        assert.equal(await child.tell('queue', { primary: '/queued' }), true);
         await child.tell('start', { primary: '/running' }, {});
         const found = readdirSync(top, { recursive: true, withFileTypes: true });
         const names = found.map(({ name }) => name.replace(/^.*\./, '.'));
-        for (const name of ['CACHEDIR.TAG', 'above', 'cache', 'v1', 'invalid', 'incomplete', 'entries'])
+        for (const name of [
+          'CACHEDIR.TAG',
+          'above',
+          'cache',
+          'v1',
+          'invalid',
+          'queue',
+          'incomplete',
+          'entries',
+        ])
           assert.ok(names.includes(name === 'CACHEDIR.TAG' ? '.TAG' : name), `${name}: ${names}`);
-        for (const kind of ['.claim', '.body', '.json']) assert.ok(names.includes(kind), `${kind}: ${names}`);
+        for (const kind of ['.claim', '.body', '.json', '.state'])
+          assert.ok(names.includes(kind), `${kind}: ${names}`);
         for (const entry of found) {
           const expected = entry.isDirectory() ? directoryMode : fileMode;
           assert.equal(modeOf(join(entry.parentPath, entry.name)), expected.toString(8), entry.name);

@@ -28,7 +28,8 @@ describe('after a restart', () => {
       (await stored(second, { primary: '/a', variant: '?b' }))?.equals(bytes),
       'before the scan is over',
     );
-    assert.deepEqual(await second.info({ primary: '/a', variant: '?b' }), info);
+    const found = await second.info({ primary: '/a', variant: '?b' });
+    assert.deepEqual(found, { ...info, hits: 1, usedAt: found?.usedAt, pinned: false });
     const stats = await second.stats();
     assert.deepEqual([stats.entries, stats.bytes, stats.corrupt], [entries, charged, 0]);
     assert.equal(await second.invalidate({ tag: 't' }), 1);

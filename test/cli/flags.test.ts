@@ -126,6 +126,24 @@ test('every flag can be a variable; the flag outdoes it, and an empty one counts
   await cli.printed(/^GET \/x 200 \d+ \d+ms "/m);
 });
 
+test('--min-free-bytes is left free: what would take of it is passed on', async (t) => {
+  let calls = 0;
+  const origin = await startOrigin(t, (_req, res) => {
+    calls++;
+    res.setHeader('Content-Length', 4);
+    res.end('body');
+  });
+  const flags = ['--origin', origin.url, '--routes', '/a/:id', '--authorize', 'anyone'];
+  const more = ['--freshness', 'immutable', '--min-free-bytes', '8000TiB'];
+  const { url } = await serve(t, [...flags, ...more]);
+  for (let i = 1; i <= 2; i++) {
+    const answer = await fetch(`${url}/a/1`);
+    assert.equal(await answer.text(), 'body');
+    assert.match(answer.headers.get('cache-status') ?? '', /detail=no-room/);
+    assert.equal(calls, i);
+  }
+});
+
 test('a variable that is wrong is named, with exit code 2', async (t) => {
   const port = runCli(t, ['serve'], { CACHE_FILTER_PORT: 'http' });
   const log = runCli(t, ['serve'], { CACHE_FILTER_ACCESS_LOG: 'maybe' });

@@ -11,7 +11,7 @@ describe('FileCache', () => {
   testCache({ test, assert }, async (options) => {
     const directory = await mkdtemp(join(tmpdir(), 'cache-filter-test-'));
     return {
-      cache: new FileCache({ directory, ...options }),
+      cache: new FileCache({ directory, minFreeBytes: 0, ...options }),
       cleanup: () => rm(directory, { recursive: true, maxRetries: 5 }),
     };
   });

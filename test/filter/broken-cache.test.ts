@@ -20,6 +20,8 @@ function broken(breakIt: (cache: MemoryCache, fail: () => never) => Partial<Cach
     invalidate: (what) => cache.invalidate(what),
     info: (key) => cache.info(key),
     list: () => cache.list(),
+    pin: (key, on) => cache.pin(key, on),
+    queue: cache.queue,
     prune: (options) => cache.prune(options),
     clean: () => cache.clean(),
     stats: () => cache.stats(),

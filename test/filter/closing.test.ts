@@ -5,7 +5,7 @@ import { connect, type Socket } from 'node:net';
 import { describe, type TestContext, test } from 'node:test';
 import { type CacheFilterOptions, cacheFilter, MemoryCache } from '../../lib/index.ts';
 import { ask } from '../support/client.ts';
-import { temporaryDirectory } from '../support/directory.ts';
+import { onDisk } from '../support/directory.ts';
 import { BODY, barrier, filtered, said } from '../support/filtered.ts';
 import { type Handler, serve } from '../support/servers.ts';
 
@@ -50,9 +50,7 @@ describe('close() does not wait for a client that does not read', () => {
             return true;
           },
           ...PATIENCE,
-          ...(where === 'memory'
-            ? { cache: new MemoryCache({ maxBytes: 2 * SIZE }) }
-            : { directory: temporaryDirectory(t) }),
+          ...(where === 'memory' ? { cache: new MemoryCache({ maxBytes: 2 * SIZE }) } : { ...onDisk(t) }),
         } as CacheFilterOptions);
         let watch = false;
         const server = await serve('http', [
@@ -107,10 +105,8 @@ describe('close() does not wait for a client that does not read', () => {
 describe('close() does not wait for a handler that does not answer', () => {
   test('a DELETE; it may still answer afterwards', LIMIT, async (t) => {
     const asked = barrier<ServerResponse>();
-    const { filter, server } = await filtered(
-      t,
-      { ...PATIENCE, directory: temporaryDirectory(t) },
-      (_req, res) => asked.reach(res),
+    const { filter, server } = await filtered(t, { ...PATIENCE, ...onDisk(t) }, (_req, res) =>
+      asked.reach(res),
     );
     const answer = ask(server, { path: '/a', method: 'DELETE' });
     const res = await asked.reached;
@@ -122,10 +118,8 @@ describe('close() does not wait for a handler that does not answer', () => {
 
   test('a GET that leads: its client sees the failure', LIMIT, async (t) => {
     const asked = barrier<ServerResponse>();
-    const { filter, server } = await filtered(
-      t,
-      { ...PATIENCE, directory: temporaryDirectory(t) },
-      (_req, res) => asked.reach(res),
+    const { filter, server } = await filtered(t, { ...PATIENCE, ...onDisk(t) }, (_req, res) =>
+      asked.reach(res),
     );
     const answer = ask(server, { path: '/a' });
     const res = await asked.reached;
@@ -138,7 +132,7 @@ describe('close() does not wait for a handler that does not answer', () => {
     const asked = barrier<ServerResponse>();
     const { filter, server } = await filtered(
       t,
-      { ...PATIENCE, bypass: () => true, directory: temporaryDirectory(t) },
+      { ...PATIENCE, bypass: () => true, ...onDisk(t) },
       async (_req, res) => {
         res.writeHead(200, { 'Content-Type': 'text/event-stream' });
         res.write('data: 1\n\n');
@@ -159,7 +153,7 @@ describe('close() does not wait for a handler that does not answer', () => {
   test('a GET whose client left while its handler never ends', LIMIT, async (t) => {
     const asked = barrier<ServerResponse>();
     const gone = barrier();
-    const filter = cacheFilter({ ...PATIENCE, directory: temporaryDirectory(t), freshness: 'immutable' });
+    const filter = cacheFilter({ ...PATIENCE, ...onDisk(t), freshness: 'immutable' });
     const server = await serve('http', [
       (_req, res, next) => {
         res.once('close', () => gone.reach());

@@ -36,7 +36,7 @@ async function run(directory: string): Promise<Told> {
   ])
     probes[path === directory ? 'directory' : path] = probe(join(path, 'probe'));
 
-  const cache = new FileCache({ directory, logger: false });
+  const cache = new FileCache({ directory, minFreeBytes: 0, logger: false });
   const filter = cacheFilter({ cache, freshness: 'immutable' });
   const app = express();
   app.set('env', 'test');

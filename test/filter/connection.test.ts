@@ -5,7 +5,7 @@ import { connect } from 'node:net';
 import { describe, type TestContext, test } from 'node:test';
 import { type CacheFilter, type CacheFilterOptions, cacheFilter } from '../../lib/index.ts';
 import { ask } from '../support/client.ts';
-import { temporaryDirectory } from '../support/directory.ts';
+import { onDisk } from '../support/directory.ts';
 import { BODY, barrier, respond, said } from '../support/filtered.ts';
 import { type Handler, KINDS, type Kind, serve, type TestServer } from '../support/servers.ts';
 
@@ -22,7 +22,7 @@ async function behind(
   kind: Kind = 'http',
 ): Promise<{ filter: CacheFilter; server: TestServer }> {
   const filter = cacheFilter({
-    directory: temporaryDirectory(t),
+    ...onDisk(t),
     freshness: 'immutable',
     routes,
     closeTimeoutMs: 5_000,

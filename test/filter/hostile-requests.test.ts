@@ -16,7 +16,7 @@ import express5 from 'express';
 import express4 from 'express4';
 import { type CacheFilterOptions, cacheFilter, MemoryCache } from '../../lib/index.ts';
 import { ask } from '../support/client.ts';
-import { temporaryDirectory } from '../support/directory.ts';
+import { onDisk, temporaryDirectory } from '../support/directory.ts';
 import { BODY, barrier, filtered, respond, said } from '../support/filtered.ts';
 import { type Handler, KINDS, serve } from '../support/servers.ts';
 
@@ -86,7 +86,11 @@ test('a client certificate that the application checks itself counts as credenti
     t.skip('no openssl');
     return;
   }
-  const filter = cacheFilter({ directory: join(directory, 'cache'), freshness: 'immutable' });
+  const filter = cacheFilter({
+    directory: join(directory, 'cache'),
+    minFreeBytes: 0,
+    freshness: 'immutable',
+  });
   const peers: unknown[] = [];
   const app = (req: IncomingMessage, res: ServerResponse) => {
     const socket = req.socket as unknown as {
@@ -137,7 +141,7 @@ describe('a GET with a body is neither kept nor answered from the cache', () => 
         const got: string[] = [];
         const { filter, server, get } = await filtered(
           t,
-          { directory: temporaryDirectory(t) },
+          { ...onDisk(t) },
           async (req, res) => {
             let text = '';
             for await (const chunk of req) text += chunk;
@@ -184,7 +188,7 @@ describe('a GET with a body is neither kept nor answered from the cache', () => 
           const gone = barrier();
           const { filter, server, get } = await filtered(
             t,
-            { directory: temporaryDirectory(t) },
+            { ...onDisk(t) },
             async (req, res) => {
               if (req.headers['content-length'] === undefined) return respond(req, res);
               req.once('error', () => gone.reach());
@@ -256,8 +260,7 @@ describe('spellings that an application may tell apart', () => {
 });
 
 test('filters that share a directory under namespaces purge only what is their own', async (t) => {
-  const directory = temporaryDirectory(t);
-  const options = { directory, routes } satisfies Partial<CacheFilterOptions>;
+  const options = { ...onDisk(t), routes } satisfies Partial<CacheFilterOptions>;
   const a = await filtered(t, { ...options, namespace: 'a' });
   const b = await filtered(t, { ...options, namespace: 'ab' });
   for (const [own, other] of [
@@ -296,7 +299,7 @@ test('a part of a body says nothing of the digest that the content of the whole 
       res.write(BODY.subarray(0, 10));
       res.end(BODY.subarray(10));
     };
-    const { get } = await filtered(t, { directory: temporaryDirectory(t) }, app, kind);
+    const { get } = await filtered(t, { ...onDisk(t) }, app, kind);
     const whole = await get('/a');
     assert.equal(whole.headers['content-digest'], digests['Content-Digest'], 'the fault fired: it was said');
     for (const [path, range, status] of [

@@ -5,12 +5,12 @@ import { describe, test } from 'node:test';
 import express from 'express';
 import { cacheFilter, glance, MemoryCache } from '../../lib/index.ts';
 import { ask } from '../support/client.ts';
-import { temporaryDirectory } from '../support/directory.ts';
+import { onDisk } from '../support/directory.ts';
 import { BODY, barrier, filtered, respond, said } from '../support/filtered.ts';
 import { type Handler, KINDS, serve } from '../support/servers.ts';
 
 test('a request begun after the first answer has ended is a hit', async (t) => {
-  const { get, calls } = await filtered(t, { directory: temporaryDirectory(t) });
+  const { get, calls } = await filtered(t, { ...onDisk(t) });
   for (let i = 0; i < 50; i++) {
     assert.equal(said(await get(`/${i}`)), 'fwd=uri-miss; stored');
     assert.equal(said(await get(`/${i}`)), 'hit');
@@ -19,7 +19,7 @@ test('a request begun after the first answer has ended is a hit', async (t) => {
 });
 
 test('an empty body is kept like any other', async (t) => {
-  const { get, calls } = await filtered(t, { directory: temporaryDirectory(t) }, (_req, res) => res.end());
+  const { get, calls } = await filtered(t, { ...onDisk(t) }, (_req, res) => res.end());
   assert.equal((await get()).headers['content-length'], '0');
   const hit = await get();
   assert.deepEqual([said(hit), hit.headers['content-length'], hit.body.length, calls()], ['hit', '0', 0, 1]);
@@ -77,7 +77,7 @@ describe('a fill that many ask for', () => {
       const go = barrier();
       const { get, calls } = await filtered(
         t,
-        { directory: temporaryDirectory(t) },
+        { ...onDisk(t) },
         async (_req, res) => {
           await go.reached;
           res.setHeader('Content-Length', 900_000);
@@ -165,17 +165,13 @@ describe('closing', () => {
   test('waits for what runs, lets everything pass afterwards, and may be called again', async (t) => {
     const arrived = barrier();
     const go = barrier();
-    const { get, filter, calls } = await filtered(
-      t,
-      { directory: temporaryDirectory(t) },
-      async (_req, res) => {
-        if (calls() === 1) {
-          arrived.reach();
-          await go.reached;
-        }
-        res.end(BODY);
-      },
-    );
+    const { get, filter, calls } = await filtered(t, { ...onDisk(t) }, async (_req, res) => {
+      if (calls() === 1) {
+        arrived.reach();
+        await go.reached;
+      }
+      res.end(BODY);
+    });
     const running = get();
     await arrived.reached;
     let closed = false;
@@ -193,15 +189,11 @@ describe('closing', () => {
 
   test('ends what takes longer than closeTimeoutMs, visibly', async (t) => {
     const arrived = barrier();
-    const { get, filter } = await filtered(
-      t,
-      { directory: temporaryDirectory(t), closeTimeoutMs: 10 },
-      (_req, res) => {
-        res.setHeader('Content-Length', 10);
-        res.write('five ');
-        arrived.reach();
-      },
-    );
+    const { get, filter } = await filtered(t, { ...onDisk(t), closeTimeoutMs: 10 }, (_req, res) => {
+      res.setHeader('Content-Length', 10);
+      res.write('five ');
+      arrived.reach();
+    });
     const running = get();
     await arrived.reached;
     await filter.close();
@@ -252,7 +244,7 @@ test('mounted below a path it matches there, and keys by the whole path', async 
 });
 
 test('on a connection that stays open, hits and misses follow one another, pipelined too', async (t) => {
-  const { server } = await filtered(t, { directory: temporaryDirectory(t) });
+  const { server } = await filtered(t, { ...onDisk(t) });
   const bodies = await new Promise<string>((resolve, reject) => {
     let text = '';
     const socket = connect(server.port, '127.0.0.1', () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { MemoryCache } from '../../lib/index.ts';
-import { temporaryDirectory } from '../support/directory.ts';
+import { onDisk } from '../support/directory.ts';
 import { BODY, barrier, filtered, respond, said } from '../support/filtered.ts';
 import { KINDS } from '../support/servers.ts';
 
@@ -10,12 +10,7 @@ const routes = [{ path: '/files/:id', name: 'files' }];
 for (const kind of KINDS) {
   describe(`${kind}: a matched DELETE`, () => {
     test('that succeeds purges the entry, with all its variants and spellings', async (t) => {
-      const { get, filter, calls } = await filtered(
-        t,
-        { routes, directory: temporaryDirectory(t) },
-        undefined,
-        kind,
-      );
+      const { get, filter, calls } = await filtered(t, { routes, ...onDisk(t) }, undefined, kind);
       for (const path of ['/files/a', '/files/a?x=1', '/files/b']) await get(path);
       assert.equal((await filter.stats()).entries, 3);
       const answer = await get('/files/%61/', {}, { method: 'DELETE' });
@@ -78,7 +73,7 @@ for (const kind of KINDS) {
       const go = barrier();
       const { get, filter, calls } = await filtered(
         t,
-        { routes, directory: temporaryDirectory(t) },
+        { routes, ...onDisk(t) },
         async (req, res) => {
           if (req.method === 'DELETE') return respond(req, res);
           res.writeHead(200, { 'Content-Length': BODY.length });
@@ -105,7 +100,7 @@ for (const kind of KINDS) {
 
 describe('filter.purge', () => {
   test('by id, by key, by URL below any mount point, and all', async (t) => {
-    const { get, filter } = await filtered(t, { routes, directory: temporaryDirectory(t) });
+    const { get, filter } = await filtered(t, { routes, ...onDisk(t) });
     for (const id of ['a', 'b', 'c', 'd', 'e']) await get(`/files/${id}?v=1`);
     assert.equal(await filter.purge({ id: 'a' }), 1);
     assert.equal(await filter.purge({ id: 'b', route: 'files' }), 1);

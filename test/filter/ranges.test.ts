@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { describe, test } from 'node:test';
-import { temporaryDirectory } from '../support/directory.ts';
+import { onDisk } from '../support/directory.ts';
 import { BODY, barrier, filtered, said } from '../support/filtered.ts';
 import { KINDS } from '../support/servers.ts';
 
 for (const kind of KINDS) {
   describe(`${kind}: ranges of a stored body`, () => {
     test('one range, a suffix, an open end, and one past the end', async (t) => {
-      const { get, calls } = await filtered(t, { directory: temporaryDirectory(t) }, undefined, kind);
+      const { get, calls } = await filtered(t, { ...onDisk(t) }, undefined, kind);
       await get();
       for (const [range, start, end] of [
         ['bytes=0-0', 0, 1],
@@ -159,17 +159,13 @@ test('a range of a running fill is answered as soon as its bytes are there, and 
   const body = randomBytes(600_000);
   const first = barrier();
   const rest = barrier();
-  const { get, filter, calls } = await filtered(
-    t,
-    { directory: temporaryDirectory(t) },
-    async (_req, res) => {
-      res.writeHead(200, { 'Content-Length': body.length, ETag: '"v1"' });
-      res.write(body.subarray(0, 300_000));
-      first.reach();
-      await rest.reached;
-      res.end(body.subarray(300_000));
-    },
-  );
+  const { get, filter, calls } = await filtered(t, { ...onDisk(t) }, async (_req, res) => {
+    res.writeHead(200, { 'Content-Length': body.length, ETag: '"v1"' });
+    res.write(body.subarray(0, 300_000));
+    first.reach();
+    await rest.reached;
+    res.end(body.subarray(300_000));
+  });
   const whole = get();
   await first.reached;
   // Answered while the rest is still held back.

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { seal } from '../../lib/cache/record.ts';
+import { seal } from '../../lib/cache/seal.ts';
 import { FileCache } from '../../lib/index.ts';
 import { temporaryDirectory } from '../support/directory.ts';
 import { BODY, filtered, said } from '../support/filtered.ts';
@@ -10,7 +10,7 @@ import { BODY, filtered, said } from '../support/filtered.ts';
 describe('an entry that a newer version has stored', () => {
   test('passes through, with the reason, until it is purged', async (t) => {
     const directory = temporaryDirectory(t);
-    const cache = new FileCache({ directory, logger: false });
+    const cache = new FileCache({ directory, minFreeBytes: 0, logger: false });
     t.after(() => cache.close());
     const { get, calls } = await filtered(t, { cache });
     assert.equal(said(await get('/a')), 'fwd=uri-miss; stored');

@@ -18,6 +18,8 @@ describe('layout', () => {
     const root = join('/cache', 'v1');
     assert.equal(layout.record(name), join(root, 'entries', name.slice(0, 2), `${name}.json`));
     assert.equal(layout.body(name, FILL), join(root, 'entries', name.slice(0, 2), `${name}.${FILL}.body`));
+    assert.equal(layout.state(name, FILL), join(root, 'entries', name.slice(0, 2), `${name}.${FILL}.state`));
+    assert.equal(layout.marker(name), join(root, 'queue', `${name}.json`));
     assert.equal(layout.claim(name, FILL), join(root, 'incomplete', `${name}.${FILL}.claim`));
     assert.equal(layout.incompleteBody(name, FILL), join(root, 'incomplete', `${name}.${FILL}.body`));
     assert.equal(layout.gone(name, FILL), join(root, 'incomplete', `${name}.${FILL}.gone`));
@@ -31,6 +33,7 @@ describe('layout', () => {
         const paths = {
           json: layout.record(name),
           body: layout.body(name, FILL),
+          state: layout.state(name, FILL),
           claim: layout.claim(name, FILL),
           gone: layout.gone(name, FILL),
         };
@@ -40,6 +43,7 @@ describe('layout', () => {
           const fill = kind === 'json' ? undefined : FILL;
           assert.deepEqual(parseFileName(basename(path)), { name, fill, kind });
         }
+        assert.deepEqual(relative(layout.root, layout.marker(name)).split(sep), ['queue', `${name}.json`]);
         assert.equal(primaryName(name), layout.name(primary, undefined));
       }),
     );
@@ -56,6 +60,7 @@ describe('layout', () => {
       `${name}.${FILL}.json`,
       `${name}.body`,
       `${name}.claim`,
+      `${name}.state`,
       `${name}.${FILL}.tmp`,
       `${name.toUpperCase()}.json`,
       `${name.slice(1)}.json`,

@@ -110,7 +110,9 @@ export async function inTurn(t: TestContext, each: Case): Promise<void> {
   const { fate = 'never' } = each;
   const directory = fate === 'never' || fate === 'without' ? temporaryDirectory(t) : undefined;
   const cache =
-    directory === undefined ? new MemoryCache() : new FileCache({ directory, maxInvalidBytes: 0 });
+    directory === undefined
+      ? new MemoryCache()
+      : new FileCache({ directory, minFreeBytes: 0, maxInvalidBytes: 0 });
   t.after(() => cache.close());
   const filtered = await stage(t, each, cache);
   const { a = {}, b = a } = each;

@@ -11,3 +11,8 @@ export function temporaryDirectory(t: Pick<TestContext, 'after'>): string {
   t.after(() => rm(directory, { recursive: true, force: true, maxRetries: 20, retryDelay: 20 }));
   return directory;
 }
+
+/** Options of a filter, or cache, in a directory of its own, whatever else is on the disk of whoever runs the tests. */
+export function onDisk(t: Pick<TestContext, 'after'>): { directory: string; minFreeBytes: number } {
+  return { directory: temporaryDirectory(t), minFreeBytes: 0 };
+}

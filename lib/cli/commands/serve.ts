@@ -14,6 +14,8 @@ export interface ServeOptions extends PolicyFlags {
   origin: URL;
   directory: string;
   maxBytes: number;
+  /** undefined: it depends on the file system. */
+  minFreeBytes?: number | undefined;
   host: string;
   /** 0: any free one. */
   port: number;
@@ -51,6 +53,7 @@ export async function serve(options: ServeOptions): Promise<Serving> {
   const filter = cacheFilter<IncomingMessage, GlanceImage>({
     directory: options.directory,
     maxBytes: options.maxBytes,
+    ...(options.minFreeBytes === undefined ? {} : { minFreeBytes: options.minFreeBytes }),
     // By then the drain below has already waited.
     closeTimeoutMs: 1000,
     ...policyOf(options, origin, authority),

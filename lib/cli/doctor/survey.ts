@@ -77,6 +77,9 @@ export async function survey(directory: string, layout: Layout): Promise<Content
     contents.invalid++;
     contents.bytes += await sizeOnDisk(join(invalid, file));
   }
+  for (const file of await list(layout.queue)) {
+    contents.bytes += await sizeOnDisk(join(layout.queue, file));
+  }
   return contents;
 }
 

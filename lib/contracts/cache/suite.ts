@@ -13,10 +13,11 @@ export interface Kit {
   assert: Assert;
 }
 
-/** Limits that a test needs; left out where any will do. In bytes. */
+/** Limits that a test needs; left out where any will do. In bytes and milliseconds. */
 export interface CacheFactoryOptions {
   maxBytes?: number;
   maxEntryBytes?: number;
+  inactiveMs?: number;
 }
 
 type Made = Cache | { cache: Cache; cleanup?: () => void | Promise<void> };

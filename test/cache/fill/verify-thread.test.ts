@@ -174,7 +174,7 @@ describe('the verification thread', () => {
       import { FileCache } from ${JSON.stringify(file)};
       let threads = 0;
       subscribe('worker_threads', () => threads++);
-      const cache = new FileCache({ directory: ${JSON.stringify(disk.directory)} });
+      const cache = new FileCache({ directory: ${JSON.stringify(disk.directory)}, minFreeBytes: 0 });
       const claim = await cache.claim({ primary: '/a' });
       const fill = await claim.start({ status: 200, headers: [] });
       fill.write(Buffer.alloc(${MIB}));

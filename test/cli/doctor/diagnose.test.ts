@@ -203,7 +203,7 @@ describe('what is there already', () => {
     const cache = await disk.cache();
     await put(cache, { primary: '/a' }, bytesOf(5000));
     await put(cache, { primary: '/b' }, bytesOf(10));
-    found(await looked(disk.directory), 'contents', 'ok', /^2 entries, 20\.0 KiB$/);
+    found(await looked(disk.directory), 'contents', 'ok', /^2 entries, 28\.0 KiB$/);
     found(await looked(disk.directory, 8192), 'contents', 'warn', /more than --max-bytes 8\.0 KiB/);
 
     writeFileSync(disk.recordPath('/b'), '{"format":1}');

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { cacheFilter } from '../../../lib/index.ts';
 import { ask } from '../../support/client.ts';
-import { temporaryDirectory } from '../../support/directory.ts';
+import { onDisk } from '../../support/directory.ts';
 import { barrier } from '../../support/filtered.ts';
 import { material } from '../../support/material.ts';
 import { type Handler, KINDS, serve } from '../../support/servers.ts';
@@ -35,7 +35,7 @@ for (const kind of KINDS) {
             next();
           };
           const filter = cacheFilter({
-            directory: temporaryDirectory(t),
+            ...onDisk(t),
             freshness: 'immutable',
             integrity: 'end',
           });

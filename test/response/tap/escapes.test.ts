@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { type Cache, type CacheFilterOptions, cacheFilter, MemoryCache } from '../../../lib/index.ts';
 import { ask } from '../../support/client.ts';
-import { temporaryDirectory } from '../../support/directory.ts';
+import { onDisk, temporaryDirectory } from '../../support/directory.ts';
 import { BODY, barrier, filtered, respond, said } from '../../support/filtered.ts';
 import { type Handler, KINDS, type Kind, serve } from '../../support/servers.ts';
 
@@ -21,7 +21,7 @@ async function behind(
   options: Partial<CacheFilterOptions>,
   kind: Kind,
 ) {
-  const filter = cacheFilter({ directory: temporaryDirectory(t), ...options } as CacheFilterOptions);
+  const filter = cacheFilter({ ...onDisk(t), ...options } as CacheFilterOptions);
   const server = await serve(kind, [...outer, filter as Handler, ...app]);
   t.after(async () => {
     await filter.close();
@@ -112,7 +112,13 @@ describe('a response that Node refuses to send', () => {
         t,
         [],
         [(_req, res) => announceTrailer(res)],
-        { directory: undefined, cache, freshness: 'immutable', integrity: 'end' } as never,
+        {
+          directory: undefined,
+          minFreeBytes: undefined,
+          cache,
+          freshness: 'immutable',
+          integrity: 'end',
+        } as never,
         kind,
       );
       assert.equal(
@@ -131,7 +137,7 @@ describe('a response that Node refuses to send', () => {
       let deleted = 0;
       const { filter, server, get } = await filtered(
         t,
-        { directory: temporaryDirectory(t) },
+        { ...onDisk(t) },
         (req, res) => {
           if (req.method !== 'DELETE') return respond(req, res);
           deleted++;
@@ -227,7 +233,7 @@ describe('http2: a handler that answers by its stream reaches the client, and is
       writeFileSync(file, BODY);
       const { get, calls, filter } = await filtered(
         t,
-        { directory: temporaryDirectory(t) },
+        { ...onDisk(t) },
         (_req, res) => answer(res as unknown as Http2ServerResponse, file),
         'http2',
       );
@@ -255,7 +261,7 @@ for (const kind of KINDS) {
         let there = true;
         const { get, server } = await filtered(
           t,
-          { directory: temporaryDirectory(t) },
+          { ...onDisk(t) },
           async (req, res) => {
             if (req.method === 'DELETE') {
               res.writeHead(200);
@@ -297,7 +303,7 @@ for (const kind of KINDS) {
           const seen: unknown[] = [];
           const { get, filter } = await filtered(
             t,
-            { directory: temporaryDirectory(t) },
+            { ...onDisk(t) },
             async (_req, res) => {
               res.setHeader('Content-Length', body.length);
               if (!kept) res.setHeader('Cache-Control', 'no-store');

@@ -5,7 +5,7 @@ import { pipeline } from 'node:stream';
 import { describe, test } from 'node:test';
 import { cacheFilter } from '../../../lib/index.ts';
 import { ask } from '../../support/client.ts';
-import { temporaryDirectory } from '../../support/directory.ts';
+import { onDisk } from '../../support/directory.ts';
 import { material } from '../../support/material.ts';
 import { type Handler, KINDS, type Kind, serve } from '../../support/servers.ts';
 
@@ -125,7 +125,7 @@ for (const kind of KINDS) {
         let failing = true;
         let calls = 0;
         const filter = cacheFilter({
-          directory: temporaryDirectory(t),
+          ...onDisk(t),
           freshness: 'immutable',
           integrity: 'end',
         });
@@ -181,7 +181,7 @@ for (const kind of KINDS) {
         await failed;
       };
       let calls = 0;
-      const filter = cacheFilter({ directory: temporaryDirectory(t), freshness: 'immutable' });
+      const filter = cacheFilter({ ...onDisk(t), freshness: 'immutable' });
       const server = await serve(kind, [
         filter as Handler,
         (_req, res) => {
@@ -205,7 +205,7 @@ for (const kind of KINDS) {
 
 test('HTTP/1.0, where the end of the connection is the end of the body: a failure resets it', async (t) => {
   const bytes = await material(t, SIZE);
-  const filter = cacheFilter({ directory: temporaryDirectory(t), freshness: 'immutable', integrity: 'end' });
+  const filter = cacheFilter({ ...onDisk(t), freshness: 'immutable', integrity: 'end' });
   let failed = false;
   let received = 0;
   let tell = () => {};

@@ -10,7 +10,7 @@ import type { Response } from 'express';
 import onFinished from 'on-finished';
 import { cacheFilter } from '../../../lib/index.ts';
 import { ask } from '../../support/client.ts';
-import { temporaryDirectory } from '../../support/directory.ts';
+import { onDisk, temporaryDirectory } from '../../support/directory.ts';
 import { BODY, barrier, filtered, said } from '../../support/filtered.ts';
 import { type Handler, KINDS, serve } from '../../support/servers.ts';
 
@@ -64,7 +64,7 @@ for (const kind of KINDS) {
         req.on('aborted', () => heard.push(`${who} aborted`));
       };
       const closed = barrier();
-      const filter = cacheFilter({ directory: temporaryDirectory(t), freshness: 'immutable' });
+      const filter = cacheFilter({ ...onDisk(t), freshness: 'immutable' });
       const server = await serve(kind, [
         (req, res, next) => {
           listen('outer', req, res);
@@ -131,7 +131,7 @@ for (const kind of KINDS) {
     });
 
     test('headers set, appended, replaced and removed; what earlier middleware set can be removed too', async (t) => {
-      const filter = cacheFilter({ directory: temporaryDirectory(t), freshness: 'immutable' });
+      const filter = cacheFilter({ ...onDisk(t), freshness: 'immutable' });
       const server = await serve(kind, [
         (_req, res, next) => {
           res.setHeader('X-Removed', 'outer');
@@ -173,7 +173,7 @@ for (const kind of KINDS) {
       const size = 20 * 2 ** 20;
       const { get, filter } = await filtered(
         t,
-        { directory: temporaryDirectory(t) },
+        { ...onDisk(t) },
         async (_req, res) => {
           res.setHeader('Content-Length', size);
           for (let sent = 0; sent < size; sent += 2 ** 20) {
@@ -233,7 +233,7 @@ for (const kind of KINDS) {
       const arrived = barrier();
       const left = barrier();
       const seen = barrier<unknown>();
-      const filter = cacheFilter({ directory: temporaryDirectory(t), freshness: 'immutable' });
+      const filter = cacheFilter({ ...onDisk(t), freshness: 'immutable' });
       const server = await serve(kind, [
         (_req, res, next) => {
           res.on('close', () => left.reach());
@@ -312,7 +312,11 @@ for (const kind of ['express5', 'express4'] as const) {
       const file = join(directory, 'big.bin');
       const size = 32 * 2 ** 20;
       writeFileSync(file, Buffer.alloc(size, 'image'));
-      const filter = cacheFilter({ directory: join(directory, 'cache'), freshness: 'immutable' });
+      const filter = cacheFilter({
+        directory: join(directory, 'cache'),
+        minFreeBytes: 0,
+        freshness: 'immutable',
+      });
       const order: string[] = [];
       const client = new AbortController();
       const server = await serve(kind, [

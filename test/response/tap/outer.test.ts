@@ -5,7 +5,7 @@ import { gunzipSync } from 'node:zlib';
 import compression from 'compression';
 import { cacheFilter } from '../../../lib/index.ts';
 import { ask } from '../../support/client.ts';
-import { temporaryDirectory } from '../../support/directory.ts';
+import { onDisk } from '../../support/directory.ts';
 import { material } from '../../support/material.ts';
 import { ALL_OUTER, OUTER } from '../../support/outer.ts';
 import { type Handler, type Kind, serve } from '../../support/servers.ts';
@@ -16,7 +16,7 @@ const KINDS = ['express5', 'express4', 'connect'] as const;
 
 /** The filter before a handler that pipes `bytes`, behind this middleware. */
 async function behind(t: TestContext, kind: Kind, bytes: Material, outer: readonly Handler[]) {
-  const filter = cacheFilter({ directory: temporaryDirectory(t), freshness: 'immutable' });
+  const filter = cacheFilter({ ...onDisk(t), freshness: 'immutable' });
   const server = await serve(kind, [
     ...outer,
     filter as Handler,
@@ -118,7 +118,7 @@ for (const kind of KINDS) {
 
     test('compression outside: what is stored is plain, and each client gets what it accepts', async (t) => {
       const text = 'All work and no play makes Jack a dull boy. '.repeat(20_000);
-      const filter = cacheFilter({ directory: temporaryDirectory(t), freshness: 'immutable' });
+      const filter = cacheFilter({ ...onDisk(t), freshness: 'immutable' });
       const server = await serve(kind, [
         compression({ threshold: 0 }) as unknown as Handler,
         filter as Handler,
@@ -150,7 +150,7 @@ for (const kind of KINDS) {
 
     test('compression behind: what it compresses varies, and is not stored; what it leaves alone is', async (t) => {
       const text = 'All work and no play makes Jack a dull boy. '.repeat(20_000);
-      const filter = cacheFilter({ directory: temporaryDirectory(t), freshness: 'immutable' });
+      const filter = cacheFilter({ ...onDisk(t), freshness: 'immutable' });
       const server = await serve(kind, [
         filter as Handler,
         compression({ threshold: 0 }) as unknown as Handler,

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { cacheFilter } from '../../../lib/index.ts';
 import { type Answer, ask } from '../../support/client.ts';
-import { temporaryDirectory } from '../../support/directory.ts';
+import { onDisk } from '../../support/directory.ts';
 import { material } from '../../support/material.ts';
 import { type Handler, KINDS, serve } from '../../support/servers.ts';
 import { WAYS } from '../../support/ways.ts';
@@ -41,7 +41,7 @@ for (const kind of KINDS) {
           return app(req, res, next);
         };
         const filter = cacheFilter({
-          directory: temporaryDirectory(t),
+          ...onDisk(t),
           freshness: 'immutable',
           integrity: 'end',
         });

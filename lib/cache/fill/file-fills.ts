@@ -1,0 +1,219 @@
+// docs/reference/disk-format.md
+
+import type * as fs from 'node:fs/promises';
+import createDebug from 'debug';
+import { createNew, unlink } from '../../fs/files.ts';
+import type { Layout } from '../../fs/layout.ts';
+import type { ResponseHead } from '../../http/body.ts';
+import type { Claim, Declined, Entry, Fill, FillOptions, Invalidation, Key } from '../cache.ts';
+import { charge, type FileEntries } from '../file-entries.ts';
+import type { InvalidBodies } from '../invalid.ts';
+import { mostRecordBytes } from '../record.ts';
+import { Reservation } from '../reservation.ts';
+import { ClaimFile, doomOthers } from './claim.ts';
+import { FileFill } from './file-fill.ts';
+import { publish } from './publish.ts';
+import { Run, Runs } from './runs.ts';
+
+const debug = createDebug('cache-filter:store');
+
+/** A running fill's budget grows by at least this, where its length is not known; less where the budget is small. */
+const GROW_BYTES = 4 * 1024 * 1024;
+
+/** What the fills ask of the cache that they belong to. */
+export interface FillsOwner {
+  layout: Layout;
+  modes: { file: number; directory: number };
+  maxBytes: number;
+  maxEntryBytes: number;
+  entries: FileEntries;
+  invalid: InvalidBodies;
+  isClosed(): boolean;
+  open(key: Key): Promise<Entry | undefined> | Entry | undefined;
+  /** Whether a newer version of this package has stored what has this name. */
+  isNewer(name: string): boolean;
+  /** What has this name has been stored. Never rejects. */
+  stored(name: string): Promise<void>;
+}
+
+/** One key being fetched by this process. */
+class FileRun extends Run<FileFill> {
+  readonly file: Promise<ClaimFile | undefined>;
+
+  constructor(key: Key, file: Promise<ClaimFile | undefined>) {
+    super(key);
+    this.file = file;
+  }
+}
+
+/** What this process fetches into files. */
+export class FileFills {
+  readonly #owner: FillsOwner;
+  readonly #runs = new Runs<FileRun>();
+  /** Of the running fills, the purged ones included. */
+  readonly #claims = new Set<ClaimFile>();
+
+  constructor(owner: FillsOwner) {
+    this.#owner = owner;
+  }
+
+  /** How many run. */
+  get count(): number {
+    return this.#claims.size;
+  }
+
+  /** The fill ids of those that run. */
+  get ids(): Set<string> {
+    return new Set([...this.#claims].map(({ fill }) => fill));
+  }
+
+  /** Whether this process fetches the key. */
+  has(key: Key): boolean {
+    return this.#runs.of(key) !== undefined;
+  }
+
+  /** The part of somebody who comes along; undefined where this process does not fetch the key. */
+  follow(key: Key): Claim | undefined {
+    const run = this.#runs.of(key);
+    return run && { role: 'follower', fill: run.fill.then((fill) => fill?.join()) };
+  }
+
+  async lead(key: Key, newerThan: number): Promise<Claim> {
+    const { layout, modes, isClosed, open, isNewer } = this.#owner;
+    const name = layout.name(key.primary, key.variant);
+    // Registered before the first wait: a second claim finds it.
+    const file = ClaimFile.create(layout, name, key, modes.file).catch((error: unknown) => {
+      debug('no claim for %s: %o', key.primary, error);
+      return undefined;
+    });
+    const run = new FileRun(key, file);
+    this.#runs.add(run);
+    const claim = await file;
+    if (claim === undefined || isClosed()) {
+      await claim?.remove();
+      this.#end(run);
+      return { role: 'declined', reason: claim === undefined ? 'store-down' : 'closed' };
+    }
+    this.#claims.add(claim);
+    const giveUp = async () => {
+      await this.#giveUp(claim);
+      this.#end(run);
+    };
+    const entry = await open(key);
+    if (entry !== undefined && entry.info.storedAt > newerThan) {
+      await giveUp();
+      return { role: 'entry', entry };
+    }
+    entry?.release();
+    if (isNewer(name)) {
+      await giveUp();
+      return { role: 'declined', reason: 'unknown-format' };
+    }
+    return {
+      role: 'leader',
+      start: (head, options = {}) => this.#start(claim, run, head, options),
+      abandon: giveUp,
+    };
+  }
+
+  /** Cuts off from the cache what is to be invalidated, in every process. */
+  async doom(what: Invalidation): Promise<void> {
+    await Promise.all(this.#runs.cut(what).map((run) => this.#doom(run)));
+    await doomOthers(this.#owner.layout, what, this.ids);
+  }
+
+  /** Says that the process of the running fills lives. */
+  beat(): void {
+    for (const claim of this.#claims) claim.beat().catch(() => undefined);
+  }
+
+  async #start(
+    claim: ClaimFile,
+    run: FileRun,
+    head: ResponseHead,
+    options: FillOptions,
+  ): Promise<Fill | Declined> {
+    const { layout, modes, maxBytes, maxEntryBytes, entries, invalid, stored } = this.#owner;
+    const { name } = claim;
+    const { key } = run;
+    const { size, tags = [] } = options;
+    const reservation = new Reservation(entries.ledger);
+    const decline = async (declined: Declined['declined']): Promise<Declined> => {
+      reservation.release();
+      await this.#giveUp(claim);
+      this.#end(run);
+      return { declined };
+    };
+    if (size !== undefined && size > maxEntryBytes) return decline('too-large');
+    const record = mostRecordBytes(key, head, options);
+    const spare = size === undefined ? Math.min(GROW_BYTES, Math.floor(maxBytes / 16)) : 0;
+    const room = () => reservation.reach(charge(size ?? 0, record), spare);
+    const hasRoom = (await room()) || ((await entries.upkeep.recheckPins()) && (await room()));
+    if (!hasRoom) return decline('no-room');
+    const path = layout.incompleteBody(name, claim.fill);
+    let file: fs.FileHandle;
+    try {
+      file = await createNew(path, modes.file);
+    } catch (error) {
+      debug('no body file for %s: %o', key.primary, error);
+      return decline('store-down');
+    }
+    // A claim that says nothing of its tags is taken for one with any.
+    await claim.tag(tags).catch((error: unknown) => debug('no tags for %s: %o', key.primary, error));
+    const fill = new FileFill({
+      key,
+      head,
+      options,
+      file,
+      grow: async (bytes) =>
+        bytes <= maxEntryBytes &&
+        (await reservation.reach(charge(bytes, record), spare)) &&
+        reservation.write(bytes),
+      publish: async (info) => {
+        const { fill } = claim;
+        await entries.replace(
+          { name, fill, size: info.size },
+          () => publish(layout, claim, { ...info, head, fill }, modes),
+          () => {
+            this.#claims.delete(claim);
+            reservation.release(charge(info.size, record));
+          },
+        );
+        await stored(name);
+      },
+      unjoinable: () => this.#end(run),
+      discard: async (wreck) => {
+        const kept =
+          wreck !== undefined &&
+          (await invalid.keep(claim, { key, head, wreck }, () => reservation.release()));
+        if (!kept) await unlink(path).catch(() => undefined);
+        await this.#giveUp(claim);
+        reservation.release();
+        // The note may be longer than the record would have been.
+        if (kept) await entries.ledger.evict(maxBytes);
+      },
+      closed: () => file.close().catch(() => undefined),
+    });
+    if (run.begin(fill, tags)) {
+      this.#runs.remove(run);
+      await this.#doom(run);
+    }
+    return fill;
+  }
+
+  async #giveUp(claim: ClaimFile): Promise<void> {
+    this.#claims.delete(claim);
+    await claim.remove().catch((error: unknown) => debug('claim %s stays behind: %o', claim.path, error));
+  }
+
+  #end(run: FileRun): void {
+    this.#runs.remove(run);
+    run.end();
+  }
+
+  /** Cuts a running fill off from the cache: its claim is gone, so it can't be published. */
+  async #doom(run: FileRun): Promise<void> {
+    const claim = await run.file;
+    if (claim !== undefined) await unlink(claim.path).catch(() => undefined);
+  }
+}

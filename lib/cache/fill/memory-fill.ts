@@ -1,0 +1,133 @@
+import { StoreError, SupersededError } from '../../errors.ts';
+import type { ResponseHead } from '../../http/body.ts';
+import type { Digest, DigestAlgorithm } from '../../http/digest.ts';
+import type { EntryInfo, Fill, FillInfo, FillOptions, FillReader, Key, Proof } from '../cache.ts';
+import { fillInfo, GrowingReader } from './fill-reader.ts';
+import { Growing, UNSTORED_BYTES } from './growing.ts';
+import { Hashing } from './hashing.ts';
+import { belated, checkDigests, checkLength } from './proof.ts';
+
+/** A body in memory. */
+export interface MemoryBody {
+  head: ResponseHead;
+  info: EntryInfo;
+  bytes: Buffer;
+}
+
+/** What a fill needs of the cache it belongs to. */
+export interface MemoryFillOwner {
+  grow(bytes: number): Promise<boolean>;
+  /** @throws SupersededError */
+  publish(body: MemoryBody): void;
+  /** Nobody may join any more. */
+  unjoinable(): void;
+  ended(): void;
+}
+
+/** A body on its way into memory. */
+export class MemoryFill implements Fill {
+  readonly #owner: MemoryFillOwner;
+  readonly #head: ResponseHead;
+  readonly #info: FillInfo;
+  readonly #growing: Growing;
+  readonly #hashing: Hashing;
+  #chunks: Uint8Array[] = [];
+  #room: Promise<boolean> = Promise.resolve(true);
+  #lost = false;
+  #waiting: (() => void)[] = [];
+
+  constructor(key: Key, head: ResponseHead, options: FillOptions, owner: MemoryFillOwner) {
+    this.#owner = owner;
+    this.#head = head;
+    this.#info = fillInfo(key, options);
+    this.#growing = new Growing(options.size, { keepAll: true, moved: () => this.#progress() });
+    this.#hashing = new Hashing(new Set(['sha256' as const, ...(options.algorithms ?? [])]));
+  }
+
+  write(chunk: Uint8Array): boolean {
+    if (this.#growing.end !== undefined) return true;
+    if (!this.#lost) this.#chunks.push(chunk);
+    this.#hashing.update(chunk);
+    this.#growing.take(chunk);
+    const { taken } = this.#growing;
+    this.#room = this.#room.then(
+      async (room) => room && ((await this.#owner.grow(taken)) || this.#loseStore()),
+    );
+    return this.#hasRoom();
+  }
+
+  async drained(): Promise<void> {
+    while (this.#growing.end === undefined && !this.#hasRoom()) {
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    }
+  }
+
+  reader(): FillReader {
+    return new GrowingReader(this.#growing, nothingStored, {
+      head: this.#head,
+      info: this.#info,
+      released: () => undefined,
+    });
+  }
+
+  async commit(proof: Proof): Promise<EntryInfo> {
+    const { taken, size } = this.#growing;
+    const found = this.#hashing.digests();
+    try {
+      checkLength(proof, size, taken);
+      if (!this.#lost) found.push(...this.#hash(belated(proof, found)));
+      checkDigests(proof, found);
+    } catch (error) {
+      await this.abort(error as Error);
+      throw error;
+    }
+    try {
+      if (!(await this.#room)) throw new StoreError('the budget has no room for the body');
+      const info: EntryInfo = { ...this.#info, size: taken, digests: found };
+      this.#owner.publish({ head: this.#head, info, bytes: Buffer.concat(this.#chunks) });
+      this.#growing.finish('complete');
+      return info;
+    } catch (error) {
+      this.#growing.finish(error instanceof SupersededError ? 'superseded' : 'complete');
+      throw error;
+    } finally {
+      this.#owner.ended();
+    }
+  }
+
+  async abort(reason: Error): Promise<void> {
+    if (this.#growing.end !== undefined) return;
+    this.#growing.finish('failed', reason);
+    this.#progress();
+    this.#owner.ended();
+    // What was just being asked for is given back.
+    await this.#room;
+  }
+
+  #hash(algorithms: readonly DigestAlgorithm[]): Digest[] {
+    const hashing = new Hashing(algorithms);
+    for (const chunk of this.#chunks) hashing.update(chunk);
+    return hashing.digests();
+  }
+
+  /** The budget is used up: what is read goes through memory, at the pace of the slowest reader, and is not kept. */
+  #loseStore(): false {
+    this.#lost = true;
+    this.#chunks = [];
+    this.#growing.loseStore();
+    this.#owner.unjoinable();
+    return false;
+  }
+
+  #hasRoom(): boolean {
+    return this.#growing.unstored < UNSTORED_BYTES;
+  }
+
+  #progress(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve();
+  }
+}
+
+async function nothingStored(): Promise<Uint8Array> {
+  throw new StoreError('a body in memory is never read from a store');
+}

@@ -103,11 +103,18 @@ test('57. a body with another hash is withheld at its last byte, and the connect
   );
 });
 
-test('58. letter case means nothing in a hash', async (t) => {
-  const { get } = await cached(t, { one: anImage({ checksum: anImage().checksum?.toUpperCase() }) });
+test('58. letter case means nothing in a hash: the right one is right in capitals, and a wrong one is wrong', async (t) => {
+  const right = anImage().checksum?.toUpperCase();
+  const { get, disk } = await cached(t, { one: anImage({ checksum: right }) });
   const miss = await get();
-  assert.match(String(miss.headers['content-md5']), /^[0-9A-F]{32}$/);
-  assert.deepEqual([miss.complete, said(await get())], [true, 'hit']);
+  assert.deepEqual([miss.complete, miss.headers['content-md5'], said(await get())], [true, right, 'hit']);
+  assert.ok(
+    disk.record(KEY).digests.some(({ algorithm }) => algorithm === 'md5'),
+    'it was compared',
+  );
+  const wrong = await cached(t, { one: anImage({ checksum: 'F'.repeat(32) }) });
+  assert.equal((await wrong.get()).complete, false);
+  assert.deepEqual(await wrong.stored(), []);
 });
 
 for (const [what, block] of [

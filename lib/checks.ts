@@ -22,7 +22,7 @@ export class OptionReader<Options extends object> {
 
   /** @throws OptionError */
   bytes<F extends number | undefined>(name: keyof Options & string, fallback: F): number | F {
-    const value = this.#options[name] ?? fallback;
+    const value: unknown = this.#value(name, fallback);
     if (value === undefined || isBytes(value)) return value as number | F;
     throw new OptionError(
       name,
@@ -32,14 +32,14 @@ export class OptionReader<Options extends object> {
 
   /** @throws OptionError */
   count(name: keyof Options & string, fallback: number): number {
-    const value: unknown = this.#options[name] ?? fallback;
+    const value: unknown = this.#value(name, fallback);
     if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 1) return value;
     throw new OptionError(name, `${name} must be a whole number from 1 on, got ${show(value)}`);
   }
 
   /** @throws OptionError */
   milliseconds<F extends number | undefined>(name: keyof Options & string, fallback: F): number | F {
-    const value: unknown = this.#options[name] ?? fallback;
+    const value: unknown = this.#value(name, fallback);
     // setTimeout fires at once beyond 2 ** 31 - 1.
     if (value === undefined || (typeof value === 'number' && value >= 0 && value <= 2 ** 31 - 1))
       return value as number | F;
@@ -51,14 +51,14 @@ export class OptionReader<Options extends object> {
 
   /** @throws OptionError */
   flag(name: keyof Options & string, fallback: boolean): boolean {
-    const value: unknown = this.#options[name] ?? fallback;
+    const value: unknown = this.#value(name, fallback);
     if (typeof value === 'boolean') return value;
     throw new OptionError(name, `${name} must be true or false, got ${show(value)}`);
   }
 
   /** @throws OptionError */
   text(name: keyof Options & string, fallback: string): string {
-    const value: unknown = this.#options[name] ?? fallback;
+    const value: unknown = this.#value(name, fallback);
     if (typeof value === 'string') return value;
     throw new OptionError(name, `${name} must be a string, got ${show(value)}`);
   }
@@ -74,7 +74,7 @@ export class OptionReader<Options extends object> {
 
   /** One of these words; the first is the default. @throws OptionError */
   oneOf<T extends string>(name: keyof Options & string, allowed: readonly [T, ...T[]]): T {
-    const value: unknown = this.#options[name] ?? allowed[0];
+    const value: unknown = this.#value(name, allowed[0]);
     const found = allowed.find((candidate) => candidate === value);
     if (found !== undefined) return found;
     throw new OptionError(
@@ -85,9 +85,14 @@ export class OptionReader<Options extends object> {
 
   /** Header names, in lower case. @throws OptionError */
   headerNames(name: keyof Options & string, fallback: readonly string[]): string[] {
-    const value: unknown = this.#options[name] ?? fallback;
+    const value: unknown = this.#value(name, fallback);
     if (areHeaderNames(value)) return value.map((item) => item.toLowerCase());
     throw new OptionError(name, `${name} must be an array of header names, got ${show(value)}`);
+  }
+
+  #value(name: keyof Options & string, fallback: unknown): unknown {
+    const value: unknown = this.#options[name];
+    return value === undefined ? fallback : value;
   }
 }
 

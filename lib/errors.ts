@@ -92,12 +92,23 @@ export class SupersededError extends CacheFilterError {
   }
 }
 
-/** The cache's own disk failed: full, read-only, gone. The response it happened under goes on without it. */
+/** Why a store did not keep a body that was as it should be. */
+export type StoreReason = 'no-room' | 'store-down' | 'too-large' | 'too-small';
+
+/**
+ * The store did not keep a body: its disk failed (full, read-only, gone), or it is not of a size that is kept. The response it
+ * happened under goes on without it.
+ */
 export class StoreError extends CacheFilterError {
   override readonly name = 'StoreError';
+  readonly reason: StoreReason;
 
-  constructor(message: string, options?: ErrorOptions) {
+  constructor(
+    message: string,
+    { reason = 'store-down', ...options }: ErrorOptions & { reason?: StoreReason } = {},
+  ) {
     super('ERR_CACHE_FILTER_STORE', message, options);
+    this.reason = reason;
   }
 }
 

@@ -166,6 +166,8 @@ class Lead {
       {
         ...(head.length === undefined ? {} : { size: head.length }),
         ...(version === undefined ? {} : { version }),
+        minBytes: match.route.minEntryBytes,
+        maxBytes: match.route.maxEntryBytes,
         algorithms: [...declaredDigests(head.headers), ...this.#expected]
           .map(({ algorithm }) => algorithm)
           .concat(match.route.digests),
@@ -321,6 +323,6 @@ function withDate(head: TappedHead, sendDate: boolean): HeaderPairs {
 }
 
 function reasonOf(error: unknown): Reason {
-  if (error instanceof StoreError) return 'store-down';
+  if (error instanceof StoreError) return error.reason;
   return error instanceof SupersededError ? 'purge' : 'unproven';
 }

@@ -158,6 +158,7 @@ const STORE: Record<keyof StoreOptions, true> = {
   maxInvalidBytes: true,
   minFreeBytes: true,
   inactiveMs: true,
+  durability: true,
   memory: true,
   fileMode: true,
   directoryMode: true,

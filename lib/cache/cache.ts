@@ -61,6 +61,9 @@ export interface FillOptions {
   tags?: readonly string[];
   /** Which version of its resource it is. */
   version?: string;
+  /** A body of another size is not kept, in bytes; its readers get it all the same. */
+  minBytes?: number;
+  maxBytes?: number;
   /** Milliseconds since the epoch; default now. */
   storedAt?: number;
 }

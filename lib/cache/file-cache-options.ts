@@ -1,6 +1,7 @@
 // docs/reference/options.md
 
 import { resolve } from 'node:path';
+import { OptionReader, show } from '../checks.ts';
 import { OptionError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { requireInactiveMs } from './expiry.ts';
@@ -19,6 +20,11 @@ export interface FileCacheOptions {
   minFreeBytes?: number;
   /** Entries that are not used for so many milliseconds are removed. Default: they are not. */
   inactiveMs?: number;
+  /**
+   * What is still there after a loss of power. `'none'` (default): what the system has written by then; a record or a body that is
+   * not whole is dropped. `'commit'`: every entry, from the moment it can be found; each commit waits for the disk.
+   */
+  durability?: 'none' | 'commit';
   /** What is kept in memory, or open, of the entries asked for most. false: nothing. */
   memory?: MemoryOptions | false;
   /** Of every file that is created, whatever the umask. Default 0o600. */
@@ -40,47 +46,46 @@ export interface FileCacheConfig
   memory: ReturnType<typeof resolveMemory>;
 }
 
+const KNOWN: Record<keyof FileCacheOptions, true> = {
+  directory: true,
+  maxBytes: true,
+  maxEntryBytes: true,
+  maxInvalidBytes: true,
+  minFreeBytes: true,
+  inactiveMs: true,
+  durability: true,
+  memory: true,
+  fileMode: true,
+  directoryMode: true,
+  startDegraded: true,
+  logger: true,
+};
+
 /** @throws OptionError */
 export function resolveFileCacheOptions(options: FileCacheOptions): FileCacheConfig {
-  const { directory, maxBytes = 10 * 2 ** 30, fileMode = 0o600, directoryMode = 0o700 } = options;
-  const { maxEntryBytes = Math.floor(maxBytes / 2), startDegraded = false, logger = console } = options;
-  const { maxInvalidBytes = Math.min(256 * 2 ** 20, Math.floor(maxBytes / 8)) } = options;
-  const { minFreeBytes, inactiveMs } = options;
+  const read = new OptionReader(options, KNOWN);
+  const { directory, inactiveMs, fileMode = 0o600, directoryMode = 0o700, logger = console } = options;
   if (typeof directory !== 'string' || directory === '')
-    throw new OptionError('directory', 'directory must be a path');
-  const bytes = {
-    maxBytes,
-    maxEntryBytes,
-    maxInvalidBytes,
-    minFreeBytes: minFreeBytes === undefined ? 0 : minFreeBytes,
-  };
-  for (const [name, value] of Object.entries(bytes)) {
-    if (!Number.isSafeInteger(value) || value < 0) {
-      throw new OptionError(name, `${name} must be a whole number of bytes, got ${String(value)}`);
-    }
-  }
+    throw new OptionError('directory', `directory must be a path, got ${show(directory)}`);
+  const maxBytes = read.bytes('maxBytes', 10 * 2 ** 30);
   requireInactiveMs(inactiveMs);
   requireMode('fileMode', fileMode, 0o600);
   requireMode('directoryMode', directoryMode, 0o700);
-  if (typeof startDegraded !== 'boolean')
-    throw new OptionError(
-      'startDegraded',
-      `startDegraded must be true or false, got ${String(startDegraded)}`,
-    );
   if (logger !== false && (typeof logger?.warn !== 'function' || typeof logger.error !== 'function')) {
     throw new OptionError('logger', 'logger must have the methods warn and error, or be false');
   }
   return {
     directory: resolve(directory),
     maxBytes,
-    maxEntryBytes,
-    maxInvalidBytes,
-    minFreeBytes,
+    maxEntryBytes: read.bytes('maxEntryBytes', Math.floor(maxBytes / 2)),
+    maxInvalidBytes: read.bytes('maxInvalidBytes', Math.min(256 * 2 ** 20, Math.floor(maxBytes / 8))),
+    minFreeBytes: read.bytes('minFreeBytes', undefined),
     inactiveMs,
+    durability: read.oneOf('durability', ['none', 'commit']),
     memory: resolveMemory(options.memory),
     fileMode,
     directoryMode,
-    startDegraded,
+    startDegraded: read.flag('startDegraded', false),
     logger,
   };
 }

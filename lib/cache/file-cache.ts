@@ -88,6 +88,7 @@ export class FileCache implements Cache {
     this.#fills = new FileFills({
       layout,
       modes,
+      durability: rest.durability,
       maxBytes,
       maxEntryBytes,
       entries: this.#entries,

@@ -1,4 +1,4 @@
-import { OptionError, SupersededError } from '../errors.ts';
+import { OptionError, StoreError, SupersededError } from '../errors.ts';
 import { publish as tell } from '../events.ts';
 import type { ResponseHead } from '../http/body.ts';
 import type {
@@ -18,6 +18,7 @@ import type {
 } from './cache.ts';
 import { Expiry, requireInactiveMs } from './expiry.ts';
 import { type MemoryBody, MemoryFill } from './fill/memory-fill.ts';
+import { tooLarge } from './fill/proof.ts';
 import { identity, Run, Runs } from './fill/runs.ts';
 import { concerns } from './invalidation.ts';
 import { Ledger } from './ledger.ts';
@@ -173,14 +174,19 @@ export class MemoryCache implements Cache {
   async #start(run: MemoryRun, head: ResponseHead, options: FillOptions): Promise<Fill | Declined> {
     const { size, tags = [] } = options;
     const reservation = new Reservation(this.#ledger);
-    const tooLarge = size !== undefined && size > this.maxEntryBytes;
-    if (tooLarge || !(await reservation.reach((size ?? 0) + OVERHEAD_BYTES))) {
+    const large = size !== undefined && tooLarge(size, this.maxEntryBytes, options) !== undefined;
+    if (large || !(await reservation.reach((size ?? 0) + OVERHEAD_BYTES))) {
       this.#end(run);
-      return { declined: tooLarge ? 'too-large' : 'no-room' };
+      return { declined: large ? 'too-large' : 'no-room' };
     }
     const name = identity(run.key);
     const fill = new MemoryFill(run.key, head, options, {
-      grow: async (bytes) => bytes <= this.maxEntryBytes && reservation.reach(bytes + OVERHEAD_BYTES),
+      grow: async (bytes) => {
+        const limit = tooLarge(bytes, this.maxEntryBytes, options);
+        if (limit !== undefined) return limit;
+        if (await reservation.reach(bytes + OVERHEAD_BYTES)) return undefined;
+        return new StoreError('the budget has no room for the body', { reason: 'no-room' });
+      },
       publish: (body) => {
         if (run.doomed) throw new SupersededError('the key was purged while its body was being written');
         reservation.release();

@@ -59,6 +59,16 @@ export async function writeWhole(file: fs.FileHandle, bytes: Uint8Array): Promis
   }
 }
 
+/** Puts a file, or the names in a directory, where a loss of power leaves them (fsync). */
+export async function syncFile(path: string): Promise<void> {
+  const file = await fs.open(path, 'r');
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
 /** The whole file, or undefined where it is missing. */
 export async function readIfThere(path: string): Promise<Buffer | undefined> {
   try {

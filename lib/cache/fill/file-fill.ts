@@ -14,7 +14,7 @@ import type { EntryInfo, Fill, FillInfo, FillOptions, FillReader, Key, Proof } f
 import type { Wreck } from '../invalid.ts';
 import { fillInfo, GrowingReader } from './fill-reader.ts';
 import { Growing, UNSTORED_BYTES } from './growing.ts';
-import { belated, checkDigests, checkLength } from './proof.ts';
+import { belated, checkDigests, checkLength, tooSmall } from './proof.ts';
 import { Verifier } from './verify.ts';
 
 const pread = promisify(readFile);
@@ -28,8 +28,8 @@ export interface FillOwner {
   head: ResponseHead;
   options: FillOptions;
   file: FileHandle;
-  /** Asks for this many bytes on disk in all; false: the budget has no more. */
-  grow(bytes: number): Promise<boolean>;
+  /** Asks for this many bytes on disk in all. @throws StoreError where they are not to be had */
+  grow(bytes: number): Promise<void>;
   /** Publishes the body under its key. @throws SupersededError */
   publish(info: EntryInfo): Promise<void>;
   /** Nobody may join any more: it ended, or its store failed. */
@@ -146,6 +146,7 @@ export class FileFill implements Fill {
     if (more.length > 0 && this.#storeError === undefined) found.push(...(await this.#verifier.again(more)));
     this.#found = found;
     checkDigests(proof, found);
+    this.#storeError ??= tooSmall(taken, this.#owner.options);
     return { ...this.#info, size: taken, digests: found };
   }
 
@@ -162,8 +163,7 @@ export class FileFill implements Fill {
       while (this.#pending.length > 0 && this.#storeError === undefined && !this.#over) {
         const batch = this.#pending.slice(0, WRITE_PIECES);
         const bytes = batch.reduce((sum, { byteLength }) => sum + byteLength, 0);
-        if (!(await this.#owner.grow(this.#growing.stored + bytes)))
-          throw new StoreError('the budget has no room for more');
+        await this.#owner.grow(this.#growing.stored + bytes);
         await this.#writeAll(batch);
         this.#pending.splice(0, batch.length);
         this.#growing.advanceStored(this.#growing.stored + bytes);

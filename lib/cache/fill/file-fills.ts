@@ -2,6 +2,7 @@
 
 import type * as fs from 'node:fs/promises';
 import createDebug from 'debug';
+import { StoreError } from '../../errors.ts';
 import { createNew, unlink } from '../../fs/files.ts';
 import type { Layout } from '../../fs/layout.ts';
 import type { ResponseHead } from '../../http/body.ts';
@@ -12,6 +13,7 @@ import { mostRecordBytes } from '../record.ts';
 import { Reservation } from '../reservation.ts';
 import { ClaimFile, doomOthers } from './claim.ts';
 import { FileFill } from './file-fill.ts';
+import { tooLarge } from './proof.ts';
 import { publish } from './publish.ts';
 import { Run, Runs } from './runs.ts';
 
@@ -24,6 +26,7 @@ const GROW_BYTES = 4 * 1024 * 1024;
 export interface FillsOwner {
   layout: Layout;
   modes: { file: number; directory: number };
+  durability: 'none' | 'commit';
   maxBytes: number;
   maxEntryBytes: number;
   entries: FileEntries;
@@ -133,7 +136,8 @@ export class FileFills {
     head: ResponseHead,
     options: FillOptions,
   ): Promise<Fill | Declined> {
-    const { layout, modes, maxBytes, maxEntryBytes, entries, invalid, stored } = this.#owner;
+    const { layout, modes, durability, maxBytes, maxEntryBytes, entries, invalid, stored } = this.#owner;
+    const publishing = { modes, durable: durability === 'commit' };
     const { name } = claim;
     const { key } = run;
     const { size, tags = [] } = options;
@@ -144,7 +148,7 @@ export class FileFills {
       this.#end(run);
       return { declined };
     };
-    if (size !== undefined && size > maxEntryBytes) return decline('too-large');
+    if (size !== undefined && tooLarge(size, maxEntryBytes, options)) return decline('too-large');
     const record = mostRecordBytes(key, head, options);
     const spare = size === undefined ? Math.min(GROW_BYTES, Math.floor(maxBytes / 16)) : 0;
     const room = () => reservation.reach(charge(size ?? 0, record), spare);
@@ -165,15 +169,18 @@ export class FileFills {
       head,
       options,
       file,
-      grow: async (bytes) =>
-        bytes <= maxEntryBytes &&
-        (await reservation.reach(charge(bytes, record), spare)) &&
-        reservation.write(bytes),
+      grow: async (bytes) => {
+        const limit = tooLarge(bytes, maxEntryBytes, options);
+        if (limit !== undefined) throw limit;
+        const room =
+          (await reservation.reach(charge(bytes, record), spare)) && (await reservation.write(bytes));
+        if (!room) throw new StoreError('the budget has no room for more', { reason: 'no-room' });
+      },
       publish: async (info) => {
         const { fill } = claim;
         await entries.replace(
           { name, fill, size: info.size },
-          () => publish(layout, claim, { ...info, head, fill }, modes),
+          () => publish(layout, claim, { ...info, head, fill }, publishing),
           () => {
             this.#claims.delete(claim);
             reservation.release(charge(info.size, record));

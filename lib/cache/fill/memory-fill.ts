@@ -5,7 +5,7 @@ import type { EntryInfo, Fill, FillInfo, FillOptions, FillReader, Key, Proof } f
 import { fillInfo, GrowingReader } from './fill-reader.ts';
 import { Growing, UNSTORED_BYTES } from './growing.ts';
 import { Hashing } from './hashing.ts';
-import { belated, checkDigests, checkLength } from './proof.ts';
+import { belated, checkDigests, checkLength, tooSmall } from './proof.ts';
 
 /** A body in memory. */
 export interface MemoryBody {
@@ -16,7 +16,8 @@ export interface MemoryBody {
 
 /** What a fill needs of the cache it belongs to. */
 export interface MemoryFillOwner {
-  grow(bytes: number): Promise<boolean>;
+  /** Asks for this many bytes in all; what they are refused with. */
+  grow(bytes: number): Promise<StoreError | undefined>;
   /** @throws SupersededError */
   publish(body: MemoryBody): void;
   /** Nobody may join any more. */
@@ -32,13 +33,16 @@ export class MemoryFill implements Fill {
   readonly #growing: Growing;
   readonly #hashing: Hashing;
   #chunks: Uint8Array[] = [];
-  #room: Promise<boolean> = Promise.resolve(true);
+  readonly #options: FillOptions;
+  /** What more bytes were refused with. */
+  #refused: Promise<StoreError | undefined> = Promise.resolve(undefined);
   #lost = false;
   #waiting: (() => void)[] = [];
 
   constructor(key: Key, head: ResponseHead, options: FillOptions, owner: MemoryFillOwner) {
     this.#owner = owner;
     this.#head = head;
+    this.#options = options;
     this.#info = fillInfo(key, options);
     this.#growing = new Growing(options.size, { keepAll: true, moved: () => this.#progress() });
     this.#hashing = new Hashing(new Set(['sha256' as const, ...(options.algorithms ?? [])]));
@@ -50,9 +54,11 @@ export class MemoryFill implements Fill {
     this.#hashing.update(chunk);
     this.#growing.take(chunk);
     const { taken } = this.#growing;
-    this.#room = this.#room.then(
-      async (room) => room && ((await this.#owner.grow(taken)) || this.#loseStore()),
-    );
+    this.#refused = this.#refused.then(async (before) => {
+      const refused = before ?? (await this.#owner.grow(taken));
+      if (refused !== undefined) this.#loseStore();
+      return refused;
+    });
     return this.#hasRoom();
   }
 
@@ -82,7 +88,8 @@ export class MemoryFill implements Fill {
       throw error;
     }
     try {
-      if (!(await this.#room)) throw new StoreError('the budget has no room for the body');
+      const refused = (await this.#refused) ?? tooSmall(taken, this.#options);
+      if (refused !== undefined) throw refused;
       const info: EntryInfo = { ...this.#info, size: taken, digests: found };
       this.#owner.publish({ head: this.#head, info, bytes: Buffer.concat(this.#chunks) });
       this.#growing.finish('complete');
@@ -101,7 +108,7 @@ export class MemoryFill implements Fill {
     this.#progress();
     this.#owner.ended();
     // What was just being asked for is given back.
-    await this.#room;
+    await this.#refused;
   }
 
   #hash(algorithms: readonly DigestAlgorithm[]): Digest[] {
@@ -111,12 +118,12 @@ export class MemoryFill implements Fill {
   }
 
   /** The budget is used up: what is read goes through memory, at the pace of the slowest reader, and is not kept. */
-  #loseStore(): false {
+  #loseStore(): void {
+    if (this.#lost) return;
     this.#lost = true;
     this.#chunks = [];
     this.#growing.loseStore();
     this.#owner.unjoinable();
-    return false;
   }
 
   #hasRoom(): boolean {

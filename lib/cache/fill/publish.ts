@@ -1,11 +1,17 @@
 import * as fs from 'node:fs/promises';
 import { SupersededError } from '../../errors.ts';
-import { isMissing, makeDirectory, readIfThere } from '../../fs/files.ts';
+import { isMissing, makeDirectory, readIfThere, syncFile } from '../../fs/files.ts';
 import type { Layout } from '../../fs/layout.ts';
 import { decodeNewerRecord, decodeRecord, type EntryRecord, encodeRecord } from '../record.ts';
 import { removeBody } from '../removal.ts';
 import { readState, writePin } from '../state.ts';
 import type { ClaimFile } from './claim.ts';
+
+export interface Publishing {
+  modes: { file: number; directory: number };
+  /** What has been published survives a loss of power. */
+  durable: boolean;
+}
 
 /**
  * Makes a verified body the entry of its key: the body moves first, then the claim becomes the record in one rename. The pin of the one
@@ -17,7 +23,7 @@ export async function publish(
   layout: Layout,
   claim: ClaimFile,
   record: EntryRecord,
-  modes: { file: number; directory: number },
+  { modes, durable }: Publishing,
 ): Promise<number> {
   const { name, fill } = claim;
   const bytes = encodeRecord(record);
@@ -33,8 +39,12 @@ export async function publish(
   const wasPinned = await pinned();
   try {
     if (wasPinned) await writePin(place, true);
+    if (durable) for (const path of [layout.incompleteBody(name, fill), claim.path]) await syncFile(path);
     await fs.rename(layout.incompleteBody(name, fill), body);
+    // The body's name first: a record must never outlive it.
+    if (durable) await syncFile(layout.shard(name));
     await fs.rename(claim.path, layout.record(name));
+    if (durable) await syncFile(layout.shard(name));
   } catch (error) {
     await removeBody(layout, name, fill);
     if (isMissing(error)) throw new SupersededError('the key was purged while its body was being written');

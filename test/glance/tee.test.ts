@@ -1,6 +1,7 @@
 /** Behaviours 54 to 69 of Glance's cache: an image on its way to its client, and to disk. */
 import assert from 'node:assert/strict';
 import { truncateSync, writeFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import type { ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -236,7 +237,19 @@ test('68. an entry is published by the very file that describes it: what can not
   assert.equal((await filter.cache.prune({ toBytes: 0 })).entries, 1, 'and can be pruned');
 });
 
-test('69. nothing waits for the disk to have it all: a body that a crash has cut short is noticed, and fetched anew', async (t) => {
+test('69. an entry waits until the disk has it all where durability says so, and only there', async (t) => {
+  const handle = await open(import.meta.filename);
+  const sync = t.mock.method(Object.getPrototypeOf(handle) as typeof handle, 'sync');
+  await handle.close();
+  for (const durability of ['none', 'commit'] as const) {
+    const { get, stored } = await cached(t, { one: anImage() }, { store: { durability } });
+    await get();
+    assert.deepEqual(await stored(), [KEY]);
+    assert.equal(sync.mock.callCount() > 0, durability === 'commit', durability);
+  }
+});
+
+test('69. a body that a crash has cut short is noticed, and fetched anew', async (t) => {
   const first = await cached(t, { one: anImage() });
   await first.get();
   await first.filter.close();

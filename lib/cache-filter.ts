@@ -4,7 +4,7 @@ import { LRUCache } from 'lru-cache';
 import type { Cache, Entry, LeaderClaim } from './cache/cache.ts';
 import { FileCache } from './cache/file-cache.ts';
 import { type RefusedError, SupersededError } from './errors.ts';
-import { Exchange, hasBody, type Next } from './exchange.ts';
+import { Exchange, hasBody, hasContentRange, type Next } from './exchange.ts';
 import { type Following, follow, leave, reluctanceOf, unshareable, waitFor } from './follow.ts';
 import { hit, ttl } from './hit.ts';
 import type { AnyRequest, AnyResponse } from './http/message.ts';
@@ -127,6 +127,7 @@ class Story {
   *#consider(exchange: Exchange): Steps<() => unknown> {
     if (exchange.match.action === 'purge') return () => this.#purgeAfter(exchange);
     if (hasBody(exchange.req)) return () => this.#pass(exchange, 'request-body');
+    if (hasContentRange(exchange.req)) return () => this.#pass(exchange, 'range');
 
     // 2. The application's own way around.
     if (this.#config.bypass !== undefined && (yield* wantsAround(this.#config, exchange.context)))

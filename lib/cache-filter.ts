@@ -139,13 +139,13 @@ class Story {
 
     // 4. Whether this caller may have it.
     if (!exchange.mayShare(entry.head)) {
-      entry.release();
+      entry.release(false);
       return () => this.#pass(exchange, 'credentials');
     }
     const verdict = yield* this.#judge(exchange, entry);
     // 5. Answer from it.
     if (verdict.do === 'serve') return () => run(hit(exchange, entry, this.#journal));
-    entry.release();
+    entry.release(false);
     return yield* wait(this.#obey(exchange, verdict));
   }
 
@@ -154,7 +154,7 @@ class Story {
     const entry = yield* this.#try(exchange, () => this.cache.open(key));
     if (entry === undefined) return undefined;
     if (!this.#purger.isPurged(entry.info) && ttl(exchange, entry, Date.now()) > 0) return entry;
-    entry.release();
+    entry.release(false);
     exchange.staleSince = entry.info.storedAt;
     exchange.info.reason = 'expired';
     return undefined;
@@ -171,7 +171,7 @@ class Story {
       if ('version' in verdict) this.#versioned.add(exchange.match.route.name);
       return verdict;
     } catch (error) {
-      entry?.release();
+      entry?.release(false);
       throw error;
     }
   }
@@ -225,7 +225,7 @@ class Story {
     const verdict = await run(this.#judge(exchange, entry));
     if (verdict.do === 'serve' && exchange.mayShare(entry.head))
       return () => run(hit(exchange, entry, this.#journal));
-    entry.release();
+    entry.release(false);
     return verdict.do === 'serve' ? () => this.#pass(exchange, 'credentials') : this.#obey(exchange, verdict);
   }
 

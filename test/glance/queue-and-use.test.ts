@@ -49,9 +49,7 @@ test('31. each entry knows how often serving it has begun, also where the client
   assert.equal(await hits(), 2);
 });
 
-test('31. who is refused, or sent on to the service, counts as no hit of the entry', {
-  todo: 'the cache counts an entry that was found, before the policy is asked',
-}, async (t) => {
+test('31. who is refused, or sent on to the service, counts as no hit of the entry', async (t) => {
   const { get, cache, service } = await cached(t, { one: anImage() });
   await get();
   assert.deepEqual([(await get('one', 'reader')).status, (await get('one', 'stranger')).status], [403, 404]);

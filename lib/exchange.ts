@@ -7,7 +7,8 @@ import type { Config } from './options.ts';
 import type { HookContext } from './policy/hooks.ts';
 import { isPublic } from './policy/storable.ts';
 import type { Reason } from './reasons.ts';
-import { ClientGone, isGone } from './response/flow.ts';
+import { onDeparture } from './response/departure.ts';
+import { ClientGone } from './response/flow.ts';
 import type { Asked } from './response/plan.ts';
 import type { RouteMatch } from './routes/route.ts';
 import { targetOf } from './routes/table.ts';
@@ -90,11 +91,7 @@ export class Exchange {
 
   #watch(): AbortController {
     const over = new AbortController();
-    const left = () => over.abort(new ClientGone());
-    if (isGone(this.res)) left();
-    this.res.once('close', left);
-    // An answer that still waits for its turn on the connection gets no `close` of its own.
-    this.req.once('aborted', left);
+    onDeparture(this.req, this.res, () => over.abort(new ClientGone()));
     return over;
   }
 

@@ -105,7 +105,7 @@ export class MemoryCache implements Cache {
     { join = false, newerThan = Number.NEGATIVE_INFINITY }: ClaimOptions = {},
   ): Promise<Claim | undefined> {
     const other = this.#runs.of(key);
-    if (other !== undefined) return { role: 'follower', fill: other.fill.then((fill) => fill?.reader()) };
+    if (other !== undefined) return { role: 'follower', fill: other.shared().then((fill) => fill?.reader()) };
     if (join) return undefined;
     if (this.#closed) return { role: 'declined', reason: 'closed' };
     const entry = this.open(key);

@@ -1,5 +1,6 @@
-import type { ServerResponse } from 'node:http';
+import { OutgoingMessage, type ServerResponse } from 'node:http';
 import { constants, type Http2ServerResponse } from 'node:http2';
+import { Socket } from 'node:net';
 import type { Body, ByteRange } from '../http/body.ts';
 import { type AnyResponse, isHttp2 } from '../http/message.ts';
 
@@ -11,6 +12,22 @@ export function isGone(res: AnyResponse): boolean {
   return isHttp2(res)
     ? (res as Http2ServerResponse).stream?.destroyed !== false
     : (res as ServerResponse).destroyed;
+}
+
+const nodesWrite = OutgoingMessage.prototype.write;
+
+/**
+ * Whether what was written has been copied once its callback comes, by the kernel or by TLS: then nobody stands between us and the
+ * connection who could keep a piece of it. A connection in memory, or a tunnel, may hand the very same memory to its other end.
+ */
+function copiesWhatIsWritten(res: AnyResponse): boolean {
+  const { socket } = res;
+  return (
+    !isHttp2(res) &&
+    (res as ServerResponse).write === nodesWrite &&
+    socket instanceof Socket &&
+    !Object.hasOwn(socket, 'write')
+  );
 }
 
 /** Writes to one client at the client's pace. */
@@ -85,8 +102,7 @@ export class Flow {
     if (body.bytes !== undefined) {
       return this.write(range === undefined ? body.bytes : body.bytes.subarray(range.start, range.end));
     }
-    // Nobody stands between us and the connection who could keep a piece of it.
-    if (body.pour !== undefined && !isHttp2(this.#res) && !Object.hasOwn(this.#res, 'write')) {
+    if (body.pour !== undefined && copiesWhatIsWritten(this.#res)) {
       try {
         return await body.pour(range, (piece) => this.#flush(piece));
       } finally {

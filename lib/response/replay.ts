@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http';
+import { ServerResponse } from 'node:http';
 import type { HeaderPairs, ResponseHead } from '../http/body.ts';
 import { grouped } from './head.ts';
 
@@ -6,6 +6,9 @@ import { grouped } from './head.ts';
 export function isPlain({ removed = [], merged = [] }: ResponseHead): boolean {
   return removed.length === 0 && merged.length === 0;
 }
+
+// Applications wrap them on a response, or on the prototype of all of theirs (`app.response` of Express).
+const { writeHead, end, setHeader } = ServerResponse.prototype;
 
 /**
  * Whether nobody has touched the response, nor waits for its end: then how its head is written is nobody's business. Middleware that
@@ -16,9 +19,9 @@ function isUntouched(res: ServerResponse): boolean {
     // Node's own listener, and nobody else's.
     res.listenerCount('finish') === 1 &&
     res.listenerCount('close') === 0 &&
-    !Object.hasOwn(res, 'writeHead') &&
-    !Object.hasOwn(res, 'end') &&
-    !Object.hasOwn(res, 'setHeader') &&
+    res.writeHead === writeHead &&
+    res.end === end &&
+    res.setHeader === setHeader &&
     res.getHeaderNames().length === 0
   );
 }

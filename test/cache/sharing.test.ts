@@ -3,7 +3,9 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Invalidation } from '../../lib/cache/cache.ts';
 import {
+  begun,
   bytesOf,
+  follow,
   hashOf,
   lead,
   opened,
@@ -61,6 +63,30 @@ describe('two caches on one directory', () => {
       reader.release();
       assert.equal(await stored(two, KEY), undefined);
       assert.deepEqual(disk.files(), ['v1/CACHEDIR.TAG']);
+    });
+  }
+
+  for (const begins of ['has begun', 'has not begun'] as const) {
+    test(`a fill that ${begins} is not joined once the other has purged it`, async (t) => {
+      const disk = new Disk(t);
+      const [one, two] = [await disk.cache(), await disk.cache()];
+      const leader = await lead(one, KEY);
+      const fill = begins === 'has begun' ? await begun(leader, { tags: ['t'] }) : undefined;
+      const before = await follow(one, KEY);
+      await two.invalidate({ tag: 't' });
+      assert.equal(await one.claim(KEY, { join: true }), undefined, 'nothing to join');
+      const next = await start(one, KEY);
+      const old = fill ?? (await begun(leader, { tags: ['t'] }));
+      const reader = await before.fill;
+      assert.ok(reader, 'who came before gets it');
+      const reading = Reading.of(reader);
+      await write(old, bytesOf(10, 1));
+      await assert.rejects(old.commit({}), { code: 'ERR_CACHE_FILTER_SUPERSEDED' });
+      assert.ok((await reading.whole()).equals(bytesOf(10, 1)));
+      reader.release();
+      await write(next, bytesOf(10, 2));
+      await next.commit({});
+      for (const cache of [one, two]) assert.ok((await stored(cache, KEY))?.equals(bytesOf(10, 2)));
     });
   }
 

@@ -161,6 +161,61 @@ describe('a client that leaves while its second response is queued leaves nothin
   }
 });
 
+describe('a client that leaves while a hook answers for its queued request leaves nothing behind', () => {
+  for (const read of [false, true]) {
+    for (const size of [BODY.length, 3 * 2 ** 20]) {
+      test(
+        `a hit of ${size} bytes, the request ${read ? 'read to its end' : 'not read'}`,
+        LIMIT,
+        async (t) => {
+          const body = Buffer.alloc(size, BODY);
+          const asking = barrier();
+          const left = barrier();
+          const go = barrier();
+          const never = barrier();
+          let watch = false;
+          let queued: ServerResponse | undefined;
+          const told: boolean[] = [];
+          const { filter, server } = await behind(
+            t,
+            (req, res, next) => {
+              if (read) req.resume();
+              if (watch && req.url === '/slow') res.once('close', () => left.reach());
+              if (watch && req.url === '/files/a') queued = res as ServerResponse;
+              next();
+            },
+            (req, res) => {
+              if (req.url === '/slow') return never.reached;
+              res.setHeader('Content-Length', body.length);
+              return res.end(body);
+            },
+            {
+              authorize: async () => {
+                if (!watch) return true;
+                asking.reach();
+                await go.reached;
+                return true;
+              },
+              onServed: ({ complete }) => void told.push(complete),
+            },
+          );
+          await ask(server, { path: '/files/a' });
+          await filter.idle();
+          watch = true;
+          const { socket } = pipelined(server.port, ['/slow', '/files/a']);
+          await asking.reached;
+          socket.destroy();
+          await left.reached;
+          go.reach();
+          await filter.idle();
+          assert.equal(queued?.socket, null, 'the fault fired: it never had its turn');
+          assert.deepEqual(told, [true, false]);
+        },
+      );
+    }
+  }
+});
+
 describe('followers that leave before there is a head cause no call of the handler', () => {
   for (const kind of KINDS) {
     test(`${kind}: one waits, twenty leave`, LIMIT, async (t) => {

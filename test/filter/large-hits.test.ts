@@ -2,11 +2,13 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { readFileSync, truncateSync } from 'node:fs';
 import { createServer, get, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer, get as getTls } from 'node:https';
 import { connect, type Server } from 'node:net';
 import { join } from 'node:path';
+import { duplexPair } from 'node:stream';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import { type CacheFilter, cacheFilter, FileCache } from '../../lib/index.ts';
 import { temporaryDirectory } from '../support/directory.ts';
@@ -115,6 +117,49 @@ describe('many large hits at once', () => {
       }
     });
   }
+
+  test('connections that hand over the very memory that was written', async (t) => {
+    const { handler } = await stored(t);
+    const server = createServer(handler);
+    const overMemory = async (path: string): Promise<Buffer> => {
+      const [client, connection] = duplexPair();
+      server.emit('connection', connection);
+      const chunks: Buffer[] = [];
+      client.on('data', (chunk: Buffer) => chunks.push(chunk));
+      client.write(`GET ${path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`);
+      await once(client, 'end');
+      client.end();
+      const all = Buffer.concat(chunks);
+      const at = all.indexOf('\r\n\r\n') + 4;
+      assert.match(all.subarray(0, at).toString(), /cache-filter; hit/);
+      return all.subarray(at);
+    };
+    const paths = [...bodies.keys(), ...bodies.keys()];
+    const answers = await Promise.all(paths.map(overMemory));
+    for (const [i, path] of paths.entries()) {
+      assert.equal(hash(answers[i] ?? Buffer.alloc(0)), hash(bodies.get(path) ?? Buffer.alloc(0)), path);
+    }
+  });
+
+  test('a response whose prototype keeps what is written', async (t) => {
+    const { handler } = await stored(t);
+    const kept: Buffer[] = [];
+    const server = await listening(
+      createServer((req, res) => {
+        const { write } = res;
+        const keeping = function (this: ServerResponse, ...args: unknown[]): unknown {
+          kept.push(args[0] as Buffer);
+          return Reflect.apply(write, this, args);
+        };
+        const prototype = Object.create(Object.getPrototypeOf(res), { write: { value: keeping } });
+        handler(req, Object.setPrototypeOf(res, prototype));
+      }),
+    );
+    t.after(() => server.close());
+    const { body } = await fetched(get, portOf(server), '/1');
+    assert.equal(hash(body), hash(bodies.get('/1') ?? Buffer.alloc(0)));
+    assert.equal(hash(Buffer.concat(kept)), hash(body));
+  });
 
   test('parts, some of several ranges, and clients that leave in between', async (t) => {
     const { handler } = await stored(t);

@@ -120,4 +120,22 @@ describe('a whole answer from memory', () => {
     );
     assert.deepEqual(seen.map(String), ['4', '"earlier"']);
   });
+
+  for (const method of ['setHeader', 'writeHead', 'end'] as const) {
+    test(`each field goes by setHeader where the prototype of the response has a ${method} of its own`, async (t) => {
+      const seen: unknown[] = [];
+      const { body } = await hit(t, ANSWERS['a plain body'] as never, (res) => {
+        const before = Object.getPrototypeOf(res) as ServerResponse;
+        const wrapped = function (this: ServerResponse, ...args: unknown[]): unknown {
+          const result: unknown = Reflect.apply(before[method], this, args);
+          if (method !== 'setHeader' || args[0] === 'Content-Length')
+            seen.push(this.getHeader('content-length'));
+          return result;
+        };
+        Object.setPrototypeOf(res, Object.create(before, { [method]: { value: wrapped } }));
+      });
+      assert.equal(body, 'body');
+      assert.deepEqual(seen, ['4']);
+    });
+  }
 });

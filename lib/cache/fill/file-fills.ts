@@ -1,5 +1,6 @@
 // docs/reference/disk-format.md
 
+import { existsSync } from 'node:fs';
 import type * as fs from 'node:fs/promises';
 import createDebug from 'debug';
 import { StoreError } from '../../errors.ts';
@@ -42,6 +43,8 @@ export interface FillsOwner {
 /** One key being fetched by this process. */
 class FileRun extends Run<FileFill> {
   readonly file: Promise<ClaimFile | undefined>;
+  /** The same, once it is there. */
+  claim: ClaimFile | undefined;
 
   constructor(key: Key, file: Promise<ClaimFile | undefined>) {
     super(key);
@@ -78,7 +81,13 @@ export class FileFills {
   /** The part of somebody who comes along; undefined where this process does not fetch the key. */
   follow(key: Key): Claim | undefined {
     const run = this.#runs.of(key);
-    return run && { role: 'follower', fill: run.fill.then((fill) => fill?.join()) };
+    if (run === undefined) return undefined;
+    // Purged by another process: who comes now is not to get it.
+    if (run.claim !== undefined && !existsSync(run.claim.path)) {
+      this.#runs.remove(run);
+      return undefined;
+    }
+    return { role: 'follower', fill: run.shared().then((fill) => fill?.join()) };
   }
 
   async lead(key: Key, newerThan: number): Promise<Claim> {
@@ -97,6 +106,7 @@ export class FileFills {
       this.#end(run);
       return { role: 'declined', reason: claim === undefined ? 'store-down' : 'closed' };
     }
+    run.claim = claim;
     this.#claims.add(claim);
     const giveUp = async () => {
       await this.#giveUp(claim);

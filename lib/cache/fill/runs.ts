@@ -11,6 +11,8 @@ export class Run<F> {
   #tags: readonly string[] | undefined;
   /** Tags that were invalidated before it was known whether they are its own. */
   readonly #suspects = new Set<string>();
+  /** One of them was. */
+  #isPurged = false;
 
   constructor(key: Key) {
     this.key = key;
@@ -22,8 +24,16 @@ export class Run<F> {
   /** The fill has begun: followers get it. Whether a tag of its own was invalidated before. */
   begin(fill: F, tags: readonly string[]): boolean {
     this.#tags = tags;
+    this.#isPurged = tags.some((tag) => this.#suspects.has(tag));
     this.#settle(fill);
-    return tags.some((tag) => this.#suspects.has(tag));
+    return this.#isPurged;
+  }
+
+  /** The fill, for one more follower: not for one that came after it was purged. */
+  async shared(): Promise<F | undefined> {
+    const late = this.#suspects.size > 0;
+    const fill = await this.fill;
+    return late && this.#isPurged ? undefined : fill;
   }
 
   /** There is nothing to share, or no more of it. */

@@ -139,6 +139,31 @@ export function invalidation(suite: Suite): void {
     });
   }
 
+  suite.state(
+    'who comes after its tag was invalidated does not get a fill that began later',
+    async (cache) => {
+      for (const [tag, shared] of [
+        ['t', false],
+        ['other', true],
+      ] as const) {
+        const key = { primary: `/${tag}` };
+        const leader = await lead(cache, key);
+        const before = await follow(cache, key);
+        await cache.invalidate({ tag });
+        const after = await follow(cache, key);
+        const fill = await begun(leader, { tags: ['t'] });
+        const readers = await Promise.all([before.fill, after.fill]);
+        assert.deepEqual(
+          readers.map((reader) => reader !== undefined),
+          [true, shared],
+          `${tag}: before and after`,
+        );
+        for (const reader of readers) reader?.release();
+        await fill.abort(new Error('enough'));
+      }
+    },
+  );
+
   suite.state('a doomed fill does not disturb the one that follows it', async (cache) => {
     const key = { primary: '/a' };
     const doomed = await start(cache, key);

@@ -122,7 +122,9 @@ export function resolveOptions<Req extends AnyRequest, R>(options: CacheFilterOp
   if (problem !== undefined)
     throw new OptionError('freshness', `freshness ${problem}, got ${show(freshness)}`);
   const minEntryBytes = read.bytes('minEntryBytes', 0);
-  const maxEntryBytes = read.bytes('maxEntryBytes', Math.floor(maxBytes / 2));
+  // A cache that was given has a limit of its own.
+  const most = options.cache === undefined ? Math.floor(maxBytes / 2) : Number.MAX_SAFE_INTEGER;
+  const maxEntryBytes = read.bytes('maxEntryBytes', most);
   const defaults = { freshness, vary: read.headerNames('vary', []), minEntryBytes, maxEntryBytes };
 
   return Object.freeze<Config>({

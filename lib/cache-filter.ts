@@ -3,6 +3,7 @@ import createDebug from 'debug';
 import { LRUCache } from 'lru-cache';
 import type { Cache, Entry, LeaderClaim } from './cache/cache.ts';
 import { FileCache } from './cache/file-cache.ts';
+import { idOf } from './cache/key.ts';
 import { type RefusedError, SupersededError } from './errors.ts';
 import { Exchange, hasBody, type Next } from './exchange.ts';
 import { type Following, follow, leave, reluctanceOf, unshareable, waitFor } from './follow.ts';
@@ -192,7 +193,7 @@ class Story {
     const reluctance = reluctanceOf(this.#config, asked) ?? this.#tooFewUses(exchange);
     const newerThan = exchange.staleSince === undefined ? {} : { newerThan: exchange.staleSince };
     for (let attempt = 0; ; attempt++) {
-      const lasting = this.#uncacheable.get(nameOf(exchange));
+      const lasting = this.#uncacheable.get(idOf(exchange.key));
       if (lasting !== undefined) return () => this.#pass(exchange, lasting, 'uri-miss');
       const claiming = () => this.cache.claim(key, { join: reluctance !== undefined, ...newerThan });
       const claim = await run(this.#try(exchange, claiming));
@@ -213,7 +214,7 @@ class Story {
   #tooFewUses(exchange: Exchange): Reason | undefined {
     const { minUses } = this.#config;
     if (minUses <= 1) return undefined;
-    const name = nameOf(exchange);
+    const name = idOf(exchange.key);
     const uses = (this.#uses.get(name) ?? 0) + 1;
     this.#uses.set(name, uses);
     return uses < minUses ? 'min-uses' : undefined;
@@ -239,7 +240,7 @@ class Story {
     }
     await lead(this.#config, exchange, claim, {
       journal: this.#journal,
-      remember: (reason) => this.#uncacheable.set(nameOf(exchange), reason),
+      remember: (reason) => this.#uncacheable.set(idOf(exchange.key), reason),
     });
   }
 
@@ -325,8 +326,4 @@ class Story {
     await this.#running.end(this.#config.closeTimeoutMs, new SupersededError('the filter was closed'));
     if (this.#config.cache === undefined) await this.cache.close();
   }
-}
-
-function nameOf({ key }: Exchange): string {
-  return `${key.primary}\0${key.variant ?? ''}`;
 }

@@ -21,17 +21,22 @@ import { isPromise, run, type Steps, wait } from './steps.ts';
 
 const debug = createDebug('cache-filter:filter');
 
-/** The middleware, with what an application can ask of it. */
+/** The middleware, with what an application can ask of it: docs/reference/filter.md */
 export interface CacheFilter<Req extends AnyRequest = IncomingMessage> {
   (req: Req, res: AnyResponse, next: Next): void;
-  /** How many entries are gone. Fills that run for them are not kept either. */
+  /**
+   * Makes entries unreachable, and fills that run for them too. Resolves to how many entries there were.
+   * @throws OptionError (as a rejection) for a target that is none
+   */
   purge(what: PurgeTarget): Promise<number>;
+  /** What was done since the filter was made, and what its cache holds. */
   stats(): Promise<FilterStats>;
   /** Resolves when no request is being answered by the filter and no fill runs. */
   idle(): Promise<void>;
   /** Waits for what runs, up to `closeTimeoutMs`, then ends it. Idempotent. Afterwards the filter lets everything pass. */
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
+  /** To list, pin, queue, prune and clean. */
   readonly cache: Cache;
 }
 

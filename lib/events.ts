@@ -10,7 +10,9 @@ export interface RequestEvent {
   req: AnyRequest;
   /** What the request named on its route. */
   id: string;
+  /** Name of the route that matched. */
   route: string;
+  /** What the entry is, or would be, stored under. */
   key: Key;
 }
 
@@ -18,6 +20,7 @@ export interface RequestEvent {
 export interface ServedEvent extends RequestEvent {
   /** From a stored entry; from a fill that this request began; from somebody else's. */
   source: 'hit' | 'fill' | 'collapsed';
+  /** That was sent. */
   status: number;
   /** Bytes of the body that were handed to the connection, and of how many where that is known. */
   bytes: number;
@@ -51,6 +54,7 @@ export interface CacheFilterEvents {
   'cache-filter:store': RequestEvent & { size: number };
   /** A response was not kept. */
   'cache-filter:reject': RequestEvent & { reason: Reason; error?: unknown };
+  /** What was purged, and how many entries went. */
   'cache-filter:purge': { what: Invalidation; entries: number };
   /** For want of room. */
   'cache-filter:evict': EvictEvent;

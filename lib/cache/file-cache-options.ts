@@ -7,6 +7,7 @@ import type { Logger } from '../log.ts';
 import { requireInactiveMs } from './expiry.ts';
 import { type MemoryOptions, resolveMemory } from './hot-entries.ts';
 
+/** What a `FileCache` is made with. */
 export interface FileCacheOptions {
   /** Where everything is kept; created where it is missing. */
   directory: string;

@@ -159,7 +159,7 @@ export class MemoryCache implements Cache {
     return { entries: expired.entries + evicted.entries, bytes: expired.bytes + evicted.bytes };
   }
 
-  /** What fails leaves nothing here. */
+  /** Always nothing: what fails leaves nothing here. */
   async clean(): Promise<Removed> {
     return { entries: 0, bytes: 0 };
   }

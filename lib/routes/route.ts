@@ -8,6 +8,7 @@ import { finder } from './finder.ts';
 
 /** What a route's own function may answer about a request. */
 export interface RouteAnswer {
+  /** The resource's id. */
   id: string;
   /** Default: by the method, as for other routes. */
   action?: 'read' | 'purge';
@@ -27,7 +28,7 @@ export interface RouteRequest {
 export interface Route {
   /** A pattern of path-to-regexp 8 (`/files/:id`, `/pool/*path`), a RegExp, or a function; of the path below the mount point. */
   path: string | RegExp | ((request: RouteRequest) => RouteAnswer | undefined);
-  /** Default: the pattern as written. */
+  /** What hooks see as `route`. Default: the pattern as written. */
   name?: string;
   /** The parameter, or named group, that is the resource's id. Default `id`, else the first. */
   id?: string;

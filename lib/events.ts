@@ -62,7 +62,7 @@ export interface CacheFilterEvents {
   'cache-filter:expire': EvictEvent;
   /** What was stored is damaged, and has been dropped. */
   'cache-filter:corrupt': { directory?: string; key?: Key; why: string };
-  /** The store has failed, or has come back. */
+  /** With `startDegraded`: the directory can't be used at the start, or can be now. */
   'cache-filter:health': { directory?: string; state: 'up' | 'down'; error?: unknown };
   /** A hook threw, took too long, or answered what it can't mean, where that fails no request. */
   'cache-filter:hook-error': RequestEvent & { hook: string; error: unknown };

@@ -5,7 +5,7 @@ import type { Cache, Entry, LeaderClaim } from './cache/cache.ts';
 import { FileCache } from './cache/file-cache.ts';
 import { idOf } from './cache/key.ts';
 import { type RefusedError, SupersededError } from './errors.ts';
-import { Exchange, hasBody, type Next } from './exchange.ts';
+import { Exchange, hasBody, hasContentRange, type Next } from './exchange.ts';
 import { type Following, follow, leave, reluctanceOf, unshareable, waitFor } from './follow.ts';
 import { hit, ttl } from './hit.ts';
 import type { AnyRequest, AnyResponse } from './http/message.ts';
@@ -133,6 +133,7 @@ class Story {
   *#consider(exchange: Exchange): Steps<() => unknown> {
     if (exchange.match.action === 'purge') return () => this.#purgeAfter(exchange);
     if (hasBody(exchange.req)) return () => this.#pass(exchange, 'request-body');
+    if (hasContentRange(exchange.req)) return () => this.#pass(exchange, 'range');
 
     // 2. The application's own way around.
     if (this.#config.bypass !== undefined && (yield* wantsAround(this.#config, exchange.context)))
@@ -144,13 +145,13 @@ class Story {
 
     // 4. Whether this caller may have it.
     if (!exchange.mayShare(entry.head)) {
-      entry.release();
+      entry.release(false);
       return () => this.#pass(exchange, 'credentials');
     }
     const verdict = yield* this.#judge(exchange, entry);
     // 5. Answer from it.
     if (verdict.do === 'serve') return () => run(hit(exchange, entry, this.#journal));
-    entry.release();
+    entry.release(false);
     return yield* wait(this.#obey(exchange, verdict));
   }
 
@@ -159,7 +160,7 @@ class Story {
     const entry = yield* this.#try(exchange, () => this.cache.open(key));
     if (entry === undefined) return undefined;
     if (!this.#purger.isPurged(entry.info) && ttl(exchange, entry, Date.now()) > 0) return entry;
-    entry.release();
+    entry.release(false);
     exchange.staleSince = entry.info.storedAt;
     exchange.info.reason = 'expired';
     return undefined;
@@ -176,7 +177,7 @@ class Story {
       if ('version' in verdict) this.#versioned.add(exchange.match.route.name);
       return verdict;
     } catch (error) {
-      entry?.release();
+      entry?.release(false);
       throw error;
     }
   }
@@ -230,7 +231,7 @@ class Story {
     const verdict = await run(this.#judge(exchange, entry));
     if (verdict.do === 'serve' && exchange.mayShare(entry.head))
       return () => run(hit(exchange, entry, this.#journal));
-    entry.release();
+    entry.release(false);
     return verdict.do === 'serve' ? () => this.#pass(exchange, 'credentials') : this.#obey(exchange, verdict);
   }
 

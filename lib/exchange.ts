@@ -218,6 +218,14 @@ export function hasBody(req: AnyRequest): boolean {
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
 }
 
+/**
+ * Whether the request has a Content-Range. It means nothing there (RFC 9110, 14.4), except to applications that take it for a Range, as
+ * Glance does: only they know what they will answer.
+ */
+export function hasContentRange({ headers }: AnyRequest): boolean {
+  return headers['content-range'] !== undefined && headers['content-range'] !== '';
+}
+
 function carriesCredentials(req: AnyRequest, names: readonly string[]): boolean {
   if (names.some((name) => req.headers[name] !== undefined)) return true;
   // A name, with or without a password, in a target in absolute form (RFC 9110, 4.2.4), wherever the filter is mounted.

@@ -2,7 +2,7 @@
 
 import type { IncomingMessage } from 'node:http';
 import type { Cache } from './cache/cache.ts';
-import type { FileCacheOptions } from './cache/file-cache-options.ts';
+import { FILE_CACHE_OPTIONS, type FileCacheOptions } from './cache/file-cache-options.ts';
 import { OptionReader, show } from './checks.ts';
 import { OptionError } from './errors.ts';
 import type { AnyRequest } from './http/message.ts';
@@ -159,19 +159,7 @@ export function resolveOptions<Req extends AnyRequest, R>(options: CacheFilterOp
 }
 
 /** Those of the filter's options that its FileCache checks itself. */
-const STORE: Record<keyof StoreOptions, true> = {
-  maxBytes: true,
-  maxEntryBytes: true,
-  maxInvalidBytes: true,
-  minFreeBytes: true,
-  inactiveMs: true,
-  durability: true,
-  memory: true,
-  fileMode: true,
-  directoryMode: true,
-  startDegraded: true,
-  logger: true,
-};
+const { directory: _, ...STORE }: Record<keyof FileCacheOptions, true> = FILE_CACHE_OPTIONS;
 
 const KNOWN: Record<keyof CacheFilterOptions, true> = {
   ...STORE,

@@ -26,7 +26,7 @@ export const REASONS = {
   'not-found': '`metadata` knows nothing of the resource for this caller',
   private: 'the response is for one user',
   purge: 'the entry was purged: `authorize` asked for it, or it happened while the body was being written',
-  range: 'a range far from where the fill is, or `coldRange` is `bypass`',
+  range: 'a range far from where the fill is, `coldRange` is `bypass`, or the request has a Content-Range',
   'request-body': 'the request has a body, on which its answer may depend',
   'set-cookie': 'the response sets a cookie',
   'should-store': '`shouldStore` said no',

@@ -38,6 +38,8 @@ export interface EntryUse {
 export interface Entry extends Body {
   size: number;
   info: EntryInfo;
+  /** @param used false: nobody was given anything of it, so that having opened it counts as no hit. Default true */
+  release(used?: boolean): void;
 }
 
 /** What is known of an entry to come. */

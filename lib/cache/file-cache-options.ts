@@ -47,7 +47,8 @@ export interface FileCacheConfig
   memory: ReturnType<typeof resolveMemory>;
 }
 
-const KNOWN: Record<keyof FileCacheOptions, true> = {
+/** Every name there is. */
+export const FILE_CACHE_OPTIONS: Record<keyof FileCacheOptions, true> = {
   directory: true,
   maxBytes: true,
   maxEntryBytes: true,
@@ -64,7 +65,7 @@ const KNOWN: Record<keyof FileCacheOptions, true> = {
 
 /** @throws OptionError */
 export function resolveFileCacheOptions(options: FileCacheOptions): FileCacheConfig {
-  const read = new OptionReader(options, KNOWN);
+  const read = new OptionReader(options, FILE_CACHE_OPTIONS);
   const { directory, inactiveMs, fileMode = 0o600, directoryMode = 0o700, logger = console } = options;
   if (typeof directory !== 'string' || directory === '')
     throw new OptionError('directory', `directory must be a path, got ${show(directory)}`);

@@ -179,17 +179,25 @@ export class FileEntries {
     this.#touch(name);
     // Its bytes need no file; who asks for the path does, and what is being read should not be the first to go.
     if (!(body instanceof SharedFile))
-      return new MemoryEntry(head, info, body, this.ledger.hold(name), bodyPath);
+      return new MemoryEntry(head, info, body, this.#holding(name), bodyPath);
     return this.#fileEntry(name, head, info, bodyPath, body);
   }
 
   #fileEntry(name: string, head: ResponseHead, info: EntryInfo, path: string, file: SharedFile): FileEntry {
     const close = file.use();
-    const release = this.ledger.hold(name);
-    return new FileEntry(head, info, path, file.fd, () => {
-      release();
+    const release = this.#holding(name);
+    return new FileEntry(head, info, path, file.fd, (used) => {
+      release(used);
       void close();
     });
+  }
+
+  #holding(name: string): (used: boolean) => void {
+    const release = this.ledger.hold(name);
+    return (used) => {
+      release();
+      if (!used) this.upkeep.usage.uncount(name);
+    };
   }
 
   /** Accounts for an entry that another process has stored, or that the scan has not come to yet. */

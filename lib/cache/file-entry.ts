@@ -17,12 +17,19 @@ export class FileEntry implements Entry {
   readonly info: EntryInfo;
   readonly path: string;
   readonly #fd: number;
-  readonly #released: () => void;
+  readonly #released: (used: boolean) => void;
   #streams = 0;
   #open = true;
+  #used = true;
 
   /** @param released nothing reads `fd` any more; it may be called more than once */
-  constructor(head: ResponseHead, info: EntryInfo, path: string, fd: number, released: () => void) {
+  constructor(
+    head: ResponseHead,
+    info: EntryInfo,
+    path: string,
+    fd: number,
+    released: (used: boolean) => void,
+  ) {
     this.head = head;
     this.size = info.size;
     this.info = info;
@@ -49,15 +56,16 @@ export class FileEntry implements Entry {
     }
   }
 
-  release(): void {
+  release(used = true): void {
     if (!this.#open) return;
     this.#open = false;
+    this.#used = used;
     this.#releaseIfUnused();
   }
 
   #releaseIfUnused(): void {
     if (this.#open || this.#streams > 0) return;
-    this.#released();
+    this.#released(this.#used);
   }
 }
 

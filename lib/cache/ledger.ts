@@ -17,16 +17,13 @@ interface Account {
   body: string;
 }
 
-interface Use {
-  usedAt?: number;
-  pinned?: boolean;
-}
-
 /** What is known of an entry that was stored before. */
-export interface Older extends Use {
+export interface Older {
   name: string;
   bytes: number;
   body?: string;
+  usedAt?: number;
+  pinned?: boolean;
 }
 
 /** Why an entry goes, what it was charged with, and which body that was. */
@@ -107,7 +104,8 @@ export class Ledger {
   }
 
   /** Records an entry as the most recently used; one of the same name is replaced, and its pin kept. */
-  add(name: string, bytes: number, body = '', { usedAt = Date.now(), pinned = false }: Use = {}): void {
+  add(name: string, bytes: number, body = '', older: Pick<Older, 'usedAt' | 'pinned'> = {}): void {
+    const { usedAt = Date.now(), pinned = false } = older;
     const before = this.isPinned(name);
     this.drop(name);
     this.#bytes += bytes;

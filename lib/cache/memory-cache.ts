@@ -96,7 +96,11 @@ export class MemoryCache implements Cache {
     if (stored === undefined) return undefined;
     this.#ledger.touch(name);
     stored.hits++;
-    return new MemoryEntry(stored.head, stored.info, stored.bytes, this.#ledger.hold(name));
+    const release = this.#ledger.hold(name);
+    return new MemoryEntry(stored.head, stored.info, stored.bytes, (used) => {
+      release();
+      if (!used) stored.hits--;
+    });
   }
 
   async claim(
@@ -109,7 +113,7 @@ export class MemoryCache implements Cache {
     if (this.#closed) return { role: 'declined', reason: 'closed' };
     const entry = this.open(key);
     if (entry !== undefined && entry.info.storedAt > newerThan) return { role: 'entry', entry };
-    entry?.release();
+    entry?.release(false);
     const run = new MemoryRun(key);
     this.#runs.add(run);
     this.#fills++;

@@ -9,10 +9,17 @@ export class MemoryEntry implements Entry {
   readonly info: EntryInfo;
   readonly bytes: Buffer;
   readonly path?: string;
-  readonly #released: () => void;
+  readonly #released: (used: boolean) => void;
+  #open = true;
 
-  /** @param released called with each `release()` */
-  constructor(head: ResponseHead, info: EntryInfo, bytes: Buffer, released: () => void, path?: string) {
+  /** @param released nobody holds it any more; `used`: somebody was given something of it */
+  constructor(
+    head: ResponseHead,
+    info: EntryInfo,
+    bytes: Buffer,
+    released: (used: boolean) => void,
+    path?: string,
+  ) {
     this.head = head;
     this.size = info.size;
     this.info = info;
@@ -25,7 +32,9 @@ export class MemoryEntry implements Entry {
     return Readable.from([this.bytes.subarray(start, end)], { objectMode: false });
   }
 
-  release(): void {
-    this.#released();
+  release(used = true): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#released(used);
   }
 }

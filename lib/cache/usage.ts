@@ -18,7 +18,12 @@ export class Usage {
     this.#timer ??= setTimeout(() => void this.flush(), FLUSH_MS).unref();
   }
 
-  /** What is counted, and not written down. */
+  /** It was none after all. */
+  uncount(name: string): void {
+    this.#hits.set(name, this.of(name) - 1);
+  }
+
+  /** What is counted, and not written down; below 0 where more has been. */
   of(name: string): number {
     return this.#hits.get(name) ?? 0;
   }
@@ -39,7 +44,7 @@ export class Usage {
         await this.#write(name, hits).catch(() => undefined);
         const more = this.of(name) - hits;
         // Forgotten meanwhile, and perhaps counted anew.
-        if (more > 0) this.#hits.set(name, more);
+        if (more !== 0 && this.#hits.has(name)) this.#hits.set(name, more);
         else this.#hits.delete(name);
       }
     });

@@ -10,7 +10,7 @@ import type { Upstream } from './upstream.ts';
 export interface GlanceImage {
   /** `active`, `deactivated`, `deleted`, …; `refused` is ours: the caller may not see the image. */
   status: string;
-  /** Bytes; only of an active image. */
+  /** Bytes; only of an active image, and where they are known. */
   size?: number;
   /** `sha512:<hex>`, `md5:<hex>`; only of an active image. */
   digests?: string[];
@@ -107,7 +107,8 @@ function described(text: string): GlanceImage {
   if (status !== 'active') return { status };
   return {
     status,
-    ...(typeof size === 'number' ? { size } : {}),
+    // Glance has recorded a size of 0 for images whose size it never learned; what their bytes are, the hashes say.
+    ...(typeof size === 'number' && size > 0 ? { size } : {}),
     digests: [...digest(algorithm, hash), ...digest('md5', checksum)],
   };
 }

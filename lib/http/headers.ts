@@ -35,6 +35,8 @@ export const DENIED_HEADERS: ReadonlySet<string> = new Set([
   'www-authenticate',
   'x-auth-token',
   'x-subject-token',
+  // Where Glance has an image stored, credentials for that place included (CVE-2013-1840).
+  'x-image-meta-location',
   // About one response.
   'alt-svc',
   'cache-status',

@@ -1,13 +1,35 @@
 import { compile, match, pathToRegexp } from 'path-to-regexp';
 import { OptionError } from '../errors.ts';
-import type { Route, RouteAnswer, RouteRequest } from './route.ts';
+
+/** What a route's own function may answer about a request. */
+export interface RouteAnswer {
+  /** The resource's id. */
+  id: string;
+  /** Default: by the method, as for other routes. */
+  action?: 'read' | 'purge';
+  params?: Record<string, string>;
+  /** `'sha256:<hex>'`: what the path says the body hashes to. */
+  digest?: string;
+}
+
+/** What a route sees of a request: the method, the path below the mount point as it came, and the query without its `?`. */
+export interface RouteRequest {
+  method: string;
+  path: string;
+  query: string;
+}
+
+/** A pattern of path-to-regexp 8, a RegExp, or a function. */
+export type RoutePath = string | RegExp | ((request: RouteRequest) => RouteAnswer | undefined);
 
 /** Whether a request names something, and what. `canonical`: the path in one spelling. */
 type Finder = (request: RouteRequest) => (RouteAnswer & { canonical?: string }) | undefined;
 
 /** @throws OptionError, made by `refuse`, for a path that is none */
-export function finder(route: Route, refuse: (text: string) => OptionError): Finder {
-  const { path, id: idName } = route;
+export function finder(
+  { path, id: idName }: { path: RoutePath; id?: string },
+  refuse: (text: string) => OptionError,
+): Finder {
   if (idName !== undefined && typeof idName !== 'string') throw refuse('id must be the name of a parameter');
   const answer = (params: Record<string, string>, whole: string): RouteAnswer => ({
     id: params[idName ?? 'id'] ?? Object.values(params)[0] ?? whole,

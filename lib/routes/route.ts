@@ -4,30 +4,14 @@ import { areHeaderNames, isBytes, nearest } from '../checks.ts';
 import { HookError, OptionError } from '../errors.ts';
 import { type Digest, type DigestAlgorithm, parseDigest } from '../http/digest.ts';
 import { type Freshness, freshnessProblem } from '../policy/freshness.ts';
-import { finder } from './finder.ts';
+import { finder, type RouteAnswer, type RoutePath, type RouteRequest } from './finder.ts';
 
-/** What a route's own function may answer about a request. */
-export interface RouteAnswer {
-  /** The resource's id. */
-  id: string;
-  /** Default: by the method, as for other routes. */
-  action?: 'read' | 'purge';
-  params?: Record<string, string>;
-  /** `'sha256:<hex>'`: what the path says the body hashes to. */
-  digest?: string;
-}
-
-/** What a route sees of a request: the method, the path below the mount point as it came, and the query without its `?`. */
-export interface RouteRequest {
-  method: string;
-  path: string;
-  query: string;
-}
+export type { RouteAnswer, RouteRequest };
 
 /** Which requests can be answered from the cache, and what they name. */
 export interface Route {
   /** A pattern of path-to-regexp 8 (`/files/:id`, `/pool/*path`), a RegExp, or a function; of the path below the mount point. */
-  path: string | RegExp | ((request: RouteRequest) => RouteAnswer | undefined);
+  path: RoutePath;
   /** What hooks see as `route`. Default: the pattern as written. */
   name?: string;
   /** The parameter, or named group, that is the resource's id. Default `id`, else the first. */

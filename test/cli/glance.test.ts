@@ -110,6 +110,8 @@ test('a description in unknown hashes, or without any, is no contradiction', asy
   assert.ok(isHit(await get('one')));
   image.described = { os_hash_algo: null, os_hash_value: null, checksum: null, size: null };
   assert.ok(isHit(await get('one')));
+  image.described = { size: 0 };
+  assert.ok(isHit(await get('one')), 'a size that was never recorded');
 });
 
 test('a deletion through here ends the entry; one that Glance refuses does not', async (t) => {

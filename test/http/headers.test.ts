@@ -68,6 +68,7 @@ describe('storedHeaders', () => {
     'WWW-Authenticate',
     'X-Auth-Token',
     'X-Subject-Token',
+    'X-Image-Meta-Location',
     'Content-Length',
     'Cache-Status',
     'Server-Timing',

@@ -22,6 +22,7 @@ const own: readonly Case[] = [
   dropped('Proxy-Authorization', 'RFC 9110, 11.7.2'),
   dropped('X-Auth-Token', 'OpenStack: a session'),
   dropped('X-Subject-Token', 'OpenStack: a session'),
+  dropped('X-Image-Meta-Location', 'CVE-2013-1840: credentials of a store'),
   dropped('Set-Cookie2', 'RFC 2965', (secret) => `sid="${secret}"; Version=1`),
   dropped('Clear-Site-Data', 'W3C: about one browser', (secret) => `"${secret}"`),
   dropped('Alt-Svc', 'RFC 7838: about one connection', (secret) => `h2="${secret}:443"`),

@@ -107,7 +107,7 @@ export class FileFills {
       await giveUp();
       return { role: 'entry', entry };
     }
-    entry?.release();
+    entry?.release(false);
     if (isNewer(name)) {
       await giveUp();
       return { role: 'declined', reason: 'unknown-format' };

@@ -14,13 +14,11 @@ const modes: Probe = {
     const [path, below] = [join(folder, 'file'), join(folder, 'directory')];
     const made = await createNew(path, 0o600);
     await made.close();
-    const fresh = (await fs.stat(path)).mode & 0o777;
-    await setMode(path, 0o600);
     const file = (await fs.stat(path)).mode & 0o777;
     await fs.mkdir(below, { mode: 0o777 });
     const umask = 0o777 & ~(await fs.stat(below)).mode;
     await setMode(below, 0o700);
-    return judgeModes({ fresh, file, directory: (await fs.stat(below)).mode & 0o777, umask });
+    return judgeModes({ file, directory: (await fs.stat(below)).mode & 0o777, umask });
   },
 };
 
@@ -34,24 +32,15 @@ async function setMode(path: string, mode: number): Promise<void> {
 }
 
 /** Modes of a file made with 0600, of one set to that, and of a directory set to 0700. */
-export function judgeModes(found: {
-  fresh: number;
-  file: number;
-  directory: number;
-  umask: number;
-}): Finding {
-  const { fresh, file, directory, umask } = found;
+export function judgeModes(found: { file: number; directory: number; umask: number }): Finding {
+  const { file, directory, umask } = found;
   const fact = `0600 is ${octal(file)}, 0700 is ${octal(directory)}, umask ${octal(umask)}`;
   const measured = { file: octal(file), directory: octal(directory), umask: octal(umask) };
-  if ((fresh & 0o600) !== 0o600 || (umask & 0o700) !== 0) {
-    return fail(
-      `${fact}; a new file has ${octal(fresh)}`,
-      'the cache can not read or write its own files',
-      'Start it with umask 0022 or 0077.',
-      measured,
-    );
+  // Modes are set when a file has been created: the umask means nothing.
+  if ((file & 0o600) !== 0o600 || (directory & 0o700) !== 0o700) {
+    return fail(fact, 'the cache can not read or write its own files', LOCAL_DISK, measured);
   }
-  if (file === 0o600 && directory === 0o700 && fresh === 0o600) return ok(fact, measured);
+  if (file === 0o600 && directory === 0o700) return ok(fact, measured);
   return warn(
     fact,
     'modes are not kept: other users of this machine may read what is in the cache',

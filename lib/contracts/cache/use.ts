@@ -36,6 +36,10 @@ export function use(suite: Suite): void {
     if (claim?.role !== 'entry') throw new Error(`expected the entry, got ${claim?.role}`);
     claim.entry.release();
     assert.equal((await cache.info(key))?.hits, 4, 'a claim that finds it counts as well');
+    const looked = await opened(cache, key);
+    looked.release(false);
+    looked.release();
+    assert.equal((await cache.info(key))?.hits, 4, 'but not one that nobody was given anything of');
     await cache.open({ primary: '/b' });
     for await (const { key: found, hits } of cache.list()) {
       assert.equal(hits, found.variant === '?1' ? 4 : 0, `hits of ${found.variant}`);

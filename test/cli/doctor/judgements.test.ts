@@ -235,10 +235,11 @@ describe('what else is measured', () => {
   });
 
   test('modes that are not kept are a warning, a umask against ourselves is a failure', () => {
-    const good = { fresh: 0o600, file: 0o600, directory: 0o700, umask: 0o022 };
+    const good = { file: 0o600, directory: 0o700, umask: 0o022 };
     judged(judgeModes(good), 'ok', /0600 is 0600, 0700 is 0700, umask 0022/);
-    judged(judgeModes({ ...good, fresh: 0o755, file: 0o755, directory: 0o755 }), 'warn', /0600 is 0755/);
-    judged(judgeModes({ ...good, fresh: 0o400, umask: 0o222 }), 'fail', /a new file has 0400/);
+    judged(judgeModes({ ...good, file: 0o755, directory: 0o755 }), 'warn', /0600 is 0755/);
+    judged(judgeModes({ ...good, umask: 0o222 }), 'ok', /umask 0222/);
+    judged(judgeModes({ ...good, file: 0o400 }), 'fail', /0600 is 0400/);
   });
 
   test('few descriptors are a warning', () => {

@@ -3,6 +3,7 @@ import createDebug from 'debug';
 import { LRUCache } from 'lru-cache';
 import type { Cache, Entry, LeaderClaim } from './cache/cache.ts';
 import { FileCache } from './cache/file-cache.ts';
+import { idOf } from './cache/key.ts';
 import { type RefusedError, SupersededError } from './errors.ts';
 import { Exchange, hasBody, hasContentRange, type Next } from './exchange.ts';
 import { type Following, follow, leave, reluctanceOf, unshareable, waitFor } from './follow.ts';
@@ -20,17 +21,22 @@ import { isPromise, run, type Steps, wait } from './steps.ts';
 
 const debug = createDebug('cache-filter:filter');
 
-/** The middleware, with what an application can ask of it. */
+/** The middleware, with what an application can ask of it: docs/reference/filter.md */
 export interface CacheFilter<Req extends AnyRequest = IncomingMessage> {
   (req: Req, res: AnyResponse, next: Next): void;
-  /** How many entries are gone. Fills that run for them are not kept either. */
+  /**
+   * Makes entries unreachable, and fills that run for them too. Resolves to how many entries there were.
+   * @throws OptionError (as a rejection) for a target that is none
+   */
   purge(what: PurgeTarget): Promise<number>;
+  /** What was done since the filter was made, and what its cache holds. */
   stats(): Promise<FilterStats>;
   /** Resolves when no request is being answered by the filter and no fill runs. */
   idle(): Promise<void>;
   /** Waits for what runs, up to `closeTimeoutMs`, then ends it. Idempotent. Afterwards the filter lets everything pass. */
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
+  /** To list, pin, queue, prune and clean. */
   readonly cache: Cache;
 }
 
@@ -193,7 +199,7 @@ class Story {
     const reluctance = reluctanceOf(this.#config, asked) ?? this.#tooFewUses(exchange);
     const newerThan = exchange.staleSince === undefined ? {} : { newerThan: exchange.staleSince };
     for (let attempt = 0; ; attempt++) {
-      const lasting = this.#uncacheable.get(nameOf(exchange));
+      const lasting = this.#uncacheable.get(idOf(exchange.key));
       if (lasting !== undefined) return () => this.#pass(exchange, lasting, 'uri-miss');
       const claiming = () => this.cache.claim(key, { join: reluctance !== undefined, ...newerThan });
       const claim = await run(this.#try(exchange, claiming));
@@ -214,7 +220,7 @@ class Story {
   #tooFewUses(exchange: Exchange): Reason | undefined {
     const { minUses } = this.#config;
     if (minUses <= 1) return undefined;
-    const name = nameOf(exchange);
+    const name = idOf(exchange.key);
     const uses = (this.#uses.get(name) ?? 0) + 1;
     this.#uses.set(name, uses);
     return uses < minUses ? 'min-uses' : undefined;
@@ -240,7 +246,7 @@ class Story {
     }
     await lead(this.#config, exchange, claim, {
       journal: this.#journal,
-      remember: (reason) => this.#uncacheable.set(nameOf(exchange), reason),
+      remember: (reason) => this.#uncacheable.set(idOf(exchange.key), reason),
     });
   }
 
@@ -326,8 +332,4 @@ class Story {
     await this.#running.end(this.#config.closeTimeoutMs, new SupersededError('the filter was closed'));
     if (this.#config.cache === undefined) await this.cache.close();
   }
-}
-
-function nameOf({ key }: Exchange): string {
-  return `${key.primary}\0${key.variant ?? ''}`;
 }

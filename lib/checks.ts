@@ -23,11 +23,8 @@ export class OptionReader<Options extends object> {
   /** @throws OptionError */
   bytes<F extends number | undefined>(name: keyof Options & string, fallback: F): number | F {
     const value: unknown = this.#value(name, fallback);
-    if (value === undefined || isBytes(value)) return value as number | F;
-    throw new OptionError(
-      name,
-      `${name} must be a whole number of bytes, got ${show(value)}; write for example 100 * 2 ** 30`,
-    );
+    if (value !== undefined) requireBytes(name, value);
+    return value as number | F;
   }
 
   /** @throws OptionError */
@@ -94,6 +91,15 @@ export class OptionReader<Options extends object> {
     const value: unknown = this.#options[name];
     return value === undefined ? fallback : value;
   }
+}
+
+/** @throws OptionError for what is no whole number of bytes */
+export function requireBytes(name: string, value: unknown): asserts value is number {
+  if (isBytes(value)) return;
+  throw new OptionError(
+    name,
+    `${name} must be a whole number of bytes, got ${show(value)}; write for example 100 * 2 ** 30`,
+  );
 }
 
 /** A whole number of bytes. */

@@ -10,7 +10,9 @@ export interface RequestEvent {
   req: AnyRequest;
   /** What the request named on its route. */
   id: string;
+  /** Name of the route that matched. */
   route: string;
+  /** What the entry is, or would be, stored under. */
   key: Key;
 }
 
@@ -18,6 +20,7 @@ export interface RequestEvent {
 export interface ServedEvent extends RequestEvent {
   /** From a stored entry; from a fill that this request began; from somebody else's. */
   source: 'hit' | 'fill' | 'collapsed';
+  /** That was sent. */
   status: number;
   /** Bytes of the body that were handed to the connection, and of how many where that is known. */
   bytes: number;
@@ -51,6 +54,7 @@ export interface CacheFilterEvents {
   'cache-filter:store': RequestEvent & { size: number };
   /** A response was not kept. */
   'cache-filter:reject': RequestEvent & { reason: Reason; error?: unknown };
+  /** What was purged, and how many entries went. */
   'cache-filter:purge': { what: Invalidation; entries: number };
   /** For want of room. */
   'cache-filter:evict': EvictEvent;
@@ -58,7 +62,7 @@ export interface CacheFilterEvents {
   'cache-filter:expire': EvictEvent;
   /** What was stored is damaged, and has been dropped. */
   'cache-filter:corrupt': { directory?: string; key?: Key; why: string };
-  /** The store has failed, or has come back. */
+  /** With `startDegraded`: the directory can't be used at the start, or can be now. */
   'cache-filter:health': { directory?: string; state: 'up' | 'down'; error?: unknown };
   /** A hook threw, took too long, or answered what it can't mean, where that fails no request. */
   'cache-filter:hook-error': RequestEvent & { hook: string; error: unknown };

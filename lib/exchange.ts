@@ -13,6 +13,7 @@ import type { Asked } from './response/plan.ts';
 import type { RouteMatch } from './routes/route.ts';
 import { targetOf } from './routes/table.ts';
 
+/** What hands a request on, or an error to the application's error handler. */
 export type Next = (error?: unknown) => unknown;
 
 /** What the filter did with a request; `getCacheInfo(res)` tells. */
@@ -21,8 +22,9 @@ export interface CacheInfo {
   /** Name of the route that matched, and what the request named there. */
   route: string;
   id: string;
+  /** The primary key. */
   key: string;
-  /** The response is being kept. */
+  /** The response is being kept; false: it was not. */
   stored?: boolean;
   /** The response came from a fill that another request began. */
   collapsed?: boolean;
@@ -201,6 +203,7 @@ function selecting(value: string | string[] | undefined): string {
     .replace(/\s+/g, ' ');
 }
 
+/** The tag of all that was stored for one id on one route. */
 export function tagOf({ namespace }: Pick<Config, 'namespace'>, route: string, id: string): string {
   return `${namespace}:${route}:${id}`;
 }

@@ -14,9 +14,13 @@ const debug = createDebug('cache-filter:filter');
 /** What the filter has done since it was made, and what its cache holds. */
 export interface FilterStats extends CacheStats {
   requests: {
+    /** Answered from a stored entry. */
     hits: number;
+    /** Nothing to answer from: they began a fill, followed one, or went on to the application. */
     misses: number;
+    /** Left to the application, though an entry may have been there. */
     bypasses: number;
+    /** The policy said no. */
     refusals: number;
     /** Of the misses: answered out of a fill that another request began. */
     collapsed: number;

@@ -21,11 +21,12 @@ import { type ResolvedRoute, type Route, resolveRoutes } from './routes/route.ts
 /** Options of the filesystem cache that the filter makes in `directory`. */
 type StoreOptions = Omit<FileCacheOptions, 'directory'>;
 
+/** What `cacheFilter()` takes. `Req` is the request as hooks see it, `R` what `metadata` knows of a resource. */
 export interface CacheFilterOptions<Req extends AnyRequest = IncomingMessage, R = unknown>
   extends StoreOptions {
-  /** Where the files are kept. Required unless `cache` is given; never a temporary directory of our own choosing. */
+  /** Where the files are kept; created where it is missing. Required unless `cache` is given. */
   directory?: string;
-  /** A cache to use in place of the filesystem cache in `directory`. */
+  /** A cache to use in place of the filesystem cache in `directory`. The options of a cache are then given to it; `close()` leaves it open. */
   cache?: Cache;
   /** Smallest body worth keeping, in bytes. Default 0. */
   minEntryBytes?: number;
@@ -57,7 +58,10 @@ export interface CacheFilterOptions<Req extends AnyRequest = IncomingMessage, R 
   onServed?: (context: ServedContext<Req>) => void | Promise<void>;
   /** How long a hook may take, in milliseconds. Default 30,000. */
   hookTimeoutMs?: number;
-  /** Request headers that count as credentials. */
+  /**
+   * Request headers that count as credentials, in place of the default: Authorization, Cookie, Proxy-Authorization, X-Auth-Token,
+   * X-Api-Key.
+   */
   credentialHeaders?: readonly string[];
   /** Response headers that are never stored, besides those that never are. */
   dropHeaders?: readonly string[];
@@ -93,6 +97,7 @@ export interface Config extends Hooks {
   closeTimeoutMs: number;
 }
 
+/** The default of `credentialHeaders`. */
 export const CREDENTIAL_HEADERS: readonly string[] = [
   'Authorization',
   'Cookie',
@@ -122,7 +127,9 @@ export function resolveOptions<Req extends AnyRequest, R>(options: CacheFilterOp
   if (problem !== undefined)
     throw new OptionError('freshness', `freshness ${problem}, got ${show(freshness)}`);
   const minEntryBytes = read.bytes('minEntryBytes', 0);
-  const maxEntryBytes = read.bytes('maxEntryBytes', Math.floor(maxBytes / 2));
+  // A cache that was given has a limit of its own.
+  const most = options.cache === undefined ? Math.floor(maxBytes / 2) : Number.MAX_SAFE_INTEGER;
+  const maxEntryBytes = read.bytes('maxEntryBytes', most);
   const defaults = { freshness, vary: read.headerNames('vary', []), minEntryBytes, maxEntryBytes };
 
   return Object.freeze<Config>({

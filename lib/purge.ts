@@ -97,7 +97,13 @@ export class Purger {
 
   #invalidations(target: PurgeTarget): Invalidation[] {
     const { namespace, routes } = this.#config;
-    const given = target as { id?: unknown; route?: unknown; key?: unknown; url?: unknown; all?: unknown };
+    const given = Object(target) as {
+      id?: unknown;
+      route?: unknown;
+      key?: unknown;
+      url?: unknown;
+      all?: unknown;
+    };
     if (given.all === true) return [namespace === '' ? { all: true } : { prefix: `${namespace}:` }];
     if (typeof given.key === 'string') return [{ key: given.key }];
     if (typeof given.url === 'string') return [...keysOf(this.#config, given.url)].map((key) => ({ key }));
@@ -138,6 +144,12 @@ export class Purger {
 
 /** The keys that a URL may have, wherever above its last segment the filter is mounted. */
 function keysOf(config: Config, url: string): Set<string> {
+  if (!URL.canParse(url, 'http://localhost')) {
+    throw new OptionError(
+      'purge',
+      `purge takes as url a path or a whole URL, such as '/files/42'; got ${show(url)}`,
+    );
+  }
   const { pathname, host } = new URL(url, 'http://localhost');
   const keys = new Set<string>();
   for (let at = 0; at >= 0; at = pathname.indexOf('/', at + 1)) {

@@ -30,6 +30,7 @@ async function resume<T>(steps: Steps<T>, awaited: PromiseLike<unknown>): Promis
   }
 }
 
+/** Whether it has to be waited for. */
 export function isPromise<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
   return typeof (value as { then?: unknown } | null | undefined)?.then === 'function';
 }

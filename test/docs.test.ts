@@ -45,6 +45,53 @@ describe('documentation', () => {
     assert.deepEqual(missingFrom('docs/reference/options.md', options), []);
   });
 
+  test('docs/reference/cache-contract.md has every option of the built-in caches, and of a fill', () => {
+    const options = [
+      ...propertiesOf('lib/cache/file-cache-options.ts', 'FileCacheOptions'),
+      ...propertiesOf('lib/cache/memory-cache.ts', 'MemoryCacheOptions'),
+      ...propertiesOf('lib/cache/cache.ts', 'FillOptions'),
+    ];
+    assert.deepEqual(missingFrom('docs/reference/cache-contract.md', options), []);
+  });
+
+  test('docs/reference/cache-contract.md has every method of a cache, and every member of what it says of itself', () => {
+    const page = 'docs/reference/cache-contract.md';
+    const contract = 'lib/cache/cache.ts';
+    const words = new Set(read(page).match(/\w+/g));
+    const members = [
+      'Cache',
+      'CacheQueue',
+      'Fill',
+      'Proof',
+      'ClaimOptions',
+      'CacheStats',
+      'EntryUse',
+      'QueuedKey',
+    ];
+    const names = [...members, 'EntryInfo', 'FillReader'].flatMap((name) => propertiesOf(contract, name));
+    assert.deepEqual(
+      names.filter((name) => !words.has(name)),
+      [],
+    );
+  });
+
+  test('docs/reference/filter.md has what can be asked of a filter, and all that it counts', () => {
+    const page = 'docs/reference/filter.md';
+    const words = new Set(read(page).match(/\w+/g));
+    const counted = read('lib/journal.ts').match(/interface FilterStats[\s\S]*?^}/m)?.[0] ?? '';
+    const names = [
+      ...propertiesOf('lib/exchange.ts', 'CacheInfo'),
+      ...propertiesOf('lib/cache/cache.ts', 'CacheStats'),
+      ...[...counted.matchAll(/(\w+)\??:/g)].map(([, name = '']) => name),
+      ...['purge', 'stats', 'idle', 'close', 'cache'],
+    ];
+    assert.ok(names.includes('servedBytes') && names.includes('collapsed'));
+    assert.deepEqual(
+      names.filter((name) => !words.has(name)),
+      [],
+    );
+  });
+
   test('docs/reference/errors.md has every error code, and no other', () => {
     const pattern = /(ERR_CACHE_FILTER_[A-Z_]+)/g;
     const thrown = found(pattern);

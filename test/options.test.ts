@@ -47,6 +47,13 @@ describe('defaults', () => {
     assert.equal(resolve({ maxBytes: 1001, maxEntryBytes: 900 }).maxEntryBytes, 900);
   });
 
+  test('a cache that is given has the limit, unless the filter is given one', () => {
+    const cache = new MemoryCache();
+    assert.equal(resolveOptions({ cache }).maxEntryBytes, Number.MAX_SAFE_INTEGER);
+    assert.equal(resolveOptions({ cache }).routes[0]?.maxEntryBytes, Number.MAX_SAFE_INTEGER);
+    assert.equal(resolveOptions({ cache, maxEntryBytes: 900 }).maxEntryBytes, 900);
+  });
+
   test('routes have the freshness of the filter, unless they say otherwise', () => {
     const routes = [{ path: '/a' }, { path: '/b', freshness: 'immutable' }];
     const found = resolve({ routes, freshness: { ttlMs: 5 } }).routes.map(({ freshness }) => freshness);

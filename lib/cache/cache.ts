@@ -60,6 +60,7 @@ export interface FillOptions {
   size?: number;
   /** Algorithms to compute besides SHA-256. */
   algorithms?: readonly DigestAlgorithm[];
+  /** Names under which it can be invalidated together with others. */
   tags?: readonly string[];
   /** Which version of its resource it is. */
   version?: string;
@@ -72,7 +73,9 @@ export interface FillOptions {
 
 /** What must hold for a body to become an entry. */
 export interface Proof {
+  /** In bytes. */
   length?: number;
+  /** All of them must agree. */
   digests?: readonly Digest[];
 }
 
@@ -82,6 +85,7 @@ export interface Fill {
   write(chunk: Uint8Array): boolean;
   /** Resolves when there is room for more; at once where there is. Never rejects. */
   drained(): Promise<void>;
+  /** A reader from the first byte on, at any time while it runs. */
   reader(): FillReader;
   /**
    * Verifies and publishes. Afterwards `open` finds the entry, and only then do readers get the rest.
@@ -109,6 +113,7 @@ export interface LeaderClaim {
   abandon(): Promise<void>;
 }
 
+/** Who fetches a key: what `claim` answers. */
 export type Claim =
   /** Committed between `open` and `claim`. */
   | { role: 'entry'; entry: Entry }
@@ -117,6 +122,7 @@ export type Claim =
   | { role: 'follower'; fill: Promise<FillReader | undefined> }
   | { role: 'declined'; reason: DeclineReason };
 
+/** What a claim is to be. */
 export interface ClaimOptions {
   /** Follow a running fill, but never lead. */
   join?: boolean;
@@ -133,11 +139,14 @@ export interface Removed {
   bytes: number;
 }
 
+/** What a cache holds, and what has gone from it since it was made. */
 export interface CacheStats {
   entries: number;
   /** Bytes charged to the budget: bodies, records, running fills and invalid bodies, in whole blocks. */
   bytes: number;
+  /** The budget, in bytes. */
   maxBytes: number;
+  /** Fills that run in this process. */
   fills: number;
   /** Entries that went for want of room. */
   evictions: number;
@@ -189,7 +198,9 @@ export interface Cache {
   claim(key: Key, options?: ClaimOptions): Promise<Claim | undefined>;
   /** How many entries became unreachable. Running fills of these keys are cut off from the cache; their readers go on. */
   invalidate(what: Invalidation): Promise<number>;
+  /** What is known of an entry, without holding it or counting as a use. */
   info(key: Key): Promise<(EntryInfo & EntryUse) | undefined>;
+  /** The same of all entries, in no order. */
   list(): AsyncIterable<EntryInfo & EntryUse>;
   /**
    * Keeps the entries of a primary key, all its variants, until they are purged: they are not evicted for room, and don't expire.
@@ -201,11 +212,13 @@ export interface Cache {
   /**
    * Removes what has not been used for `inactiveMs`, then the least recently used until at most `toBytes` (default `maxBytes`) are
    * charged; nothing that is being read or is pinned.
+   * @throws OptionError where `toBytes` is no number of bytes
    */
   prune(options?: { toBytes?: number }): Promise<Removed>;
   /**
    * Removes what only takes room: bodies kept for diagnosis, and what is unfinished and belongs to no living fill, where nobody has
-   * written to it for `stalledMs` (default a day).
+   * written to it for `stalledMs` (default a day; 0: at once).
+   * @throws OptionError where `stalledMs` is no number of milliseconds
    */
   clean(options?: { stalledMs?: number }): Promise<Removed>;
   stats(): Promise<CacheStats>;

@@ -6,4 +6,5 @@ export interface Expendable {
   free(bytes: number): { bytes: number; gone: Promise<unknown> };
 }
 
+/** Of a cache that has nothing to spare. */
 export const NOTHING: Expendable = { bytes: 0, free: () => ({ bytes: 0, gone: Promise.resolve() }) };

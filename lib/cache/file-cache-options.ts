@@ -7,6 +7,7 @@ import type { Logger } from '../log.ts';
 import { requireInactiveMs } from './expiry.ts';
 import { type MemoryOptions, resolveMemory } from './hot-entries.ts';
 
+/** What a `FileCache` is made with. */
 export interface FileCacheOptions {
   /** Where everything is kept; created where it is missing. */
   directory: string;
@@ -21,8 +22,8 @@ export interface FileCacheOptions {
   /** Entries that are not used for so many milliseconds are removed. Default: they are not. */
   inactiveMs?: number;
   /**
-   * What is still there after a loss of power. `'none'` (default): what the system has written by then; a record or a body that is
-   * not whole is dropped. `'commit'`: every entry, from the moment it can be found; each commit waits for the disk.
+   * What is still there after a loss of power. `'none'` (default): what the system has written by then; a damaged record, or a
+   * body of another size than its record says, is dropped. `'commit'`: every entry, from the moment it can be found; each commit waits for the disk.
    */
   durability?: 'none' | 'commit';
   /** What is kept in memory, or open, of the entries asked for most. false: nothing. */

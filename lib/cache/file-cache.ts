@@ -1,6 +1,7 @@
 // docs/reference/disk-format.md
 
 import createDebug from 'debug';
+import { requireBytes } from '../checks.ts';
 import { OptionError } from '../errors.ts';
 import { Layout } from '../fs/layout.ts';
 import { prepareDirectory } from '../fs/prepare.ts';
@@ -163,6 +164,7 @@ export class FileCache implements Cache {
   }
 
   async prune({ toBytes = this.maxBytes }: { toBytes?: number } = {}): Promise<Removed> {
+    requireBytes('toBytes', toBytes);
     await this.#scanned;
     return this.#entries.upkeep.prune(toBytes);
   }

@@ -8,9 +8,9 @@ import type { ResponseHead } from '../http/body.ts';
 import type { Entry, EntryInfo, Key } from './cache.ts';
 import type { Expendable } from './expendable.ts';
 import { FileEntry } from './file-entry.ts';
-import { identity } from './fill/runs.ts';
 import type { HotEntries, HotEntry, SeenRecord } from './hot-entries.ts';
 import { records, sweep } from './janitor.ts';
+import { idOf } from './key.ts';
 import { Ledger, type Older, type Removal } from './ledger.ts';
 import { MemoryEntry } from './memory-entry.ts';
 import type { Notices } from './notices.ts';
@@ -75,7 +75,7 @@ export class FileEntries {
 
   async record(key: Key): Promise<EntryRecord | undefined> {
     const record = (await this.#read(this.#layout.name(key.primary, key.variant), key))?.record;
-    return record !== undefined && identity(record.key) === identity(key) ? record : undefined;
+    return record !== undefined && idOf(record.key) === idOf(key) ? record : undefined;
   }
 
   /**
@@ -134,7 +134,7 @@ export class FileEntries {
       this.ledger.drop(name, known);
       this.#touched.delete(name);
     }
-    if (found === undefined || identity(found.record.key) !== identity(key)) return undefined;
+    if (found === undefined || idOf(found.record.key) !== idOf(key)) return undefined;
     const { record, bytes } = found;
     const hot = this.#hot?.renew(name, found);
     if (hot !== undefined) return this.#entryOf(hot);

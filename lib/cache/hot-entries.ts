@@ -11,6 +11,7 @@ import { readWhole } from './file-entry.ts';
 import { type EntryRecord, infoOf } from './record.ts';
 import { SharedFile } from './shared-file.ts';
 
+/** What a `FileCache` may keep in memory. */
 export interface MemoryOptions {
   /** Bound for bodies and heads in memory, in bytes. Default 64 MiB; 0: the same as `memory: false`. */
   maxBytes?: number;

@@ -8,6 +8,7 @@ import { DEAD_MS, remove, removeLeftovers } from './leftovers.ts';
 import { decodeNewerRecord, decodeRecord, type EntryRecord } from './record.ts';
 import { isNeeded } from './removal.ts';
 
+/** A record as it was found on disk. */
 export interface FoundRecord {
   name: string;
   record: EntryRecord;

@@ -1,4 +1,5 @@
-import { OptionError, StoreError, SupersededError } from '../errors.ts';
+import { OptionReader, requireBytes } from '../checks.ts';
+import { StoreError, SupersededError } from '../errors.ts';
 import { publish as tell } from '../events.ts';
 import type { ResponseHead } from '../http/body.ts';
 import type {
@@ -19,13 +20,15 @@ import type {
 import { Expiry, requireInactiveMs } from './expiry.ts';
 import { type MemoryBody, MemoryFill } from './fill/memory-fill.ts';
 import { tooLarge } from './fill/proof.ts';
-import { identity, Run, Runs } from './fill/runs.ts';
+import { Run, Runs } from './fill/runs.ts';
 import { concerns } from './invalidation.ts';
+import { idOf } from './key.ts';
 import { Ledger } from './ledger.ts';
 import { MemoryEntry } from './memory-entry.ts';
 import { MemoryQueue } from './memory-queue.ts';
 import { Reservation } from './reservation.ts';
 
+/** What a {@link MemoryCache} is made with. */
 export interface MemoryCacheOptions {
   /** Hard limit for all bodies, in bytes. Default 64 MiB. */
   maxBytes?: number;
@@ -34,6 +37,12 @@ export interface MemoryCacheOptions {
   /** Entries that are not used for so many milliseconds are removed. Default: they are not. */
   inactiveMs?: number;
 }
+
+const KNOWN: Record<keyof MemoryCacheOptions, true> = {
+  maxBytes: true,
+  maxEntryBytes: true,
+  inactiveMs: true,
+};
 
 /** Charged for the head of an entry, so that empty bodies don't escape the budget. */
 const OVERHEAD_BYTES = 512;
@@ -58,25 +67,19 @@ export class MemoryCache implements Cache {
   readonly #inactiveMs: number | undefined;
   readonly #expiry: Expiry;
   readonly queue: MemoryQueue = new MemoryQueue(
-    (key) => this.#closed || this.#runs.of(key) !== undefined || this.#entries.has(identity(key)),
+    (key) => this.#closed || this.#runs.of(key) !== undefined || this.#entries.has(idOf(key)),
   );
   #fills = 0;
   #closed = false;
 
   /** @throws OptionError */
-  constructor({
-    maxBytes = 64 * 2 ** 20,
-    maxEntryBytes = Math.floor(maxBytes / 2),
-    inactiveMs,
-  }: MemoryCacheOptions = {}) {
-    for (const [name, value] of Object.entries({ maxBytes, maxEntryBytes })) {
-      if (!Number.isSafeInteger(value) || value < 0) {
-        throw new OptionError(name, `${name} must be a whole number of bytes, got ${String(value)}`);
-      }
-    }
+  constructor(options: MemoryCacheOptions = {}) {
+    const read = new OptionReader(options, KNOWN);
+    const { inactiveMs } = options;
+    const maxBytes = read.bytes('maxBytes', 64 * 2 ** 20);
     requireInactiveMs(inactiveMs);
     this.maxBytes = maxBytes;
-    this.maxEntryBytes = maxEntryBytes;
+    this.maxEntryBytes = read.bytes('maxEntryBytes', Math.floor(maxBytes / 2));
     this.#inactiveMs = inactiveMs;
     this.#expiry = new Expiry(inactiveMs, () => this.#expire());
     this.#expiry.start();
@@ -88,7 +91,7 @@ export class MemoryCache implements Cache {
   }
 
   open(key: Key): Entry | undefined {
-    const name = identity(key);
+    const name = idOf(key);
     const stored = this.#closed ? undefined : this.#entries.get(name);
     if (stored === undefined) return undefined;
     this.#ledger.touch(name);
@@ -135,7 +138,7 @@ export class MemoryCache implements Cache {
   }
 
   async info(key: Key): Promise<(EntryInfo & EntryUse) | undefined> {
-    const stored = this.#entries.get(identity(key));
+    const stored = this.#entries.get(idOf(key));
     return stored && this.#infoOf(stored);
   }
 
@@ -154,12 +157,13 @@ export class MemoryCache implements Cache {
   }
 
   async prune({ toBytes = this.maxBytes }: { toBytes?: number } = {}): Promise<Removed> {
+    requireBytes('toBytes', toBytes);
     const expired = await this.#expire();
     const evicted = await this.#ledger.evict(toBytes);
     return { entries: expired.entries + evicted.entries, bytes: expired.bytes + evicted.bytes };
   }
 
-  /** What fails leaves nothing here. */
+  /** Always nothing: what fails leaves nothing here. */
   async clean(): Promise<Removed> {
     return { entries: 0, bytes: 0 };
   }
@@ -183,7 +187,7 @@ export class MemoryCache implements Cache {
       this.#end(run);
       return { declined: large ? 'too-large' : 'no-room' };
     }
-    const name = identity(run.key);
+    const name = idOf(run.key);
     const fill = new MemoryFill(run.key, head, options, {
       grow: async (bytes) => {
         const limit = tooLarge(bytes, this.maxEntryBytes, options);
@@ -212,7 +216,7 @@ export class MemoryCache implements Cache {
   }
 
   #infoOf({ info, hits }: Stored): EntryInfo & EntryUse {
-    const name = identity(info.key);
+    const name = idOf(info.key);
     return {
       ...info,
       hits,

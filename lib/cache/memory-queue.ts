@@ -1,7 +1,7 @@
 import { QueueFullError } from '../errors.ts';
 import type { CacheQueue, Invalidation, Key, QueuedKey } from './cache.ts';
-import { identity } from './fill/runs.ts';
 import { concerns } from './invalidation.ts';
+import { idOf } from './key.ts';
 import { checkNote, MAX_QUEUED } from './queue.ts';
 
 /** Queued keys in memory: they go with the process. */
@@ -18,10 +18,10 @@ export class MemoryQueue implements CacheQueue {
 
   async add(key: Key, note?: string): Promise<boolean> {
     checkNote(note);
-    if (this.#isServed(key) || this.#queued.has(identity(key))) return false;
+    if (this.#isServed(key) || this.#queued.has(idOf(key))) return false;
     if (this.#queued.size >= this.#limit) throw new QueueFullError(this.#limit);
     const queued = { key, ...(note === undefined ? {} : { note }), queuedAt: Date.now() };
-    this.#queued.set(identity(key), queued);
+    this.#queued.set(idOf(key), queued);
     return true;
   }
 
@@ -41,6 +41,6 @@ export class MemoryQueue implements CacheQueue {
 
   /** The key has been stored. */
   clear(key: Key): void {
-    this.#queued.delete(identity(key));
+    this.#queued.delete(idOf(key));
   }
 }

@@ -44,4 +44,5 @@ export class ReadGate {
   }
 }
 
+/** The gate of this process. */
 export const bodyReads: ReadGate = new ReadGate(Math.max(1, threadPoolSize() - 1));

@@ -24,6 +24,7 @@ export interface StatePlace {
 const LINE_BYTES = 128;
 const LINES = ['pin', 'hits'] as const;
 
+/** What a state takes. */
 export const STATE_BYTES: number = LINE_BYTES * LINES.length;
 
 /** The state of an entry. A line that is missing, damaged or torn says nothing. */

@@ -16,6 +16,7 @@ const TOUCH_MS = 60_000;
 /** An entry that is replaced again and again while it is pinned is not met in the end. */
 const PIN_ATTEMPTS = 10;
 
+/** What of the cache's options it goes by. */
 export interface UpkeepOptions {
   fileMode: number;
   /** In milliseconds; undefined: entries don't expire. */

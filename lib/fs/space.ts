@@ -6,9 +6,10 @@ export type StatFs = (path: string) => Promise<{ bsize: number; blocks: number; 
 /** How long a measurement is good for, in milliseconds. */
 const FRESH_MS = 1_000;
 
-/** Of the file system, unless said otherwise: at least this much, and at least this part of it. */
-const DEFAULT_BYTES = 2 ** 30;
-const DEFAULT_PART = 0.05;
+/** What is left free of a file system of so many bytes, unless said otherwise. */
+export function defaultFloor(totalBytes: number): number {
+  return Math.max(2 ** 30, Math.ceil(0.05 * totalBytes));
+}
 
 /** The free space of the file system that a directory is on, of which some is to be left. */
 export class Space {
@@ -48,7 +49,7 @@ export class Space {
     try {
       const { bsize, blocks, bavail } = await this.#statfs(this.#path);
       this.#free = bavail * bsize;
-      this.#floor = this.#minFreeBytes ?? Math.max(DEFAULT_BYTES, DEFAULT_PART * blocks * bsize);
+      this.#floor = this.#minFreeBytes ?? defaultFloor(blocks * bsize);
     } catch {
       this.#free = Number.POSITIVE_INFINITY;
     }

@@ -1,8 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 
-/** What a server of `node:http`, or the compatibility API of `node:http2`, hands to its listeners. */
+/** A request as a server of `node:http`, or the compatibility API of `node:http2`, hands it to its listeners. */
 export type AnyRequest = IncomingMessage | Http2ServerRequest;
+/** The same, of a response. */
 export type AnyResponse = ServerResponse | Http2ServerResponse;
 
 /** Whether the exchange is HTTP/2. */

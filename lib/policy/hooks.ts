@@ -25,6 +25,7 @@ export interface HookContext<Req extends AnyRequest = IncomingMessage> {
   signal: AbortSignal;
 }
 
+/** What `authorize` is called with. */
 export type AuthorizeContext<Req extends AnyRequest = IncomingMessage, R = unknown> = HookContext<Req> & {
   /** What `metadata` answered. */
   resource: R;
@@ -59,8 +60,8 @@ export type ServedContext<Req extends AnyRequest = IncomingMessage> = HookContex
 /**
  * What `metadata` may answer. `undefined`: 404 for this caller, and the entry stays. `'deleted'`: 404, and the entry is purged.
  * `'deactivated'`: the application answers, and the entry stays. An object is handed to `authorize`; of its members the filter
- * looks at `status` (the two words above mean the same there), `size` in bytes, `digests` (`'sha256:<hex>'`) and `version` (a string
- * or a number): where they disagree with the entry, it is dropped and the request goes on as a miss.
+ * looks at `status` (the two words above mean the same there), `size` in bytes, `digests` (`'sha256:<hex>'`) and `version` (a string,
+ * a number or a Date): where they disagree with the entry, it is dropped and the request goes on as a miss.
  */
 export type MetadataOutcome<R> = R | undefined | 'deleted' | 'deactivated';
 

@@ -15,6 +15,7 @@ export interface Candidate extends ResponseHead {
   length?: number;
 }
 
+/** What the route, and the request, ask of a response that is to be kept. */
 export interface StoringRules {
   freshness: Freshness;
   /** Lower-case request headers that are part of the key. */

@@ -3,6 +3,7 @@ import { OptionError } from '../errors.ts';
 
 /** What a route's own function may answer about a request. */
 export interface RouteAnswer {
+  /** The resource's id. */
   id: string;
   /** Default: by the method, as for other routes. */
   action?: 'read' | 'purge';

@@ -12,7 +12,7 @@ export type { RouteAnswer, RouteRequest };
 export interface Route {
   /** A pattern of path-to-regexp 8 (`/files/:id`, `/pool/*path`), a RegExp, or a function; of the path below the mount point. */
   path: RoutePath;
-  /** Default: the pattern as written. */
+  /** What hooks see as `route`. Default: the pattern as written. */
   name?: string;
   /** The parameter, or named group, that is the resource's id. Default `id`, else the first. */
   id?: string;

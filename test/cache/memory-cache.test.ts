@@ -20,6 +20,13 @@ describe('MemoryCache', () => {
     }
   });
 
+  test('an option that it does not have is refused, with the nearest that it has', () => {
+    assert.throws(() => new MemoryCache({ maxByte: 1 } as never), {
+      option: 'maxByte',
+      message: /unknown option "maxByte"; did you mean maxBytes\?/,
+    });
+  });
+
   test('an entry is found without a wait, and its bytes are at hand', async () => {
     const cache = new MemoryCache();
     await put(cache, { primary: '/a' }, bytesOf(1000));

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { copyFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { MemoryCache } from '../../lib/cache/memory-cache.ts';
 import { bytesOf, opened, put } from '../../lib/contracts/cache/steps.ts';
 import { Disk } from './disk.ts';
 
@@ -21,6 +22,19 @@ describe('prune', () => {
       assert.deepEqual(disk.files(), ['v1/CACHEDIR.TAG'], missing);
       assert.deepEqual(await cache.prune({ toBytes: 0 }), { entries: 0, bytes: 0 });
       assert.equal((await cache.stats()).bytes, 0);
+    }
+  });
+
+  test('to what is no number of bytes is refused, and removes nothing', async (t) => {
+    for (const cache of [await new Disk(t).cache(), new MemoryCache()]) {
+      await put(cache, { primary: '/a' }, bytesOf(10_000));
+      for (const toBytes of ['5GiB', Number.NaN, -1, null]) {
+        await assert.rejects(cache.prune({ toBytes: toBytes as number }), {
+          option: 'toBytes',
+          message: /toBytes must be a whole number of bytes, got/,
+        });
+      }
+      assert.equal((await cache.stats()).entries, 1);
     }
   });
 

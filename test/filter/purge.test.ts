@@ -108,7 +108,15 @@ describe('filter.purge', () => {
       filter.purge({ id: 'b', route: 'other' }),
       /no route named "other"; there are files/,
     );
-    await assert.rejects(filter.purge({} as never), /purge takes { id }, { key }, { url } or { all: true }/);
+    for (const target of [{}, undefined, null, 'a', { id: 7 }])
+      await assert.rejects(filter.purge(target as never), {
+        option: 'purge',
+        message: /purge takes { id }, { key }, { url } or { all: true }/,
+      });
+    await assert.rejects(filter.purge({ url: 'http://[' }), {
+      option: 'purge',
+      message: /a path or a whole URL, such as '\/files\/42'; got "http:\/\/\["/,
+    });
     assert.equal(await filter.purge({ key: '/files/c' }), 1);
     assert.equal(await filter.purge({ url: 'http://anywhere/files/d' }), 1);
     assert.equal(said(await get('/files/e?v=1')), 'hit');

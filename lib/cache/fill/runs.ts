@@ -1,5 +1,6 @@
 import type { Invalidation, Key } from '../cache.ts';
 import { concerns } from '../invalidation.ts';
+import { idOf } from '../key.ts';
 
 /** One key being fetched by this process, from the claim to the end of its fill. */
 export class Run<F> {
@@ -53,16 +54,16 @@ export class Runs<R extends Pick<Run<unknown>, 'key' | 'isConcerned'>> {
   readonly #byKey = new Map<string, R>();
 
   of(key: Key): R | undefined {
-    return this.#byKey.get(identity(key));
+    return this.#byKey.get(idOf(key));
   }
 
   add(run: R): void {
-    this.#byKey.set(identity(run.key), run);
+    this.#byKey.set(idOf(run.key), run);
   }
 
   /** Nobody joins it any more. */
   remove(run: R): void {
-    if (this.of(run.key) === run) this.#byKey.delete(identity(run.key));
+    if (this.of(run.key) === run) this.#byKey.delete(idOf(run.key));
   }
 
   /** Takes out, and returns, what fetches something that is to be invalidated. */
@@ -71,9 +72,4 @@ export class Runs<R extends Pick<Run<unknown>, 'key' | 'isConcerned'>> {
     for (const run of runs) this.remove(run);
     return runs;
   }
-}
-
-/** One string for each key. */
-export function identity({ primary, variant = '' }: Key): string {
-  return JSON.stringify([primary, variant]);
 }

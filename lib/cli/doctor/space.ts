@@ -1,11 +1,9 @@
 import * as fs from 'node:fs/promises';
+import { defaultFloor } from '../../fs/space.ts';
 import { type Finding, fail, type Look, ok, warn } from './check.ts';
 import { asFlag, inUnits } from './size.ts';
 
-/** What should stay free for others: so many bytes, or such a share of the whole, whichever is more. */
-const FLOOR_BYTES = 2 ** 30;
-const FLOOR_SHARE = 0.05;
-
+/** Of the disk, and of the cache on it. */
 export interface Space {
   totalBytes: number;
   /** For this user. */
@@ -17,7 +15,7 @@ export interface Space {
 
 /** Whether the budget fits on the disk. */
 export function judgeSpace({ totalBytes, freeBytes, usedBytes, maxBytes }: Space): Finding {
-  const floorBytes = Math.ceil(Math.max(FLOOR_BYTES, totalBytes * FLOOR_SHARE));
+  const floorBytes = defaultFloor(totalBytes);
   const roomBytes = Math.max(0, freeBytes + usedBytes - floorBytes);
   const measured = { totalBytes, freeBytes, floorBytes, roomBytes };
   if (totalBytes === 0) {

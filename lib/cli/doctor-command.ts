@@ -5,7 +5,7 @@ import type { DoctorOptions } from './commands/doctor.ts';
 import * as read from './flags.ts';
 import { directoryFlag, flag } from './serve-command.ts';
 
-export type DoctorFlags = Pick<DoctorOptions, 'directory' | 'maxBytes' | 'json'>;
+export type DoctorFlags = Pick<DoctorOptions, 'directory' | 'maxBytes' | 'minFreeBytes' | 'json'>;
 
 const EXAMPLES = `
 Run it as the user that the cache will run as. What it writes, it removes again.
@@ -28,6 +28,13 @@ export function doctorCommand(examine: (flags: DoctorFlags) => Promise<void>): C
       flag(
         '--max-bytes <bytes>',
         'how much is to be kept at most; plain, or in KiB, MiB, GiB, TiB',
+        read.bytes,
+      ),
+    )
+    .addOption(
+      flag(
+        '--min-free-bytes <bytes>',
+        'how much of the disk is to be left free; default 1GiB, or 5 % of it where that is more',
         read.bytes,
       ),
     )

@@ -5,7 +5,8 @@ import type { Status } from '../doctor/check.ts';
 import { CHECKS, type DiagnoseOptions, type Diagnosis, diagnose, type Result } from '../doctor/diagnose.ts';
 import { count } from '../doctor/size.ts';
 
-export interface DoctorOptions extends Pick<DiagnoseOptions, 'directory' | 'maxBytes' | 'signal'> {
+export interface DoctorOptions
+  extends Pick<DiagnoseOptions, 'directory' | 'maxBytes' | 'minFreeBytes' | 'signal'> {
   /** One JSON object instead of lines for people. */
   json: boolean;
   colour: boolean;

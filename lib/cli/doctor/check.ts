@@ -35,6 +35,7 @@ export interface Site {
   /** What of ours is in it; rejects where that can't be read. */
   contents: Promise<Contents>;
   maxBytes: number | undefined;
+  minFreeBytes: number | undefined;
 }
 
 /** Looks, and writes nothing. */

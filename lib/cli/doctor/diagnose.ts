@@ -24,6 +24,8 @@ import { timeProbes } from './times.ts';
 export interface DiagnoseOptions {
   directory: string;
   maxBytes?: number | undefined;
+  /** What is to stay free. */
+  minFreeBytes?: number | undefined;
   /** Ends it after the check that runs, with everything cleared away. */
   signal?: AbortSignal | undefined;
   /** Told of each check when it is over. */
@@ -84,7 +86,7 @@ export const CHECKS: readonly string[] = [
  * modification time of the directory itself.
  */
 export async function diagnose(options: DiagnoseOptions): Promise<Diagnosis> {
-  const { maxBytes, signal, onResult } = options;
+  const { maxBytes, minFreeBytes, signal, onResult } = options;
   const asked = resolve(options.directory);
   const user = userName();
   const checks: Result[] = [];
@@ -112,6 +114,7 @@ export async function diagnose(options: DiagnoseOptions): Promise<Diagnosis> {
     ...found,
     layout,
     maxBytes,
+    minFreeBytes,
     mounts: await readMounts(),
     contents: survey(asked, layout),
   };

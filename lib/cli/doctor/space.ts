@@ -11,11 +11,13 @@ export interface Space {
   /** By the cache that is there already. */
   usedBytes: number;
   maxBytes?: number | undefined;
+  /** Default: that of the cache. */
+  minFreeBytes?: number | undefined;
 }
 
 /** Whether the budget fits on the disk. */
-export function judgeSpace({ totalBytes, freeBytes, usedBytes, maxBytes }: Space): Finding {
-  const floorBytes = defaultFloor(totalBytes);
+export function judgeSpace({ totalBytes, freeBytes, usedBytes, maxBytes, minFreeBytes }: Space): Finding {
+  const floorBytes = minFreeBytes ?? defaultFloor(totalBytes);
   const roomBytes = Math.max(0, freeBytes + usedBytes - floorBytes);
   const measured = { totalBytes, freeBytes, floorBytes, roomBytes };
   if (totalBytes === 0) {
@@ -47,10 +49,11 @@ export function judgeSpace({ totalBytes, freeBytes, usedBytes, maxBytes }: Space
 
 export const space: Look = {
   name: 'space',
-  async look({ existing, contents, maxBytes }) {
+  async look({ existing, contents, maxBytes, minFreeBytes }) {
     const { bsize, blocks, bavail } = await fs.statfs(existing);
     const usedBytes = (await contents.catch(() => undefined))?.bytes ?? 0;
-    return judgeSpace({ totalBytes: blocks * bsize, freeBytes: bavail * bsize, usedBytes, maxBytes });
+    const disk = { totalBytes: blocks * bsize, freeBytes: bavail * bsize };
+    return judgeSpace({ ...disk, usedBytes, maxBytes, minFreeBytes });
   },
 };
 

@@ -153,6 +153,7 @@ describe('space', () => {
       /50\.0 GiB free of 100\.0 GiB, room for 45\.0 GiB/,
     );
     judged(judgeSpace({ ...disk, freeBytes: 5 * GIB }), 'fail', /less than the 5\.0 GiB/);
+    judged(judgeSpace({ ...disk, freeBytes: 5 * GIB, minFreeBytes: 0 }), 'ok', /room for/);
     judged(judgeSpace({ totalBytes: 4 * GIB, freeBytes: 4 * GIB, usedBytes: 0 }), 'ok', /room for 3\.0 GiB/);
     judged(
       judgeSpace({ totalBytes: 4 * GIB, freeBytes: GIB / 2, usedBytes: 0 }),

@@ -177,6 +177,8 @@ export async function begin(
   if (body === undefined) req.end();
   else req.end(body);
   const [res] = (await once(req, 'response')) as [IncomingMessage];
+  // An answer may come before all of the request is out; what becomes of the rest then, the response tells.
+  req.on('error', () => undefined);
   return res;
 }
 

@@ -258,6 +258,13 @@ describe('ifRangeHolds', () => {
     ['a date where there is none', MODIFIED, { etag: '"a"' }, false],
     ['an invalid date', 'yesterday', { lastModified: 'yesterday' }, false],
     ['an empty field', '', validators, false],
+    [
+      'a date as new as the response, which may stand for two states of it',
+      MODIFIED,
+      { lastModified: MODIFIED, date: MODIFIED },
+      false,
+    ],
+    ['a date older than the response', MODIFIED, { lastModified: MODIFIED, date: AFTER }, true],
   ];
   for (const [what, ifRange, against, holds] of cases) {
     test(`is ${holds} for ${what}`, () => {

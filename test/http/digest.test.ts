@@ -9,6 +9,7 @@ import {
   declaredDigests,
   formatReprDigest,
   parseDigest,
+  wantedReprDigest,
 } from '../../lib/http/digest.ts';
 
 const digest = (algorithm: DigestAlgorithm, text = 'hello world'): Digest => ({
@@ -149,5 +150,31 @@ describe('formatReprDigest', () => {
   test('writes nothing where the field has no name for any of them', () => {
     assert.equal(formatReprDigest([]), undefined);
     assert.equal(formatReprDigest([md5, digest('sha1'), digest('sha384')]), undefined);
+  });
+});
+
+describe('wantedReprDigest (RFC 9530, 4)', () => {
+  const both = [sha256, sha512, md5];
+  const in256 = `sha-256=:${base64(sha256)}:`;
+  const in512 = `sha-512=:${base64(sha512)}:`;
+
+  test('is SHA-256 where nothing is said, or nothing that is known', () => {
+    for (const want of [undefined, '', 'md5=10', 'sha-256', 'sha-512=11', 'SHA-512=3', 'unixsum=3, nonsense'])
+      assert.equal(wantedReprDigest(want, both), in256, want);
+  });
+
+  test('is what is wanted most, of what there is', () => {
+    for (const [want, expected] of [
+      ['sha-512=3, sha-256=10', in256],
+      ['sha-512=10, sha-256=3', in512],
+      ['sha-512=1', in512],
+      ['sha-512=1;x=2', in512],
+      ['sha-256=0', in512],
+      ['sha-256=0, sha-512=0', undefined],
+    ] as const)
+      assert.equal(wantedReprDigest(want, both), expected, want);
+    assert.equal(wantedReprDigest('sha-512=10', [sha256]), in256, 'rather than none');
+    assert.equal(wantedReprDigest('sha-512=10, sha-256=0', [sha256]), undefined);
+    assert.equal(wantedReprDigest(undefined, [md5]), undefined);
   });
 });

@@ -86,8 +86,9 @@ const malformed: readonly Case[] = [
   refused('a method in small letters', `get /a HTTP/1.1\r\n${head}\r\n`),
   refused('no Host', 'GET /a HTTP/1.1\r\nConnection: close\r\n\r\n'),
   refused('a version that there is not', `GET /a HTTP/9.9\r\n${head}\r\n`),
+  // Node's limit is 16 KiB. No more than it reads at once: what is left unread would turn the answer into a reset.
   {
-    ...refused('a target longer than a head may be', `GET /${'a'.repeat(70_000)} HTTP/1.1\r\n${head}\r\n`),
+    ...refused('a target longer than a head may be', `GET /${'a'.repeat(17_000)} HTTP/1.1\r\n${head}\r\n`),
     status: 431,
   },
 ];

@@ -27,7 +27,7 @@ upload() { # ID [FILE]
 }
 
 entries() { # FILTER ID: how many records the filter's directory holds of the image
-  grep -rl "glance:$2" "$T/$1" --include='*.json' | wc -l
+  grep -rl "glance:$2" "$T/$1/v1/entries" --include='*.json' | wc -l
 }
 
 # glance_client ARGUMENTS...: the command-line client of Glance, by way of the filter at $OPEN

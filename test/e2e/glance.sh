@@ -75,7 +75,7 @@ same 'second download: byte for byte' "$T/image" "$T/body"
 is 'second download: Content-MD5 as Glance gave it' "$MD5" "$(header content-md5)"
 is 'second download: Content-Length' "$SIZE" "$(header content-length)"
 is 'Glance has given the image once' 1 "$(downloads glance-identity "$IMAGE")"
-same 'the body on disk is the image' "$T/image" "$(find "$T/filter" -name '*.body' -size +1M | head -n 1)"
+same 'the body on disk is the image' "$T/image" "$(find "$T/filter/v1/entries" -name '*.body' -size +1M | head -n 1)"
 
 # --- ranges ----------------------------------------------------------------------------------------------------------
 
@@ -169,7 +169,7 @@ http "$FRONT/v2/images/$DAMAGED/file" "${OWNER[@]}"
 same '... until the store is mended' "$T/image" "$T/body"
 is '... then it is kept' 1 "$(entries filter "$DAMAGED")"
 BEFORE=$(downloads glance-identity "$DAMAGED")
-RECORD=$(grep -rl "glance:$DAMAGED" "$T/filter" --include='*.json')
+RECORD=$(grep -rl "glance:$DAMAGED" "$T/filter/v1/entries" --include='*.json')
 truncate -s 1000 "${RECORD%.json}".*.body
 http "$FRONT/v2/images/$DAMAGED/file" "${OWNER[@]}"
 is 'the body on disk cut short: 200' 200 "$STATUS"

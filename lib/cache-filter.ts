@@ -81,14 +81,11 @@ class Story {
   readonly #uses = new LRUCache<string, number>({ max: COUNTED_KEYS });
   /** Routes whose resources have a version, as far as `metadata` has shown. */
   readonly #versioned = new Set<string>();
-  /** Whether anybody has to be asked before an answer. */
-  readonly #gated: boolean;
   #closing: Promise<void> | undefined;
 
   constructor(config: Config) {
     this.#config = config;
     this.cache = config.cache ?? new FileCache(config.store);
-    this.#gated = config.metadata !== undefined || typeof config.authorize === 'function';
     this.#routes = new RouteTable(config.routes);
     this.#journal = new Journal(config);
     this.#purger = new Purger(config, this.cache);
@@ -136,7 +133,8 @@ class Story {
     if (hasContentRange(exchange.req)) return () => this.#pass(exchange, 'range');
 
     // 2. The application's own way around.
-    if (this.#config.bypass !== undefined && (yield* wantsAround(this.#config, exchange.context)))
+    const { bypass, hookTimeoutMs } = this.#config;
+    if (bypass !== undefined && (yield* wantsAround(bypass, exchange.context, hookTimeoutMs)))
       return () => this.#pass(exchange, 'bypass');
 
     // 3. What is there, opened before anything is promised.
@@ -159,15 +157,17 @@ class Story {
     const { key } = exchange;
     const entry = yield* this.#try(exchange, () => this.cache.open(key));
     if (entry === undefined) return undefined;
-    if (!this.#purger.isPurged(entry.info) && ttl(exchange, entry, Date.now()) > 0) return entry;
+    const purged = this.#purger.isPurged(entry.info);
+    if (!purged && ttl(exchange, entry, Date.now()) > 0) return entry;
     entry.release(false);
     exchange.staleSince = entry.info.storedAt;
-    exchange.info.reason = 'expired';
+    exchange.info.reason = purged ? 'purge' : 'expired';
     return undefined;
   }
 
   *#judge(exchange: Exchange, entry: Entry | undefined): Steps<Verdict> {
-    if (!this.#gated) return { do: 'serve' };
+    const { metadata, authorize } = this.#config;
+    if (metadata === undefined && typeof authorize !== 'function') return { do: 'serve' };
     const stored =
       entry === undefined
         ? { digests: [] }

@@ -5,7 +5,7 @@ import type { CacheStats } from './cache/cache.ts';
 import { type CacheFilterEvents, isHeard, publish, type RequestEvent, type ServedEvent } from './events.ts';
 import type { Exchange } from './exchange.ts';
 import type { Config } from './options.ts';
-import { ask, type ServedContext } from './policy/hooks.ts';
+import { ask, extended } from './policy/hooks.ts';
 import type { Reason } from './reasons.ts';
 import type { Sent } from './response/send.ts';
 
@@ -111,7 +111,7 @@ export class Journal {
     if (!this.watchesAnswers) return;
     const came = { source, status, bytes, complete, ...(size === undefined ? {} : { size }) };
     this.#publish('cache-filter:served', exchange, came);
-    void this.#tell(exchange, { ...exchange.context, ...came });
+    void this.#tell(exchange, came);
   }
 
   hookFailed(exchange: Exchange, hook: string, error: unknown): void {
@@ -129,10 +129,11 @@ export class Journal {
     };
   }
 
-  async #tell(exchange: Exchange, context: ServedContext<Exchange['req']>): Promise<void> {
+  async #tell(exchange: Exchange, came: Omit<ServedEvent, keyof RequestEvent>): Promise<void> {
     const { onServed, hookTimeoutMs } = this.#config;
+    if (onServed === undefined) return;
     try {
-      if (onServed !== undefined) await ask('onServed', onServed, context, hookTimeoutMs);
+      await ask('onServed', onServed, extended(exchange.context, came), hookTimeoutMs);
     } catch (error) {
       this.hookFailed(exchange, 'onServed', error);
     }

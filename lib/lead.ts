@@ -10,6 +10,7 @@ import { type Digest, declaredDigests } from './http/digest.ts';
 import { fieldValue, fieldValues, storedHeaders } from './http/headers.ts';
 import type { Journal } from './journal.ts';
 import type { Config } from './options.ts';
+import { extended } from './policy/hooks.ts';
 import { wanted } from './policy/policy.ts';
 import { isLasting, refusal, unprovable } from './policy/storable.ts';
 import type { Reason } from './reasons.ts';
@@ -138,10 +139,9 @@ class Lead {
     const { shouldStore, digest } = this.#config;
     if (shouldStore === undefined && digest === undefined) return undefined;
     const { status, headers, length } = head;
-    const context = {
-      ...this.#exchange.context,
+    const context = extended(this.#exchange.context, {
       head: { status, headers, ...(length === undefined ? {} : { length }) },
-    };
+    });
     try {
       const wishes = await wanted(this.#config, context);
       if (wishes === undefined) return 'should-store';

@@ -1,7 +1,6 @@
 /**
  * A procedure that waits only where there is something to wait for: written like an async function, with `yield* wait(…)` for `await`,
- * and over before `run` returns where nothing it met was a promise. A hit from memory is answered that way (a promise where none is
- * needed costs a tenth of its speed).
+ * and over before `run` returns where nothing it met was a promise. A hit from memory is answered that way.
  */
 export type Steps<T> = Generator<PromiseLike<unknown>, T, unknown>;
 

@@ -1,7 +1,7 @@
 // docs/reference/disk-format.md
 
 import * as fs from 'node:fs/promises';
-import { createNew, isMissing, readIfThere, unlink } from '../fs/files.ts';
+import { createNew, readIfThere, syncDirectory, unlink } from '../fs/files.ts';
 import type { Layout } from '../fs/layout.ts';
 import { isNeeded } from './removal.ts';
 import { seal, unseal } from './seal.ts';
@@ -35,7 +35,7 @@ export async function readState(layout: Layout, name: string, fill: string): Pro
 
 /** Adds to the hits of an entry. Two processes at once may lose some. */
 export async function addHits(place: StatePlace, hits: number): Promise<void> {
-  await write(place, 'hits', ({ hits: before }) => ({ hits: before + hits }));
+  await write(place, 'hits', ({ hits: before }) => ({ hits: Math.max(0, before + hits) }));
 }
 
 /** Writes the pin of an entry down; it is on the disk when this resolves. */
@@ -79,16 +79,6 @@ function unless(code: string): (error: NodeJS.ErrnoException) => undefined {
   return (error) => {
     if (error.code !== code) throw error;
   };
-}
-
-/** Makes a new name durable; where directories can't be opened, names are. */
-async function syncDirectory(path: string): Promise<void> {
-  const directory = await fs.open(path, 'r').catch((error: unknown) => {
-    if (isMissing(error)) throw error;
-    return undefined;
-  });
-  await directory?.sync().catch(() => undefined);
-  await directory?.close();
 }
 
 function encode(content: object): Buffer {

@@ -47,7 +47,12 @@ export class Upkeep {
   async info(name: string, record: EntryRecord): Promise<EntryInfo & EntryUse> {
     const { hits, pinned } = await readState(this.#layout, name, record.fill);
     const usedAt = Math.max((await this.#usedOnDisk(name)) ?? 0, this.#ledger.usedAt(name) ?? 0);
-    return { ...infoOf(record), hits: hits + this.usage.of(name), usedAt: Math.floor(usedAt), pinned };
+    return {
+      ...infoOf(record),
+      hits: Math.max(0, hits + this.usage.of(name)),
+      usedAt: Math.floor(usedAt),
+      pinned,
+    };
   }
 
   /**

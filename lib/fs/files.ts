@@ -59,7 +59,17 @@ export async function writeWhole(file: fs.FileHandle, bytes: Uint8Array): Promis
   }
 }
 
-/** Puts a file, or the names in a directory, where a loss of power leaves them (fsync). */
+/** Puts the names in a directory where a loss of power leaves them; where directories can't be opened, names are there already. */
+export async function syncDirectory(path: string): Promise<void> {
+  const directory = await fs.open(path, 'r').catch((error: unknown) => {
+    if (isMissing(error)) throw error;
+    return undefined;
+  });
+  await directory?.sync().catch(() => undefined);
+  await directory?.close();
+}
+
+/** Puts what a file holds where a loss of power leaves it (fsync). */
 export async function syncFile(path: string): Promise<void> {
   const file = await fs.open(path, 'r');
   try {

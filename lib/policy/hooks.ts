@@ -82,12 +82,32 @@ export interface Hooks {
   hookTimeoutMs: number;
 }
 
+/** The context with more in it. Its signal is still made only for who asks for it. */
+export function extended<More extends object>(
+  context: HookContext<AnyRequest>,
+  more: More,
+): HookContext<AnyRequest> & More {
+  const { req, id, key, route, params, digest } = context;
+  const same = {
+    req,
+    id,
+    key,
+    route,
+    params,
+    get signal() {
+      return context.signal;
+    },
+    ...(digest === undefined ? {} : { digest }),
+  };
+  return Object.assign(same, more);
+}
+
 /**
  * What a hook answers, as soon as it does. Throws, or rejects, with what the hook threw.
  * @throws HookError (as a rejection) where it takes too long
  */
 export function ask<Context>(
-  name: keyof Hooks,
+  name: Exclude<keyof Hooks, 'hookTimeoutMs'>,
   hook: (context: Context) => unknown,
   context: Context,
   timeoutMs: number,

@@ -6,7 +6,7 @@ import { conflicts, type Digest, parseDigest } from '../http/digest.ts';
 import type { AnyRequest } from '../http/message.ts';
 import type { Reason } from '../reasons.ts';
 import { type Steps, wait } from '../steps.ts';
-import { type AuthorizeContext, ask, type HookContext, type Hooks, type ResponseContext } from './hooks.ts';
+import { ask, extended, type HookContext, type Hooks, type ResponseContext } from './hooks.ts';
 
 /** What is to happen with a request that could be answered from the cache. */
 export type Verdict =
@@ -25,10 +25,11 @@ export interface Stored {
 
 /** Whether `bypass` asks to step aside. Throws what it threw, or a HookError where it answers neither yes nor no. */
 export function* wantsAround(
-  { bypass, hookTimeoutMs }: Pick<Hooks, 'bypass' | 'hookTimeoutMs'>,
+  bypass: NonNullable<Hooks['bypass']>,
   context: HookContext<AnyRequest>,
+  hookTimeoutMs: number,
 ): Steps<boolean> {
-  const answer = bypass === undefined ? false : yield* wait(ask('bypass', bypass, context, hookTimeoutMs));
+  const answer = yield* wait(ask('bypass', bypass, context, hookTimeoutMs));
   if (typeof answer === 'boolean') return answer;
   throw new HookError('bypass', `bypass answered ${String(answer)}; it may say true or false`);
 }
@@ -53,10 +54,8 @@ export function* judge(
   const version = versionOf(resource);
   const serve: Verdict = { do: 'serve', ...(version === undefined ? {} : { version }) };
   if (authorize === undefined || authorize === 'anyone') return serve;
-  const authorizing = context as AuthorizeContext<AnyRequest, unknown>;
-  authorizing.resource = resource;
-  if (stored.entry === undefined) delete authorizing.entry;
-  else authorizing.entry = stored.entry;
+  const { entry } = stored;
+  const authorizing = extended(context, { resource, ...(entry === undefined ? {} : { entry }) });
   const outcome = yield* wait(ask('authorize', authorize, authorizing, hookTimeoutMs));
   return judgeOutcome(outcome) ?? serve;
 }

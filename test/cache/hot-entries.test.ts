@@ -6,9 +6,7 @@ import {
   closeSync,
   existsSync,
   openSync,
-  readdirSync,
   readFileSync,
-  readlinkSync,
   renameSync,
   statSync,
   truncateSync,
@@ -18,68 +16,13 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { describe, type TestContext, test } from 'node:test';
-import type { Entry, Key } from '../../lib/cache/cache.ts';
-import type { FileCache, FileCacheOptions } from '../../lib/cache/file-cache.ts';
+import { describe, test } from 'node:test';
+import type { Key } from '../../lib/cache/cache.ts';
 import { bytesOf, hashOf, put, Reading, stored } from '../../lib/contracts/cache/steps.ts';
 import type { CacheFilterEvents } from '../../lib/events.ts';
 import { CacheProcess } from './cache-process.ts';
 import { Disk } from './disk.ts';
-
-const KEY: Key = { primary: '/a', variant: '?b' };
-const SMALL = 10_000;
-const LARGE = 3 * 2 ** 20;
-
-const KINDS: [string, number][] = [
-  ['in memory', SMALL],
-  ['kept open', LARGE],
-];
-
-/** Opens until the answer comes without a wait: files must be of some age before their identity is relied on. */
-async function warm(cache: FileCache, key: Key = KEY): Promise<Entry> {
-  for (const end = Date.now() + 20_000; Date.now() < end; ) {
-    const answer = cache.open(key);
-    if (!(answer instanceof Promise) && answer !== undefined) return answer;
-    (await answer)?.release();
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-  throw new Error(`${JSON.stringify(key)} does not become hot`);
-}
-
-async function prepared(
-  t: TestContext,
-  size: number,
-  options: Omit<FileCacheOptions, 'directory'> = {},
-): Promise<{ disk: Disk; cache: FileCache }> {
-  const disk = new Disk(t);
-  const cache = await disk.cache(options);
-  await put(cache, KEY, bytesOf(size), { tags: ['t'] });
-  (await warm(cache)).release();
-  return { disk, cache };
-}
-
-/** Descriptors of this process on bodies below the directory, whether they still have a name or not. */
-function openBodies(disk: Disk): string[] {
-  return readdirSync('/proc/self/fd').flatMap((fd) => {
-    try {
-      const path = readlinkSync(join('/proc/self/fd', fd));
-      return path.startsWith(disk.directory) && path.includes('.body') ? [path] : [];
-    } catch {
-      return [];
-    }
-  });
-}
-
-/** Resolves once this is so; the file cache does it in the background. */
-async function eventually(holds: () => boolean, what: string): Promise<void> {
-  for (const end = Date.now() + 20_000; Date.now() < end; ) {
-    if (holds()) return;
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-  assert.fail(`never: ${what}`);
-}
-
-const onLinux = { skip: process.platform === 'linux' ? false : 'needs /proc' };
+import { eventually, KEY, KINDS, LARGE, prepared, SMALL, warm } from './hot.ts';
 
 describe('hits', () => {
   for (const [kind, size] of KINDS) {
@@ -401,96 +344,5 @@ describe('hot entries', () => {
       assert.throws(make, { code: 'ERR_CACHE_FILTER_OPTION', option, message });
     }
     disk.unscanned({ memory: { maxBytes: undefined as never } });
-  });
-});
-
-describe('bodies kept open', () => {
-  test(
-    'each is opened once, however many read it; the purge closes it after the last',
-    onLinux,
-    async (t) => {
-      const { cache, disk } = await prepared(t, LARGE);
-      assert.equal(openBodies(disk).length, 1);
-      const entries = [await warm(cache), await warm(cache), await warm(cache)];
-      assert.equal(openBodies(disk).length, 1);
-      const stream = entries[0]?.read();
-      assert.ok(stream !== undefined);
-      const reading = new Reading(stream);
-      await reading.until(1);
-      stream.pause();
-      await cache.invalidate({ key: '/a' });
-      for (const entry of entries) entry.release();
-      assert.equal(openBodies(disk).length, 1, 'somebody still reads it');
-      stream.resume();
-      assert.ok((await reading.whole()).equals(bytesOf(LARGE)));
-      await eventually(() => openBodies(disk).length === 0, 'closed');
-    },
-  );
-
-  test('no descriptor outlives close(), but those that are being read', onLinux, async (t) => {
-    const { cache, disk } = await prepared(t, LARGE);
-    await put(cache, { primary: '/b' }, bytesOf(LARGE));
-    (await warm(cache, { primary: '/b' })).release();
-    assert.equal(openBodies(disk).length, 2);
-    const entry = await warm(cache);
-    await cache.close();
-    await eventually(() => openBodies(disk).length === 1, 'one is left');
-    entry.release();
-    await eventually(() => openBodies(disk).length === 0, 'none is left');
-  });
-
-  test('at most 128 are kept', onLinux, async (t) => {
-    const disk = new Disk(t);
-    const cache = await disk.cache({ memory: { maxEntryBytes: 0 } });
-    const keys = Array.from({ length: 140 }, (_, i) => ({ primary: `/${i}` }));
-    for (const [i, key] of keys.entries()) await put(cache, key, bytesOf(100, i));
-    for (const key of keys) (await warm(cache, key)).release();
-    await eventually(() => openBodies(disk).length === 128, `${openBodies(disk).length} are open`);
-    assert.equal((await cache.stats()).memory?.entries, 128);
-    for (const [i, key] of keys.entries()) assert.ok((await stored(cache, key))?.equals(bytesOf(100, i)));
-  });
-
-  test(
-    'what another process has purged does not stay on disk, though nobody asks for it',
-    onLinux,
-    async (t) => {
-      const { cache, disk } = await prepared(t, LARGE);
-      const child = await CacheProcess.open(t, { directory: disk.directory });
-      await child.tell('invalidate', { key: '/a' });
-      await eventually(() => openBodies(disk).length === 0, 'closed');
-      assert.equal((await cache.stats()).memory?.entries, 0);
-    },
-  );
-
-  test('opened and left again and again, in all ways at once, none is lost', onLinux, async (t) => {
-    const { cache, disk } = await prepared(t, LARGE);
-    let found = 0;
-    const read = async (i: number) => {
-      const entry = await cache.open(KEY);
-      if (entry === undefined) return;
-      found++;
-      const stream = entry.read();
-      if (i % 3 === 0) stream.destroy();
-      else if (i % 3 === 1) await new Reading(stream).whole();
-      else stream.once('data', () => stream.destroy());
-      entry.release();
-    };
-    const change = async () => {
-      for (let round = 0; round < 4; round++) {
-        await put(cache, KEY, bytesOf(LARGE), { claim: { newerThan: Date.now() } });
-        (await warm(cache)).release();
-        if (round === 2) await cache.invalidate({ key: '/a' });
-      }
-    };
-    const changing = change();
-    let done = false;
-    void changing.finally(() => {
-      done = true;
-    });
-    while (!done) await Promise.all(Array.from({ length: 6 }, (_, i) => read(i)));
-    await changing;
-    assert.ok(found > 20, `${found} found`);
-    await cache.close();
-    await eventually(() => openBodies(disk).length === 0, `still open: ${openBodies(disk)}`);
   });
 });

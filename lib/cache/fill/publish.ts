@@ -1,6 +1,6 @@
 import * as fs from 'node:fs/promises';
 import { SupersededError } from '../../errors.ts';
-import { isMissing, makeDirectory, readIfThere, syncFile } from '../../fs/files.ts';
+import { isMissing, makeDirectory, readIfThere, syncDirectory, syncFile } from '../../fs/files.ts';
 import type { Layout } from '../../fs/layout.ts';
 import { decodeNewerRecord, decodeRecord, type EntryRecord, encodeRecord } from '../record.ts';
 import { removeBody } from '../removal.ts';
@@ -42,9 +42,9 @@ export async function publish(
     if (durable) for (const path of [layout.incompleteBody(name, fill), claim.path]) await syncFile(path);
     await fs.rename(layout.incompleteBody(name, fill), body);
     // The body's name first: a record must never outlive it.
-    if (durable) await syncFile(layout.shard(name));
+    if (durable) await syncDirectory(layout.shard(name));
     await fs.rename(claim.path, layout.record(name));
-    if (durable) await syncFile(layout.shard(name));
+    if (durable) await syncDirectory(layout.shard(name));
   } catch (error) {
     await removeBody(layout, name, fill);
     if (isMissing(error)) throw new SupersededError('the key was purged while its body was being written');

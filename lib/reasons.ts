@@ -3,6 +3,7 @@
 /** Why a request was not answered from the cache, or its answer not kept: stable tokens, with what each means. */
 export const REASONS = {
   bypass: 'the `bypass` hook asked to step aside',
+  changed: 'the response that was to go on with a fill is of another representation',
   closed: 'the filter has been closed',
   collapse: 'the fill it waited for did not start in time, or its answer could not be shared',
   conditional: 'a conditional request for something not stored goes to the application as it is',

@@ -52,6 +52,11 @@ export interface FillReader extends Body {
   available(from: number): number;
   /** Settles when the fill has ended; never rejects. */
   ended: Promise<BodyEnd>;
+  /**
+   * Offers to go on where the writer of the fill can't: it stopped before the end, or its process died. The first who offered is given
+   * the claim, `inherited`, once; until it has begun, all readers wait. Offering ends with `release()`. Where nobody offers, the fill fails.
+   */
+  inherit(heir: (claim: LeaderClaim) => void): void;
 }
 
 /** What is known of a body before its first byte. */
@@ -79,7 +84,7 @@ export interface Proof {
   digests?: readonly Digest[];
 }
 
-/** The write in progress. Whoever holds it owns its end: exactly one of `commit` and `abort`. */
+/** The write in progress. Whoever holds it owns its end: exactly one of `commit`, `abort` and `orphan`. */
 export interface Fill {
   /** Takes a chunk, always; false says to wait for `drained()` before the next. The chunk may not change afterwards. */
   write(chunk: Uint8Array): boolean;
@@ -95,10 +100,20 @@ export interface Fill {
   commit(proof: Proof): Promise<EntryInfo>;
   /** Gives up: readers fail with `reason`, nothing is stored. */
   abort(reason: Error): Promise<void>;
+  /** The writer can't go on: a reader who offered to (`inherit`) does in its place. Without one, the same as `abort`. */
+  orphan(reason: Error): Promise<void>;
+}
+
+/** A fill that runs in this process. */
+export interface RunningFill extends FillInfo {
+  /** Declared length in bytes, where there is one. */
+  size?: number;
+  /** Bytes that have come so far. */
+  bytes: number;
 }
 
 /** Why the cache would not take a body. */
-export type DeclineReason = 'closed' | 'no-room' | 'store-down' | 'too-large' | 'unknown-format';
+export type DeclineReason = 'changed' | 'closed' | 'no-room' | 'store-down' | 'too-large' | 'unknown-format';
 
 /** Not taken; the response goes on without the cache. */
 export interface Declined {
@@ -108,6 +123,12 @@ export interface Declined {
 /** The right, and the duty, to fetch: the holder calls exactly one of `start` and `abandon`. */
 export interface LeaderClaim {
   role: 'leader';
+  /** Of a fill that lost its writer: the head it began with, and how many bytes of it there are. */
+  inherited?: { head: ResponseHead; bytes: number };
+  /**
+   * Begins the fill, or goes on with an inherited one. That takes the whole body again: what is there already is compared with it, and
+   * only what follows is written. Declined as `changed`, and the fill fails, where the head is of another representation.
+   */
   start(head: ResponseHead, options?: FillOptions): Promise<Fill | Declined>;
   /** Lets the followers go; each decides for itself. */
   abandon(): Promise<void>;
@@ -221,6 +242,8 @@ export interface Cache {
    * @throws OptionError where `stalledMs` is no number of milliseconds
    */
   clean(options?: { stalledMs?: number }): Promise<Removed>;
+  /** The fills that run in this process. */
+  fills(): RunningFill[];
   stats(): Promise<CacheStats>;
   /** Waits for what runs inside the cache itself. Idempotent; afterwards `claim` declines and `open` finds nothing. */
   close(): Promise<void>;

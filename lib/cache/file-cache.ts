@@ -18,6 +18,7 @@ import type {
   Invalidation,
   Key,
   Removed,
+  RunningFill,
 } from './cache.ts';
 import { type FileCacheOptions, resolveFileCacheOptions } from './file-cache-options.ts';
 import { FileEntries } from './file-entries.ts';
@@ -180,6 +181,10 @@ export class FileCache implements Cache {
     const { removed } = await removeLeftovers(this.#layout, this.#fills.ids, stalledMs);
     const { entries, bytes } = await this.#invalid.clean();
     return { entries: entries + removed.entries, bytes: bytes + removed.bytes };
+  }
+
+  fills(): RunningFill[] {
+    return this.#fills.running;
   }
 
   async stats(): Promise<CacheStats> {

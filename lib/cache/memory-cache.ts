@@ -16,6 +16,7 @@ import type {
   Invalidation,
   Key,
   Removed,
+  RunningFill,
 } from './cache.ts';
 import { Expiry, requireInactiveMs } from './expiry.ts';
 import { type MemoryBody, MemoryFill } from './fill/memory-fill.ts';
@@ -70,6 +71,7 @@ export class MemoryCache implements Cache {
     (key) => this.#closed || this.#runs.of(key) !== undefined || this.#entries.has(idOf(key)),
   );
   #fills = 0;
+  readonly #running = new Set<MemoryFill>();
   #closed = false;
 
   /** @throws OptionError */
@@ -168,6 +170,10 @@ export class MemoryCache implements Cache {
     return { entries: 0, bytes: 0 };
   }
 
+  fills(): RunningFill[] {
+    return [...this.#running].map(({ running }) => running);
+  }
+
   async stats(): Promise<CacheStats> {
     const { entries, bytes, maxBytes, evictions, expired, pinned } = this.#ledger;
     const disk = { corrupt: 0, unknown: 0, invalid: { files: 0, bytes: 0 } };
@@ -188,7 +194,7 @@ export class MemoryCache implements Cache {
       return { declined: large ? 'too-large' : 'no-room' };
     }
     const name = idOf(run.key);
-    const fill = new MemoryFill(run.key, head, options, {
+    const fill: MemoryFill = new MemoryFill(run.key, head, options, {
       grow: async (bytes) => {
         const limit = tooLarge(bytes, this.maxEntryBytes, options);
         if (limit !== undefined) return limit;
@@ -204,10 +210,12 @@ export class MemoryCache implements Cache {
       },
       unjoinable: () => this.#runs.remove(run),
       ended: () => {
+        this.#running.delete(fill);
         reservation.release();
         this.#end(run);
       },
     });
+    this.#running.add(fill);
     if (run.begin(fill, tags)) {
       run.doomed = true;
       this.#runs.remove(run);

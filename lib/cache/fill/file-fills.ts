@@ -7,7 +7,7 @@ import { StoreError } from '../../errors.ts';
 import { createNew, unlink } from '../../fs/files.ts';
 import type { Layout } from '../../fs/layout.ts';
 import type { ResponseHead } from '../../http/body.ts';
-import type { Claim, Declined, Entry, Fill, FillOptions, Invalidation, Key } from '../cache.ts';
+import type { Claim, Declined, Entry, Fill, FillOptions, Invalidation, Key, RunningFill } from '../cache.ts';
 import { charge, type FileEntries } from '../file-entries.ts';
 import type { InvalidBodies } from '../invalid.ts';
 import { mostRecordBytes } from '../record.ts';
@@ -58,6 +58,7 @@ export class FileFills {
   readonly #runs = new Runs<FileRun>();
   /** Of the running fills, the purged ones included. */
   readonly #claims = new Set<ClaimFile>();
+  readonly #bodies = new Set<FileFill>();
 
   constructor(owner: FillsOwner) {
     this.#owner = owner;
@@ -66,6 +67,10 @@ export class FileFills {
   /** How many run. */
   get count(): number {
     return this.#claims.size;
+  }
+
+  get running(): RunningFill[] {
+    return [...this.#bodies].map(({ running }) => running);
   }
 
   /** The fill ids of those that run. */
@@ -174,7 +179,7 @@ export class FileFills {
     }
     // A claim that says nothing of its tags is taken for one with any.
     await claim.tag(tags).catch((error: unknown) => debug('no tags for %s: %o', key.primary, error));
-    const fill = new FileFill({
+    const fill: FileFill = new FileFill({
       key,
       head,
       options,
@@ -209,8 +214,10 @@ export class FileFills {
         // The note may be longer than the record would have been.
         if (kept) await entries.ledger.evict(maxBytes);
       },
+      ended: () => this.#bodies.delete(fill),
       closed: () => file.close().catch(() => undefined),
     });
+    this.#bodies.add(fill);
     if (run.begin(fill, tags)) {
       this.#runs.remove(run);
       await this.#doom(run);

@@ -3,6 +3,7 @@ import type { BodyEnd, ByteRange, ResponseHead } from '../../http/body.ts';
 import type { FillInfo, FillOptions, FillReader, Key } from '../cache.ts';
 import type { Follower, Growing } from './growing.ts';
 import { GrowingReadable, type ReadStored } from './reader.ts';
+import type { Heir, Succession } from './succession.ts';
 
 /** What is known of the entry that a fill is to become. */
 export function fillInfo(key: Key, { storedAt = Date.now(), tags = [], version }: FillOptions): FillInfo {
@@ -21,11 +22,18 @@ export class GrowingReader implements FillReader {
   /** What it may yet read: all at first, then what follows its latest part. */
   readonly #pin: Follower = { position: 0, wake: () => undefined };
   readonly #unfollow: () => void;
+  readonly #succession: Succession;
+  #withdraw: () => void = () => undefined;
 
   constructor(
     growing: Growing,
     readStored: ReadStored,
-    { head, info, released }: { head: ResponseHead; info: FillReader['info']; released: () => void },
+    {
+      head,
+      info,
+      succession,
+      released,
+    }: { head: ResponseHead; info: FillInfo; succession: Succession; released: () => void },
   ) {
     this.head = head;
     this.info = info;
@@ -33,6 +41,7 @@ export class GrowingReader implements FillReader {
     this.ended = growing.ended;
     this.#growing = growing;
     this.#readStored = readStored;
+    this.#succession = succession;
     this.#released = released;
     this.#unfollow = growing.follow(this.#pin);
   }
@@ -55,7 +64,13 @@ export class GrowingReader implements FillReader {
     return stream;
   }
 
+  inherit(heir: Heir): void {
+    this.#withdraw();
+    this.#withdraw = this.#succession.offer(heir);
+  }
+
   release(): void {
+    this.#withdraw();
     this.#unfollow();
     this.#released();
   }

@@ -1,11 +1,13 @@
 import { StoreError, SupersededError } from '../../errors.ts';
 import type { ResponseHead } from '../../http/body.ts';
 import type { Digest, DigestAlgorithm } from '../../http/digest.ts';
-import type { EntryInfo, Fill, FillInfo, FillOptions, FillReader, Key, Proof } from '../cache.ts';
+import type { EntryInfo, FillInfo, FillOptions, FillReader, Key, Proof, RunningFill } from '../cache.ts';
+import { inheritedClaim, type Orphan } from './continuation.ts';
 import { fillInfo, GrowingReader } from './fill-reader.ts';
 import { Growing, UNSTORED_BYTES } from './growing.ts';
 import { Hashing } from './hashing.ts';
 import { belated, checkDigests, checkLength, tooSmall } from './proof.ts';
+import { Succession } from './succession.ts';
 
 /** A body in memory. */
 export interface MemoryBody {
@@ -26,14 +28,15 @@ export interface MemoryFillOwner {
 }
 
 /** A body on its way into memory. */
-export class MemoryFill implements Fill {
+export class MemoryFill implements Orphan {
   readonly #owner: MemoryFillOwner;
-  readonly #head: ResponseHead;
+  readonly head: ResponseHead;
+  readonly options: FillOptions;
   readonly #info: FillInfo;
   readonly #growing: Growing;
   readonly #hashing: Hashing;
+  readonly #succession = new Succession();
   #chunks: Uint8Array[] = [];
-  readonly #options: FillOptions;
   /** What more bytes were refused with. */
   #refused: Promise<StoreError | undefined> = Promise.resolve(undefined);
   #lost = false;
@@ -41,11 +44,25 @@ export class MemoryFill implements Fill {
 
   constructor(key: Key, head: ResponseHead, options: FillOptions, owner: MemoryFillOwner) {
     this.#owner = owner;
-    this.#head = head;
-    this.#options = options;
+    this.head = head;
+    this.options = options;
     this.#info = fillInfo(key, options);
     this.#growing = new Growing(options.size, { keepAll: true, moved: () => this.#progress() });
     this.#hashing = new Hashing(new Set(['sha256' as const, ...(options.algorithms ?? [])]));
+  }
+
+  get bytes(): number {
+    return this.#growing.taken;
+  }
+
+  get over(): boolean {
+    return this.#growing.end !== undefined;
+  }
+
+  /** As it is told to others. */
+  get running(): RunningFill {
+    const { size, taken } = this.#growing;
+    return { ...this.#info, ...(size === undefined ? {} : { size }), bytes: taken };
   }
 
   write(chunk: Uint8Array): boolean {
@@ -70,8 +87,9 @@ export class MemoryFill implements Fill {
 
   reader(): FillReader {
     return new GrowingReader(this.#growing, nothingStored, {
-      head: this.#head,
+      head: this.head,
       info: this.#info,
+      succession: this.#succession,
       released: () => undefined,
     });
   }
@@ -88,10 +106,10 @@ export class MemoryFill implements Fill {
       throw error;
     }
     try {
-      const refused = (await this.#refused) ?? tooSmall(taken, this.#options);
+      const refused = (await this.#refused) ?? tooSmall(taken, this.options);
       if (refused !== undefined) throw refused;
       const info: EntryInfo = { ...this.#info, size: taken, digests: found };
-      this.#owner.publish({ head: this.#head, info, bytes: Buffer.concat(this.#chunks) });
+      this.#owner.publish({ head: this.head, info, bytes: Buffer.concat(this.#chunks) });
       this.#growing.finish('complete');
       return info;
     } catch (error) {
@@ -109,6 +127,26 @@ export class MemoryFill implements Fill {
     this.#owner.ended();
     // What was just being asked for is given back.
     await this.#refused;
+  }
+
+  async orphan(reason: Error): Promise<void> {
+    if (this.over) return;
+    const heir = this.#lost ? undefined : this.#succession.next();
+    if (heir === undefined) await this.abort(reason);
+    else heir(inheritedClaim(this, reason));
+  }
+
+  async matches(position: number, bytes: Uint8Array): Promise<boolean> {
+    let start = 0;
+    for (const chunk of this.#chunks) {
+      const from = Math.max(0, position - start);
+      const known = chunk.subarray(from, Math.max(from, position + bytes.byteLength - start));
+      const at = start + from - position;
+      if (known.byteLength > 0 && Buffer.compare(known, bytes.subarray(at, at + known.byteLength)) !== 0)
+        return false;
+      start += chunk.byteLength;
+    }
+    return true;
   }
 
   #hash(algorithms: readonly DigestAlgorithm[]): Digest[] {

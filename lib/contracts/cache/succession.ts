@@ -1,0 +1,136 @@
+import type { Cache, Fill, FillOptions, FillReader, LeaderClaim } from '../../cache/cache.ts';
+import type { ResponseHead } from '../../http/body.ts';
+import { bytesOf, lead, Reading, settled, start, stored, write } from './steps.ts';
+import type { Suite } from './suite.ts';
+
+const KEY = { primary: '/succession' };
+const HEAD: ResponseHead = { status: 200, headers: [['ETag', '"1"']] };
+const BODY = bytesOf(300_000);
+const HALF = 150_000;
+
+/** Somebody who would go on with a fill. */
+function heirOf(reader: FillReader): { claim: Promise<LeaderClaim>; asked: () => number } {
+  let asked = 0;
+  const claim = new Promise<LeaderClaim>((resolve) => {
+    reader.inherit((given) => {
+      asked++;
+      resolve(given);
+    });
+  });
+  return { claim, asked: () => asked };
+}
+
+/** A fill that has lost its writer half-way, and what inherits it. */
+async function orphaned(cache: Cache, options: FillOptions = { size: BODY.byteLength }) {
+  const fill = await goOn(await lead(cache, KEY), options);
+  const reader = fill.reader();
+  const reading = Reading.of(reader);
+  const heir = heirOf(reader);
+  await write(fill, BODY.subarray(0, HALF));
+  await fill.orphan(new Error('gone'));
+  const claim = await settled(heir.claim, 'the claim on the orphan');
+  return { fill, reader, reading, claim, heir };
+}
+
+async function goOn(claim: LeaderClaim, options: FillOptions, head: ResponseHead = HEAD): Promise<Fill> {
+  const fill = await settled(claim.start(head, options), 'going on');
+  if ('declined' in fill) throw new Error(`going on was declined: ${fill.declined}`);
+  return fill;
+}
+
+/** Going on with a fill whose writer can't. */
+export function succession(suite: Suite): void {
+  const { assert } = suite;
+
+  suite.state('a reader who offered goes on with a fill that lost its writer', async (cache) => {
+    const { claim, reading, reader } = await orphaned(cache);
+    assert.deepEqual(claim.inherited, { head: HEAD, bytes: HALF });
+    const fill = await goOn(claim, { size: BODY.byteLength });
+    for (let at = 0; at < BODY.byteLength; at += 40_000) await write(fill, BODY.subarray(at, at + 40_000));
+    const info = await settled(fill.commit({ length: BODY.byteLength }), 'commit');
+    assert.equal(info.size, BODY.byteLength);
+    assert.ok((await reading.whole()).equals(BODY), 'the reader that was there all the time');
+    assert.equal(await reader.ended, 'complete');
+    reader.release();
+    assert.ok((await stored(cache, KEY))?.equals(BODY), 'the entry');
+  });
+
+  suite.state('what the heir sends is compared with what is there', async (cache) => {
+    const { claim, reading, reader } = await orphaned(cache);
+    const fill = await goOn(claim, { size: BODY.byteLength });
+    const other = Buffer.from(BODY);
+    other[HALF - 1] = (other[HALF - 1] as number) ^ 1;
+    await write(fill, other);
+    assert.equal(await suite.code(fill.commit({ length: BODY.byteLength })), 'ERR_CACHE_FILTER_INTEGRITY');
+    assert.ok((await reading.failure()) !== undefined, 'its readers see it');
+    reader.release();
+    assert.equal(await stored(cache, KEY), undefined);
+  });
+
+  suite.state('an heir whose body is shorter than what is there fails the fill', async (cache) => {
+    const { claim, reading, reader } = await orphaned(cache, {});
+    const fill = await goOn(claim, {});
+    await write(fill, BODY.subarray(0, HALF - 1));
+    assert.equal(await suite.code(fill.commit({})), 'ERR_CACHE_FILTER_INTEGRITY');
+    assert.ok((await reading.failure()) !== undefined, 'its readers see it');
+    reader.release();
+  });
+
+  for (const [what, head, options] of [
+    ['another validator', { status: 200, headers: [['ETag', '"2"']] }, { size: BODY.byteLength }],
+    ['another length', HEAD, { size: BODY.byteLength + 1 }],
+    ['another version', HEAD, { size: BODY.byteLength, version: '2' }],
+  ] as [string, ResponseHead, FillOptions][]) {
+    suite.state(`${what} is another representation: the fill fails`, async (cache) => {
+      const { claim, reading, reader } = await orphaned(cache);
+      assert.deepEqual(await claim.start(head, options), { declined: 'changed' });
+      assert.ok((await reading.failure()) !== undefined, 'its readers see it');
+      reader.release();
+      assert.equal(await reader.ended, 'failed');
+    });
+  }
+
+  suite.state(
+    'an heir that gives up hands on to the next, and the last one fails the fill',
+    async (cache) => {
+      const fill = await goOn(await lead(cache, KEY), {});
+      const readers = [fill.reader(), fill.reader()] as const;
+      const [first, second] = [heirOf(readers[0]), heirOf(readers[1])];
+      const reading = Reading.of(readers[0]);
+      await write(fill, BODY.subarray(0, HALF));
+      await fill.orphan(new Error('gone'));
+      await (await settled(first.claim, 'the first heir')).abandon();
+      await (await settled(second.claim, 'the second heir')).abandon();
+      assert.ok((await reading.failure()) !== undefined, 'its readers see it');
+      assert.deepEqual([first.asked(), second.asked()], [1, 1]);
+      for (const reader of readers) reader.release();
+    },
+  );
+
+  suite.state('without an heir an orphan fails, and its key is free', async (cache) => {
+    const fill = await goOn(await lead(cache, KEY), {});
+    const reader = fill.reader();
+    const left = fill.reader();
+    const heir = heirOf(left);
+    left.release();
+    const reading = Reading.of(reader);
+    await write(fill, BODY.subarray(0, HALF));
+    await fill.orphan(new Error('gone'));
+    assert.ok((await reading.failure()) !== undefined, 'its readers see it');
+    assert.equal(heir.asked(), 0);
+    reader.release();
+    await (await start(cache, KEY)).abort(new Error('enough'));
+  });
+
+  suite.state('fills that run can be listed', async (cache) => {
+    const fill = await start(cache, KEY, { size: BODY.byteLength, tags: ['t'] });
+    await write(fill, BODY.subarray(0, HALF));
+    const [running, ...more] = cache.fills();
+    assert.deepEqual(
+      [running?.key, running?.size, running?.bytes, running?.tags, more.length],
+      [KEY, BODY.byteLength, HALF, ['t'], 0],
+    );
+    await fill.abort(new Error('enough'));
+    assert.deepEqual(cache.fills(), []);
+  });
+}

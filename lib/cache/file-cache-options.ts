@@ -28,6 +28,8 @@ export interface FileCacheOptions {
   durability?: 'none' | 'commit';
   /** What is kept in memory, or open, of the entries asked for most. false: nothing. */
   memory?: MemoryOptions | false;
+  /** Of several processes one clears up, by a lock. It saves work; false: each does it, and nothing else changes. Default true. */
+  locks?: boolean;
   /** Of every file that is created, whatever the umask. Default 0o600. */
   fileMode?: number;
   /** Of every directory that is created, whatever the umask. Default 0o700. */
@@ -57,6 +59,7 @@ export const FILE_CACHE_OPTIONS: Record<keyof FileCacheOptions, true> = {
   inactiveMs: true,
   durability: true,
   memory: true,
+  locks: true,
   fileMode: true,
   directoryMode: true,
   startDegraded: true,
@@ -85,6 +88,7 @@ export function resolveFileCacheOptions(options: FileCacheOptions): FileCacheCon
     inactiveMs,
     durability: read.oneOf('durability', ['none', 'commit']),
     memory: resolveMemory(options.memory),
+    locks: read.flag('locks', true),
     fileMode,
     directoryMode,
     startDegraded: read.flag('startDegraded', false),

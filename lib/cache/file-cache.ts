@@ -4,6 +4,7 @@ import createDebug from 'debug';
 import { requireBytes } from '../checks.ts';
 import { OptionError } from '../errors.ts';
 import { Layout } from '../fs/layout.ts';
+import { WorkLock } from '../fs/lock.ts';
 import { prepareDirectory } from '../fs/prepare.ts';
 import { Space } from '../fs/space.ts';
 import { Log } from '../log.ts';
@@ -78,6 +79,9 @@ export class FileCache implements Cache {
       notices: this.#notices,
       expendable: this.#invalid,
       hot: this.#hot,
+      lock: new WorkLock(layout.upkeepLock, rest.locks),
+      ownFills: () => this.#fills.ids,
+      scanned: () => this.#scanned,
     });
     this.queue = new FileQueue({
       layout,
@@ -214,6 +218,7 @@ export class FileCache implements Cache {
     this.#invalid.close();
     clearInterval(this.#heart);
     await this.#hot?.close();
+    await this.#entries.inventory.close();
     await this.#scanned;
     await this.#entries.upkeep.close();
   }
@@ -221,7 +226,7 @@ export class FileCache implements Cache {
   async #scan(): Promise<void> {
     try {
       await this.#invalid.start();
-      await this.#entries.scan(this.#fills.ids);
+      await this.#entries.inventory.scan();
       await this.queue.count();
     } catch (error) {
       debug('the start-up scan failed: %o', error);

@@ -12,6 +12,8 @@ interface ClaimText {
   key: Key;
   /** Absent until the fill begins. */
   tags?: readonly string[];
+  /** Bytes on disk that the fill will take; absent until they are asked for. */
+  reserved?: number;
   owner: { host: string; pid: number };
   since: number;
 }
@@ -25,7 +27,7 @@ export class ClaimFile {
   readonly fill: string;
   readonly path: string;
   readonly #handle: FileHandle;
-  readonly #text: ClaimText;
+  #text: ClaimText;
   #closed = false;
 
   private constructor(name: string, fill: string, path: string, handle: FileHandle, key: Key) {
@@ -51,7 +53,12 @@ export class ClaimFile {
 
   /** Says what tags the fill has: another process may invalidate one of them. */
   async tag(tags: readonly string[]): Promise<void> {
-    await this.#write(Buffer.from(JSON.stringify({ ...this.#text, tags })));
+    await this.#say({ tags });
+  }
+
+  /** Announces how many bytes on disk the fill will take in all, so that other processes leave them to it. */
+  async reserve(bytes: number): Promise<void> {
+    await this.#say({ reserved: bytes });
   }
 
   /** Says that the owner lives. */
@@ -75,6 +82,11 @@ export class ClaimFile {
     if (this.#closed) return;
     this.#closed = true;
     await this.#handle.close();
+  }
+
+  async #say(more: Partial<ClaimText>): Promise<void> {
+    this.#text = { ...this.#text, ...more };
+    if (!this.#closed) await this.#write(Buffer.from(JSON.stringify(this.#text)));
   }
 
   async #write(bytes: Uint8Array): Promise<void> {
@@ -101,6 +113,16 @@ export async function doomOthers(
     if (base === undefined ? claim !== undefined && mayConcern(what, claim) : primaryName(name) === base) {
       await unlink(path);
     }
+  }
+}
+
+/** How many bytes on disk a claim has announced; undefined where it does not say (yet), or is being written at this moment. */
+export function reservedOf(claim: Uint8Array): number | undefined {
+  try {
+    const { reserved } = JSON.parse(Buffer.from(claim).toString()) as Partial<ClaimText>;
+    return typeof reserved === 'number' && reserved >= 0 ? reserved : undefined;
+  } catch {
+    return undefined;
   }
 }
 

@@ -8,7 +8,8 @@ import { createNew, unlink } from '../../fs/files.ts';
 import type { Layout } from '../../fs/layout.ts';
 import type { ResponseHead } from '../../http/body.ts';
 import type { Claim, Declined, Entry, Fill, FillOptions, Invalidation, Key, RunningFill } from '../cache.ts';
-import { charge, type FileEntries } from '../file-entries.ts';
+import { charge } from '../charge.ts';
+import type { FileEntries } from '../file-entries.ts';
 import type { InvalidBodies } from '../invalid.ts';
 import { mostRecordBytes } from '../record.ts';
 import { Reservation } from '../reservation.ts';
@@ -156,7 +157,7 @@ export class FileFills {
     const { name } = claim;
     const { key } = run;
     const { size, tags = [] } = options;
-    const reservation = new Reservation(entries.ledger);
+    const reservation = new Reservation(entries.ledger, (bytes) => claim.reserve(bytes));
     const decline = async (declined: Declined['declined']): Promise<Declined> => {
       reservation.release();
       await this.#giveUp(claim);

@@ -1,6 +1,6 @@
 import * as fs from 'node:fs/promises';
 import { join } from 'node:path';
-import { charge } from '../../cache/file-entries.ts';
+import { charge } from '../../cache/charge.ts';
 import { DEAD_MS } from '../../cache/leftovers.ts';
 import { decodeRecord } from '../../cache/record.ts';
 import { exists, isMissing, list, onDisk, readIfThere } from '../../fs/files.ts';

@@ -208,6 +208,7 @@ export class FileCache implements Cache {
       corrupt,
       unknown,
       invalid,
+      unlinked: this.#entries.openFiles.unlinked,
       ...memory,
     };
   }

@@ -16,6 +16,7 @@ import { idOf } from './key.ts';
 import { Ledger, type Removal } from './ledger.ts';
 import { MemoryEntry } from './memory-entry.ts';
 import type { Notices } from './notices.ts';
+import { OpenFiles } from './open-files.ts';
 import { decodeNewerRecord, decodeRecord, type EntryRecord, infoOf } from './record.ts';
 import { isNeeded, type RemovedEntry, removeBody, removeEntry } from './removal.ts';
 import { SharedFile } from './shared-file.ts';
@@ -47,11 +48,14 @@ export class FileEntries {
   readonly ledger: Ledger;
   readonly upkeep: Upkeep;
   readonly inventory: Inventory;
+  readonly openFiles: OpenFiles = new OpenFiles();
   readonly #notices: Notices;
   readonly #layout: Layout;
   readonly #directory: string;
   readonly #hot: HotEntries | undefined;
   readonly #touched = new Map<string, number>();
+  /** How many wait for an entry. */
+  #opening = 0;
   /** Bodies removed since somebody began to look at, or to write, what is on disk; one set for each of them. */
   readonly #watches = new Set<Set<string>>();
 
@@ -79,6 +83,7 @@ export class FileEntries {
       scanned,
       watch: () => this.#watch(),
       unwatch: (removed) => this.#watches.delete(removed),
+      isOpening: () => this.#opening > 0,
       changed: (name) => this.#forget(name),
     });
     this.upkeep = new Upkeep(layout, this.ledger, options);
@@ -93,11 +98,16 @@ export class FileEntries {
   /** The entry, held; undefined where there is none of this key. */
   async open(key: Key): Promise<Entry | undefined> {
     const name = this.#layout.name(key.primary, key.variant);
-    for (let attempt = 0; attempt < OPEN_ATTEMPTS; attempt++) {
-      const entry = await this.#openOnce(name, key);
-      if (entry !== 'replaced') return entry;
+    this.#opening++;
+    try {
+      for (let attempt = 0; attempt < OPEN_ATTEMPTS; attempt++) {
+        const entry = await this.#openOnce(name, key);
+        if (entry !== 'replaced') return entry;
+      }
+      return undefined;
+    } finally {
+      this.#opening--;
     }
-    return undefined;
   }
 
   async record(key: Key): Promise<EntryRecord | undefined> {
@@ -159,7 +169,7 @@ export class FileEntries {
       await this.#drop(name, key, 'its body is missing');
       return undefined;
     }
-    const file = new SharedFile(handle);
+    const file = new SharedFile(handle, this.openFiles.add(handle.fd));
     const close = file.use();
     try {
       const { size } = await handle.stat();

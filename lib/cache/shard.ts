@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { isMissing } from '../fs/files.ts';
 import { type FileName, type Layout, parseFileName } from '../fs/layout.ts';
@@ -45,18 +45,35 @@ export type LyingRecord =
 
 /** undefined: there is none, or it can't be read. */
 export function readRecord(layout: Layout, name: string): LyingRecord {
-  const path = layout.record(name);
-  const usedAt = modifiedAt(path);
-  if (usedAt === undefined) return undefined;
-  let bytes: Buffer;
-  try {
-    bytes = readFileSync(path);
-  } catch {
-    return undefined;
-  }
+  const found = readFile(layout.record(name));
+  if (found === undefined) return undefined;
+  const { bytes, usedAt } = found;
   const record = decodeRecord(bytes);
   if (record !== undefined) return { record, bytes: bytes.byteLength, usedAt };
   return decodeNewerRecord(bytes) === undefined ? 'damaged' : 'newer';
+}
+
+/** Most records fit; it is used over and over. */
+const buffer = Buffer.allocUnsafeSlow(64 * 1024);
+
+/** What is returned holds until the next call. */
+function readFile(path: string): { bytes: Buffer; usedAt: number } | undefined {
+  let fd: number;
+  try {
+    fd = openSync(path, 'r');
+  } catch {
+    return undefined;
+  }
+  try {
+    const { size, mtimeMs } = fstatSync(fd);
+    const into = size <= buffer.byteLength ? buffer : Buffer.allocUnsafeSlow(size);
+    const bytes = into.subarray(0, readSync(fd, into, 0, size, 0));
+    return { bytes, usedAt: mtimeMs };
+  } catch {
+    return undefined;
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** Whether what lies there has its body. */

@@ -178,6 +178,7 @@ export class FileFills {
       debug('no body file for %s: %o', key.primary, error);
       return decline('store-down');
     }
+    const closing = entries.openFiles.add(file.fd);
     // A claim that says nothing of its tags is taken for one with any.
     await claim.tag(tags).catch((error: unknown) => debug('no tags for %s: %o', key.primary, error));
     const fill: FileFill = new FileFill({
@@ -216,7 +217,10 @@ export class FileFills {
         if (kept) await entries.ledger.evict(maxBytes);
       },
       ended: () => this.#bodies.delete(fill),
-      closed: () => file.close().catch(() => undefined),
+      closed: () => {
+        closing();
+        return file.close().catch(() => undefined);
+      },
     });
     this.#bodies.add(fill);
     if (run.begin(fill, tags)) {

@@ -69,7 +69,6 @@ export class FileEntries {
       expendable,
       space,
       outlook: {
-        glance: () => this.inventory.glance(),
         look: () => this.inventory.look(),
         usedSince: (name, usedAt) => this.inventory.usedSince(name, usedAt),
       },

@@ -22,8 +22,8 @@ const debug = createDebug('cache-filter:store');
 /** How often it is looked what others have done, in milliseconds. */
 const INTERVAL_MS = 1_000;
 
-/** Who needs room looks more often, but no more often than this. */
-const LEAST_MS = 100;
+/** Who is about to store something looks again after this. */
+const FRESH_MS = 100;
 
 /** Who has seen nothing of others for so long takes what changes for its own doing, */
 const ALONE_MS = 60_000;
@@ -105,14 +105,11 @@ export class Inventory implements Outlook {
     this.#own.add(shardName(name));
   }
 
-  async glance(): Promise<void> {
-    await this.#owner.scanned();
-    await this.#glance();
-  }
-
   async look(): Promise<void> {
     await this.#owner.scanned();
-    if (performance.now() - this.#lookedAt >= LEAST_MS) await this.#look();
+    if (performance.now() - this.#lookedAt >= FRESH_MS) await this.#look();
+    // What has been announced is to be seen in any case.
+    else await this.#lookAtFills();
   }
 
   usedSince(name: string, usedAt: number): number | undefined {
@@ -142,7 +139,7 @@ export class Inventory implements Outlook {
           if (this.#closed) return;
         }
       }
-      const inOrder = await sortInSlices(found, (one, other) => one.usedAt - other.usedAt, slices);
+      const inOrder = await sortInSlices(found, byUse, slices);
       await ledger.addOlder(still(inOrder, removed), slices);
     } finally {
       unwatch(removed);
@@ -187,15 +184,18 @@ export class Inventory implements Outlook {
     return listShard(layout, shard);
   }
 
-  async #glance(slices: Slices = new Slices()): Promise<void> {
-    const over = this.#others.look(this.#owner.ownFills(), LOST_MS);
+  /** What others are writing, and what has become of what they were. */
+  async #lookAtFills(slices: Slices = new Slices()): Promise<void> {
+    const { layout, ledger, ownFills } = this.#owner;
+    const over = this.#others.look(ownFills(), LOST_MS);
     if (over.length > 0 || this.#others.some) this.#othersSeenAt = performance.now();
     for (const name of over) {
-      this.#compare(name, listShard(this.#owner.layout, shardName(name)).get(name) ?? NOTHING);
+      const found = this.#compare(name, listShard(layout, shardName(name)).get(name) ?? NOTHING);
+      if (found !== undefined) this.#adopt(found);
       this.#others.settled(name);
       if (slices.over) await slices.next();
     }
-    this.#owner.ledger.charge('others', this.#others.bytes);
+    ledger.charge('others', this.#others.bytes);
   }
 
   #look(): Promise<void> {
@@ -209,10 +209,15 @@ export class Inventory implements Outlook {
   async #lookAtAll(): Promise<void> {
     const { layout } = this.#owner;
     const slices = new Slices();
-    await this.#glance(slices);
+    await this.#lookAtFills(slices);
+    const found: Required<Older>[] = [];
     for (const shard of new Set([...listShards(layout), ...this.#seen.keys()])) {
       if (this.#closed) return;
-      if (this.#hasChanged(shard)) await this.#readShard(shard, slices);
+      if (this.#hasChanged(shard)) found.push(...(await this.#readShard(shard, slices)));
+      if (slices.over) await slices.next();
+    }
+    for (const older of await sortInSlices(found, byUse, slices)) {
+      this.#adopt(older);
       if (slices.over) await slices.next();
     }
   }
@@ -225,42 +230,51 @@ export class Inventory implements Outlook {
     return !(isAlone && this.#own.has(shard) && Date.now() - seen.readAt < OWN_MS);
   }
 
-  async #readShard(shard: string, slices: Slices): Promise<void> {
+  /** What is there that is not accounted for; the accounts of what has gone are closed. */
+  async #readShard(shard: string, slices: Slices): Promise<Required<Older>[]> {
     const { ledger } = this.#owner;
     const listed = this.#list(shard);
+    const found: Required<Older>[] = [];
     for (const [name, files] of listed) {
-      this.#compare(name, files);
+      const older = this.#compare(name, files);
+      if (older !== undefined) found.push(older);
       if (slices.over) await slices.next();
     }
     for (const name of [...ledger.accounts.inShard(shard)]) {
       if (listed.get(name)?.hasRecord !== true) this.#compare(name, NOTHING);
       if (slices.over) await slices.next();
     }
+    return found;
   }
 
-  /** Brings the account of one entry in line with what is there. Without a wait: nothing comes in between. */
-  #compare(name: string, files: Listed): void {
-    const { layout, ledger, report, ownFills, changed } = this.#owner;
+  /** An entry that is not accounted for as it is; the account of one that has gone is closed. */
+  #compare(name: string, files: Listed): Required<Older> | undefined {
+    const { layout, ledger, report, changed } = this.#owner;
     const known = ledger.bodyOf(name);
     if (!files.hasRecord) {
       // It may have come since the directory was read.
-      if (known === undefined || existsSync(layout.record(name))) return;
+      if (known === undefined || existsSync(layout.record(name))) return undefined;
       ledger.drop(name, known);
       changed(name);
       this.#othersSeenAt = performance.now();
-      return;
+      return undefined;
     }
     // One body of a name is that of its record.
     const bodies = files.files.filter(({ kind }) => kind === 'body');
-    const isKnown = known !== undefined && bodies.length === 1 && bodies[0]?.fill === known;
-    if (isKnown || ledger.isLeaving(name)) return;
+    if (known !== undefined && bodies.length === 1 && bodies[0]?.fill === known) return undefined;
     const found = readRecord(layout, name);
     if (found === 'newer') report.newer(name);
-    if (typeof found !== 'object' || found.record.fill === known) return;
-    const { fill } = found.record;
-    // This process is just about to account for it itself.
-    if (ownFills().has(fill) || !hasBody(layout, name, fill, files)) return;
-    const { bytes, body, ...rest } = this.#older(name, found, files);
+    return typeof found === 'object' && found.record.fill !== known
+      ? this.#older(name, found, files)
+      : undefined;
+  }
+
+  /** Accounts for it, without a wait: what has become of it is asked last. */
+  #adopt({ name, bytes, body, ...rest }: Required<Older>): void {
+    const { layout, ledger, ownFills, changed } = this.#owner;
+    // This process may be about to account for it, or to remove it, itself.
+    if (ownFills().has(body) || ledger.isLeaving(name) || ledger.bodyOf(name) === body) return;
+    if (!existsSync(layout.body(name, body))) return;
     changed(name);
     ledger.add(name, bytes, body, rest);
     this.#othersSeenAt = performance.now();
@@ -294,6 +308,10 @@ export class Inventory implements Outlook {
 }
 
 const NOTHING: Listed = { hasRecord: false, files: [] };
+
+function byUse(one: Required<Older>, other: Required<Older>): number {
+  return one.usedAt - other.usedAt;
+}
 
 /** What has not been removed since. */
 function* still(found: readonly Required<Older>[], removed: ReadonlySet<string>): Generator<Older> {

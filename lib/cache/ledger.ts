@@ -175,18 +175,9 @@ export class Ledger {
     return bytes <= this.maxBytes - (this.#charged - this.removable);
   }
 
-  /** Finds out what others have stored and removed. */
-  async refresh(): Promise<void> {
-    await this.#outlook?.look();
-  }
-
   /** Sets bytes aside for a fill, making room as needed. Resolves to whether they could be had. */
   async reserve(bytes: number): Promise<boolean> {
-    if (this.#outlook !== undefined) {
-      await this.#outlook.glance();
-      // What others have removed need not go once more; what they have stored takes its room.
-      if (this.#charged + bytes > this.maxBytes) await this.#outlook.look();
-    }
+    if (this.#outlook !== undefined) await this.#outlook.look();
     if (!this.mayHave(bytes)) return false;
     this.#reserved += bytes;
     await this.makeRoom();

@@ -47,7 +47,6 @@ export class Reservation {
 
   async #take(bytes: number): Promise<boolean> {
     if (this.#announce !== undefined) {
-      if (!this.#ledger.mayHave(bytes)) await this.#ledger.refresh();
       // Not where it is in vain: the others would make room for it.
       if (!this.#ledger.mayHave(bytes)) return false;
       // A claim that can't be written any more is that of a purged fill, or soon fails otherwise.

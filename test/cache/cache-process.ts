@@ -6,7 +6,7 @@ import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { Fill, FillOptions, Invalidation, Key, Proof } from '../../lib/cache/cache.ts';
 import { FileCache, type FileCacheOptions } from '../../lib/cache/file-cache.ts';
-import { bytesOf, Reading, start, stored, write } from '../../lib/contracts/cache/steps.ts';
+import { bytesOf, put, Reading, start, stored, write } from '../../lib/contracts/cache/steps.ts';
 
 /** What it can be told; each answers with something that JSON can hold. */
 const TASKS = {
@@ -51,6 +51,13 @@ const TASKS = {
   },
   async umask() {
     return process.umask();
+  },
+  /** A whole entry, in place of whatever was there. */
+  async put(key: Key, length: number) {
+    await put(opened(), key, bytesOf(length), { claim: { newerThan: Number.MAX_SAFE_INTEGER } });
+  },
+  async stats() {
+    return opened().stats();
   },
   async invalidate(what: Invalidation) {
     return opened().invalidate(what);

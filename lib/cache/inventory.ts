@@ -232,12 +232,14 @@ export class Inventory implements Outlook {
 
   /** What is there that is not accounted for; the accounts of what has gone are closed. */
   async #readShard(shard: string, slices: Slices): Promise<Required<Older>[]> {
-    const { ledger } = this.#owner;
+    const { layout, ledger, report, ownFills } = this.#owner;
     const listed = this.#list(shard);
     const found: Required<Older>[] = [];
     for (const [name, files] of listed) {
       const older = this.#compare(name, files);
       if (older !== undefined) found.push(older);
+      // Of two that replace an entry at once, neither removes the body of the other.
+      if (isUntidy(files)) await sweepEntry(layout, name, { ...files, hasRecord: false }, ownFills(), report);
       if (slices.over) await slices.next();
     }
     for (const name of [...ledger.accounts.inShard(shard)]) {
@@ -308,6 +310,11 @@ export class Inventory implements Outlook {
 }
 
 const NOTHING: Listed = { hasRecord: false, files: [] };
+
+/** Whether there is more of one name than one body, or a body of nothing. */
+function isUntidy({ hasRecord, files }: Listed): boolean {
+  return files.some(({ fill }) => !hasRecord || fill !== files[0]?.fill);
+}
 
 function byUse(one: Required<Older>, other: Required<Older>): number {
   return one.usedAt - other.usedAt;

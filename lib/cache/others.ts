@@ -62,7 +62,7 @@ export class OtherFills {
   look(own: ReadonlySet<string>, lostMs: number): string[] {
     const now = Date.now();
     const stat = statOf(this.#layout.incomplete);
-    if (stat?.mtimeMs === this.#modifiedAt && !this.some) return [];
+    if (stat?.mtimeMs === this.#modifiedAt && !this.some) return this.#unsettled;
     this.#modifiedAt = stat !== undefined && isPast(stat.mtimeMs, now) ? stat.mtimeMs : -1;
     const before = this.#fills;
     this.#fills = new Map();
@@ -92,6 +92,10 @@ export class OtherFills {
       other.readAt = isFresh ? known.readAt : now;
     }
     for (const [fill, other] of before) if (!this.#fills.has(fill)) this.#over.set(fill, other);
+    return this.#unsettled;
+  }
+
+  get #unsettled(): string[] {
     return [...this.#over.values()].map(({ name }) => name);
   }
 

@@ -1,6 +1,6 @@
 /** Each process keeps an account of all that is there, whoever has stored it. */
 import assert from 'node:assert/strict';
-import { copyFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { describe, type TestContext, test } from 'node:test';
 import type { FileCache } from '../../lib/cache/file-cache.ts';
 import {
@@ -143,6 +143,19 @@ for (const locks of [true, false]) {
       const { bytes } = await until(one, (stats) => stats.evictions > 0 && stats.bytes <= MIB);
       assert.equal(bytes, disk.used());
       assert.ok(await stored(one, { primary: '/7' }), 'the last one stays');
+    });
+
+    test('a body that nobody needs is removed, as two leave it who replace an entry at once', async (t) => {
+      const { disk, one } = await two(t);
+      await put(one, KEY, bytesOf(1000));
+      const orphans = [
+        disk.bodyPath('/a'),
+        disk.bodyPath('/a').replace(/entries.{4}[0-9a-f]{64}/, (found) => `${found.slice(0, -1)}0`),
+      ].map((path) => path.replace(/\.[0-9a-f]{16}\./, '.0123456789abcdef.'));
+      for (const path of orphans) copyFileSync(disk.bodyPath('/a'), path);
+      while (orphans.some(existsSync)) await new Promise((resolve) => setTimeout(resolve, 10));
+      await agree(disk, one);
+      assert.ok((await stored(one, KEY))?.equals(bytesOf(1000)));
     });
 
     test('a directory that an operator empties is empty for everybody', async (t) => {

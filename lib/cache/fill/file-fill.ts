@@ -16,6 +16,7 @@ import { inheritedClaim, type Orphan } from './continuation.ts';
 import { fillInfo, GrowingReader } from './fill-reader.ts';
 import { Growing, UNSTORED_BYTES } from './growing.ts';
 import { belated, checkDigests, checkLength, tooSmall } from './proof.ts';
+import { Readers } from './readers.ts';
 import { Succession } from './succession.ts';
 import { Verifier } from './verify.ts';
 
@@ -54,6 +55,7 @@ export class FileFill implements Orphan {
   readonly #verifier: Verifier;
   readonly #info: FillInfo;
   readonly #succession = new Succession();
+  readonly #readers = new Readers();
   #pending: Uint8Array[] = [];
   #storing: Promise<void> | undefined;
   #storeError: Error | undefined;
@@ -116,6 +118,7 @@ export class FileFill implements Orphan {
 
   reader(): FillReader {
     this.#users++;
+    const leave = this.#readers.enter();
     let released = false;
     return new GrowingReader(this.#growing, (position, length) => this.#read(position, length), {
       head: this.#owner.head,
@@ -125,8 +128,17 @@ export class FileFill implements Orphan {
         if (released) return;
         released = true;
         void this.#leave();
+        leave();
       },
     });
+  }
+
+  get readers(): number {
+    return this.#readers.count;
+  }
+
+  onDeserted(deserted: () => void): void {
+    this.#readers.onDeserted(deserted);
   }
 
   async commit(proof: Proof): Promise<EntryInfo> {

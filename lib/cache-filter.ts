@@ -10,10 +10,10 @@ import { type Following, follow, leave, reluctanceOf, unshareable, waitFor } fro
 import { hit, ttl } from './hit.ts';
 import type { AnyRequest, AnyResponse } from './http/message.ts';
 import { type FilterStats, Journal } from './journal.ts';
-import { type LeadListener, lead } from './lead.ts';
+import { lead } from './lead.ts';
 import { Leads } from './leads.ts';
 import { type CacheFilterOptions, type Config, resolveOptions } from './options.ts';
-import { OwnAnswer } from './own-answer.ts';
+import { type LeadAnswer, OwnAnswer } from './own-answer.ts';
 import { currentVersion, judge, type Verdict, wantsAround } from './policy/policy.ts';
 import { Purger, type PurgeTarget, purgeAfter } from './purge.ts';
 import type { Reason } from './reasons.ts';
@@ -241,22 +241,17 @@ class Story {
       });
     }
     this.#journal.miss(exchange);
-    await lead(
-      this.#config,
-      exchange,
-      claim,
-      new OwnAnswer(exchange, this.#journal),
-      this.#listener(exchange),
-    );
+    await this.#fetch(exchange, claim, new OwnAnswer(exchange, this.#journal));
   }
 
-  #listener({ key }: Exchange): LeadListener {
-    return {
+  #fetch(exchange: Exchange, claim: LeaderClaim, answer: LeadAnswer): Promise<void> {
+    const { key } = exchange;
+    return lead(this.#config, exchange, claim, answer, {
       journal: this.#journal,
       remember: (reason) => this.#uncacheable.set(idOf(key), reason),
       ended: () => this.#leads.ended(),
       awaited: (deserted) => this.#leads.isAwaited(key, deserted),
-    };
+    });
   }
 
   /** Reads what somebody else fetches; undefined where there is nothing to share. The same gate as for a hit comes first. */
@@ -288,8 +283,7 @@ class Story {
     return () =>
       follow(this.#config, exchange, fill, this.#journal, (inherited, answer) => {
         this.#leads.inherited();
-        this.#journal.handedOver(exchange, inherited.inherited?.bytes ?? 0);
-        return lead(this.#config, exchange, inherited, answer, this.#listener(exchange));
+        return this.#fetch(exchange, inherited, answer);
       });
   }
 

@@ -36,7 +36,8 @@ export async function follow(
   if (mayInherit(config, exchange)) {
     // In the context of this request: it is the other's failure that calls.
     const heir = AsyncResource.bind((claim: LeaderClaim) => {
-      leading = answer.isOver ? claim.abandon() : inherit(claim, answer);
+      if (!answer.isOver) journal.handedOver(exchange, claim.inherited?.bytes ?? 0);
+      leading = answer.isOver ? claim.abandon().catch(() => undefined) : inherit(claim, answer);
     });
     fill.inherit((claim) => heir(claim));
   }

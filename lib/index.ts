@@ -43,8 +43,10 @@ export type { AnyRequest, AnyResponse } from './http/message.ts';
 export type { FilterStats } from './journal.ts';
 export type { Logger } from './log.ts';
 export type { CacheFilterOptions } from './options.ts';
+export type { ClientAbort } from './policy/client-abort.ts';
 export type { Freshness } from './policy/freshness.ts';
 export type {
+  AbandonedContext,
   AuthorizeContext,
   AuthorizeOutcome,
   HookContext,

@@ -142,7 +142,7 @@ export function resolveOptions<Req extends AnyRequest, R>(options: CacheFilterOp
   const problem = freshnessProblem(freshness);
   if (problem !== undefined)
     throw new OptionError('freshness', `freshness ${problem}, got ${show(freshness)}`);
-  const clientAbort = options.clientAbort ?? 'finish';
+  const { clientAbort = 'finish' } = options;
   const wrong = clientAbortProblem(clientAbort);
   if (wrong !== undefined)
     throw new OptionError('clientAbort', `clientAbort ${wrong}, got ${show(clientAbort)}`);

@@ -39,7 +39,8 @@ export const REASONS = {
   'too-small': 'the body is smaller than `minEntryBytes`',
   unfinished: 'the application did not finish the response',
   'unknown-format': 'a newer version of this package has stored it, in a format that this one does not know',
-  unproven: 'the body is not what its length or digests declare',
+  unproven:
+    'the body is not what its length or digests declare, or not what came of it before it was handed over',
   vary: 'the response varies by request headers that `vary` does not name',
 } as const;
 

@@ -572,7 +572,8 @@ describe('when it has been handed over', () => {
     a.abort();
     b.abort();
     assert.deepEqual([(await first).complete, (await second).complete], [false, false]);
-    while (heir.res.req.socket === null) await new Promise((resolve) => setImmediate(resolve));
+    while ((await filter.stats()).servedBytes.fill === 0)
+      await new Promise((resolve) => setImmediate(resolve));
     assert.equal(heir.res.destroyed, false, 'it is not told');
     whole(heir);
     await filter.idle();

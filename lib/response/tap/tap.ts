@@ -12,7 +12,7 @@ import type { TappedHead } from './head.ts';
 import { coded, type Unanswered, unanswered, VirtualHeaders } from './headers.ts';
 import { wireOf } from './passing.ts';
 import { type VirtualSocket, virtualSocket } from './socket.ts';
-import { chained, type Member, Overlay, realFace, Scope } from './view.ts';
+import { chained, type Member, method, Overlay, realFace, Scope } from './view.ts';
 
 export interface TapListener {
   /** Called once, within the handler's own call. Answer, then or later, with `divert` or `pass`; until then the body waits. */
@@ -101,13 +101,16 @@ export class Tap {
       ...this.#body.members(res, (name) => this.#informational(name)),
       ...this.#resEvents.members((type, args) => this.#routeResponseEvent(type, args)),
       destroy: chained(res, (error?: Error) => this.#fail(error)),
+      // Node's: it is the client's turn on the connection.
+      ...this.#asReal('assignSocket'),
       // Node sets these two on what it takes for the client's response.
       destroyed: {
         get: () => this.#failure !== undefined,
         set: (value) => this.#resOverlay.setReal('destroyed', value),
       },
       _closed: {
-        get: () => this.#failure !== undefined,
+        // Node looks at it before it says that the client's response is over.
+        get: () => this.#failure !== undefined && this.#resOverlay.real('_closed'),
         set: (value) => this.#resOverlay.setReal('_closed', value),
       },
       closed: { get: () => this.#failure !== undefined },
@@ -182,6 +185,13 @@ export class Tap {
   /** Ends the handler's response as failed, when it threw rather than say so itself. */
   fail(error: Error): void {
     this.#fail(error);
+  }
+
+  #asReal(name: string): Record<string, Member> {
+    if (!(name in this.#res)) return {};
+    const real = (...args: unknown[]) =>
+      this.#scope.asReal(() => (this.#resOverlay.real(name) as () => unknown).apply(this.#res, args as []));
+    return { [name]: method(real) };
   }
 
   #virtual(real: Duplex | null): Duplex | null {

@@ -177,7 +177,8 @@ export class Tap {
       // Theirs to hear only now: until here the client's leaving was none of the handler's business.
       for (const [type, listener] of requestListeners) if (type === 'aborted') listener.call(this.#req);
       for (const [type, listener] of requestListeners) if (type === 'close') listener.call(this.#req);
-      for (const [type, listener] of listeners) if (type === 'close') listener.call(this.#res);
+      for (const over of isHttp2(this.#res) ? ['finish', 'close'] : ['close'])
+        for (const [type, listener] of listeners) if (type === over) listener.call(this.#res);
     }
     this.#body.pass(this.#res, wire, options);
   }

@@ -35,7 +35,8 @@ export class Growing {
   error: Error | undefined;
   readonly #followers = new Set<Follower>();
   readonly #keepAll: boolean;
-  readonly #moved: () => void;
+  /** Called when a reader has moved on, or left, that a body without a store waits for. */
+  onMoved: () => void;
   /** The store takes no more: what a reader has yet to see is only here. */
   #storeless = false;
   #window: Piece[] = [];
@@ -43,7 +44,7 @@ export class Growing {
 
   /**
    * @param keepAll the window is the store
-   * @param moved called when a reader has moved on, or left, that a body without a store waits for
+   * @param moved see `onMoved`
    */
   constructor(
     size: number | undefined,
@@ -51,7 +52,7 @@ export class Growing {
   ) {
     this.size = size;
     this.#keepAll = keepAll;
-    this.#moved = moved;
+    this.onMoved = moved;
     this.ended = new Promise((resolve) => {
       this.#settle = resolve;
     });
@@ -98,11 +99,19 @@ export class Growing {
     this.#wake();
   }
 
+  /** It has become longer in the store, where somebody else writes it. */
+  grow(to: number): void {
+    if (to <= this.taken) return;
+    this.taken = to;
+    this.stored = to;
+    this.#wake();
+  }
+
   /** A follower has moved on. */
   moved(): void {
     if (!this.#storeless) return;
     this.#trim();
-    this.#moved();
+    this.onMoved();
   }
 
   /** From now on nothing more gets into the store. */

@@ -14,7 +14,7 @@ import type { EntryInfo, FillInfo, FillOptions, FillReader, Key, Proof, RunningF
 import type { Wreck } from '../invalid.ts';
 import { inheritedClaim, type Orphan } from './continuation.ts';
 import { fillInfo, GrowingReader } from './fill-reader.ts';
-import { Growing, UNSTORED_BYTES } from './growing.ts';
+import { Growing } from './growing.ts';
 import { belated, checkDigests, checkLength, tooSmall } from './proof.ts';
 import { Succession } from './succession.ts';
 import { Verifier } from './verify.ts';
@@ -296,7 +296,7 @@ export class FileFill implements Orphan {
   }
 
   #hasRoom(): boolean {
-    return this.#growing.unstored < UNSTORED_BYTES;
+    return this.#growing.hasRoom;
   }
 
   #progress(): void {

@@ -27,6 +27,7 @@ export function* hit(exchange: Exchange, entry: Entry, journal: Journal): Steps<
       headers: () => [...exchange.statusField(status), ['Age', String(age)]],
       supplement: isPlain(exchange) ? supplement : supplementFor(exchange, entry.info),
       settled,
+      timeoutMs: exchange.sendTimeoutMs,
       ...(settled ? { signal: exchange.signal } : {}),
     }),
   );

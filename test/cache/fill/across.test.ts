@@ -37,8 +37,15 @@ function heir(reader: FillReader): Promise<LeaderClaim> {
 }
 
 /** What says that others read along goes a little later than they do. */
-async function gone(disk: Disk): Promise<void> {
-  while (disk.incomplete().length > 0) await new Promise((resolve) => setImmediate(resolve));
+function gone(disk: Disk): Promise<void> {
+  return until(() => disk.incomplete().length === 0);
+}
+
+function until(holds: () => boolean): Promise<void> {
+  const wait = async () => {
+    while (!holds()) await new Promise((resolve) => setTimeout(resolve, 5));
+  };
+  return settled(wait(), String(holds));
 }
 
 async function goOn(claim: LeaderClaim, head = { status: 200, headers: [] as [string, string][] }) {
@@ -164,6 +171,23 @@ describe('several processes and one cold key', () => {
     assert.equal(await reader.ended, 'failed');
     reader.release();
   });
+
+  test('a fill is deserted only when those who read it elsewhere have left, too', async (t) => {
+    const { caches } = await several(t, 2);
+    const [one, two] = caches as [FileCache, FileCache];
+    const fill = await start(one, KEY, { size: SIZE });
+    const own = fill.reader();
+    const reader = await joined(two, KEY);
+    await until(() => fill.readers === 2);
+    let deserted = 0;
+    fill.onDeserted(() => deserted++);
+    own.release();
+    assert.deepEqual([fill.readers, deserted], [1, 0]);
+    reader.release();
+    await until(() => deserted > 0);
+    assert.deepEqual([fill.readers, deserted], [0, 1]);
+    await fill.abort(new Error('enough'));
+  });
 });
 
 describe('a process that can not go on', () => {
@@ -194,7 +218,7 @@ describe('a process that can not go on', () => {
       for (const reading of [...readings, lateReading]) assert.ok((await reading.whole()).equals(BODY));
       for (const reader of [...readers, late]) reader.release();
       for (const cache of caches) assert.ok((await stored(cache, KEY))?.equals(BODY));
-      await settled(gone(disk), 'the last file');
+      await gone(disk);
     });
   }
 
@@ -215,7 +239,7 @@ describe('a process that can not go on', () => {
     await next.commit({ length: SIZE });
     for (const reading of readings) assert.ok((await reading.whole()).equals(BODY));
     for (const reader of readers) reader.release();
-    await settled(gone(disk), 'the last file');
+    await gone(disk);
     for (const offer of offers) offer.catch(() => undefined);
   });
 

@@ -5,6 +5,7 @@ import { identityOf } from '../fs/identity.ts';
 import type { Layout } from '../fs/layout.ts';
 import type { Space } from '../fs/space.ts';
 import type { ResponseHead } from '../http/body.ts';
+import { blocksFileBytes } from './blocks.ts';
 import type { Entry, EntryInfo, Key } from './cache.ts';
 import type { Expendable } from './expendable.ts';
 import { FileEntry } from './file-entry.ts';
@@ -278,7 +279,7 @@ export class FileEntries {
   }
 }
 
-/** What an entry, or a fill that is to become one, costs of the budget: bytes on disk, its state included. */
+/** What an entry, or a fill that is to become one, costs of the budget: bytes on disk, its state and checksums included. */
 export function charge(size: number, recordBytes: number): number {
-  return onDisk(size) + onDisk(recordBytes) + onDisk(STATE_BYTES);
+  return onDisk(size) + onDisk(blocksFileBytes(size)) + onDisk(recordBytes) + onDisk(STATE_BYTES);
 }

@@ -191,11 +191,11 @@ export class FileFills {
           (await reservation.reach(charge(bytes, record), spare)) && (await reservation.write(bytes));
         if (!room) throw new StoreError('the budget has no room for more', { reason: 'no-room' });
       },
-      publish: async (info) => {
+      publish: async (info, blocks) => {
         const { fill } = claim;
         await entries.replace(
           { name, fill, size: info.size },
-          () => publish(layout, claim, { ...info, head, fill }, publishing),
+          () => publish(layout, claim, { record: { ...info, head, fill }, blocks }, publishing),
           () => {
             this.#claims.delete(claim);
             reservation.release(charge(info.size, record));

@@ -1,11 +1,27 @@
 import * as fs from 'node:fs/promises';
 import { SupersededError } from '../../errors.ts';
-import { isMissing, makeDirectory, readIfThere, syncDirectory, syncFile } from '../../fs/files.ts';
+import {
+  createNew,
+  isMissing,
+  makeDirectory,
+  readIfThere,
+  syncDirectory,
+  syncFile,
+  writeWhole,
+} from '../../fs/files.ts';
 import type { Layout } from '../../fs/layout.ts';
+import { blocksFileBytes, encodeBlocks } from '../blocks.ts';
 import { decodeNewerRecord, decodeRecord, type EntryRecord, encodeRecord } from '../record.ts';
 import { removeBody } from '../removal.ts';
 import { readState, writePin } from '../state.ts';
 import type { ClaimFile } from './claim.ts';
+
+/** What is published besides the body. */
+export interface Publication {
+  record: EntryRecord;
+  /** The CRC-32 of each block of the body. */
+  blocks: Uint32Array;
+}
 
 export interface Publishing {
   modes: { file: number; directory: number };
@@ -14,15 +30,15 @@ export interface Publishing {
 }
 
 /**
- * Makes a verified body the entry of its key: the body moves first, then the claim becomes the record in one rename. The pin of the one
- * before passes to it. Resolves to the size of the record in bytes.
+ * Makes a verified body the entry of its key: its checksums are written and the body moves first, then the claim becomes the record in
+ * one rename. The pin of the one before passes to it. Resolves to the size of the record in bytes.
  * @throws SupersededError when the claim has been taken away: the key was purged while the body was written; or when a newer version
  *   has stored the key meanwhile
  */
 export async function publish(
   layout: Layout,
   claim: ClaimFile,
-  record: EntryRecord,
+  { record, blocks }: Publication,
   { modes, durable }: Publishing,
 ): Promise<number> {
   const { name, fill } = claim;
@@ -39,6 +55,8 @@ export async function publish(
   const wasPinned = await pinned();
   try {
     if (wasPinned) await writePin(place, true);
+    if (blocksFileBytes(record.size) > 0)
+      await writeBlocks(layout.blocks(name, fill), encodeBlocks(record.size, blocks), { modes, durable });
     if (durable) for (const path of [layout.incompleteBody(name, fill), claim.path]) await syncFile(path);
     await fs.rename(layout.incompleteBody(name, fill), body);
     // The body's name first: a record must never outlive it.
@@ -57,4 +75,15 @@ export async function publish(
     await removeBody(layout, name, previous.fill);
   }
   return bytes.byteLength;
+}
+
+/** The name of its own makes sure that nobody reads it before it is whole: no record says it yet. */
+async function writeBlocks(path: string, bytes: Uint8Array, { modes, durable }: Publishing): Promise<void> {
+  const file = await createNew(path, modes.file);
+  try {
+    await writeWhole(file, bytes);
+    if (durable) await file.sync();
+  } finally {
+    await file.close();
+  }
 }

@@ -46,9 +46,9 @@ function schedule(): void {
 
 function finish(id: number, job: Job): void {
   jobs.delete(id);
-  const digests = attempt(job, () => job.hashing.digests());
+  const findings = attempt(job, () => job.hashing.findings());
   const answer: VerifyAnswer =
-    digests === undefined ? { id, error: job.error ?? 'unknown' } : { id, digests };
+    findings === undefined ? { id, error: job.error ?? 'unknown' } : { id, findings };
   parentPort?.postMessage(answer);
 }
 

@@ -7,7 +7,7 @@ import { idOf } from './cache/key.ts';
 import { type RefusedError, SupersededError } from './errors.ts';
 import { Exchange, hasBody, hasContentRange, type Next } from './exchange.ts';
 import { type Following, follow, leave, reluctanceOf, unshareable, waitFor } from './follow.ts';
-import { hit, ttl } from './hit.ts';
+import { hit, isSound, ttl } from './hit.ts';
 import type { AnyRequest, AnyResponse } from './http/message.ts';
 import { type FilterStats, Journal } from './journal.ts';
 import { lead } from './lead.ts';
@@ -147,8 +147,11 @@ class Story {
       return () => this.#pass(exchange, 'credentials');
     }
     const verdict = yield* this.#judge(exchange, entry);
-    // 5. Answer from it.
-    if (verdict.do === 'serve') return () => run(hit(exchange, entry, this.#journal));
+    // 5. Answer from it, if its bytes still are what was stored.
+    if (verdict.do === 'serve') {
+      if (yield* isSound(exchange, entry)) return () => run(hit(exchange, entry, this.#journal));
+      return yield* wait(this.#miss(exchange));
+    }
     entry.release(false);
     return yield* wait(this.#obey(exchange, verdict));
   }
@@ -229,8 +232,11 @@ class Story {
   /** Committed between looking and claiming: a hit after all. */
   async #late(exchange: Exchange, entry: Entry): Promise<() => unknown> {
     const verdict = await run(this.#judge(exchange, entry));
-    if (verdict.do === 'serve' && exchange.mayShare(entry.head))
-      return () => run(hit(exchange, entry, this.#journal));
+    if (verdict.do === 'serve' && exchange.mayShare(entry.head)) {
+      if (await run(isSound(exchange, entry))) return () => run(hit(exchange, entry, this.#journal));
+      // A damaged entry that can't be removed.
+      return () => this.#pass(exchange, 'store-down', 'uri-miss');
+    }
     entry.release(false);
     return verdict.do === 'serve' ? () => this.#pass(exchange, 'credentials') : this.#obey(exchange, verdict);
   }

@@ -72,6 +72,7 @@ export class FileCache implements Cache {
     this.#entries = new FileEntries(layout, {
       directory,
       maxBytes,
+      verify: rest.verify,
       fileMode,
       inactiveMs,
       space: new Space(directory, minFreeBytes),

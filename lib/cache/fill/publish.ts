@@ -1,16 +1,8 @@
 import * as fs from 'node:fs/promises';
 import { SupersededError } from '../../errors.ts';
-import {
-  createNew,
-  isMissing,
-  makeDirectory,
-  readIfThere,
-  syncDirectory,
-  syncFile,
-  writeWhole,
-} from '../../fs/files.ts';
+import { isMissing, makeDirectory, readIfThere, syncDirectory, syncFile } from '../../fs/files.ts';
 import type { Layout } from '../../fs/layout.ts';
-import { blocksFileBytes, encodeBlocks } from '../blocks.ts';
+import { writeBlocks } from '../blocks-file.ts';
 import { decodeNewerRecord, decodeRecord, type EntryRecord, encodeRecord } from '../record.ts';
 import { removeBody } from '../removal.ts';
 import { readState, writePin } from '../state.ts';
@@ -55,8 +47,7 @@ export async function publish(
   const wasPinned = await pinned();
   try {
     if (wasPinned) await writePin(place, true);
-    if (blocksFileBytes(record.size) > 0)
-      await writeBlocks(layout.blocks(name, fill), encodeBlocks(record.size, blocks), { modes, durable });
+    await writeBlocks(layout, { name, fill, size: record.size }, blocks, { mode: modes.file, durable });
     if (durable) for (const path of [layout.incompleteBody(name, fill), claim.path]) await syncFile(path);
     await fs.rename(layout.incompleteBody(name, fill), body);
     // The body's name first: a record must never outlive it.
@@ -75,15 +66,4 @@ export async function publish(
     await removeBody(layout, name, previous.fill);
   }
   return bytes.byteLength;
-}
-
-/** The name of its own makes sure that nobody reads it before it is whole: no record says it yet. */
-async function writeBlocks(path: string, bytes: Uint8Array, { modes, durable }: Publishing): Promise<void> {
-  const file = await createNew(path, modes.file);
-  try {
-    await writeWhole(file, bytes);
-    if (durable) await file.sync();
-  } finally {
-    await file.close();
-  }
 }

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import createDebug from 'debug';
 import { LRUCache } from 'lru-cache';
-import type { Cache, Entry, LeaderClaim } from './cache/cache.ts';
+import type { Cache, Entry, LeaderClaim, Verified, VerifyOptions } from './cache/cache.ts';
 import { FileCache } from './cache/file-cache.ts';
 import { idOf } from './cache/key.ts';
 import { type RefusedError, SupersededError } from './errors.ts';
@@ -29,6 +29,11 @@ export interface CacheFilter<Req extends AnyRequest = IncomingMessage> {
    * @throws OptionError (as a rejection) for a target that is none
    */
   purge(what: PurgeTarget): Promise<number>;
+  /**
+   * Reads what is stored, all of it, and drops what is not what was stored.
+   * @throws OptionError
+   */
+  verify(options?: VerifyOptions): AsyncIterable<Verified>;
   /** What was done since the filter was made, and what its cache holds. */
   stats(): Promise<FilterStats>;
   /** Resolves when no request is being answered by the filter and no fill runs. */
@@ -61,6 +66,7 @@ export function cacheFilter<Req extends AnyRequest = IncomingMessage, R = unknow
   };
   return Object.assign(filter, {
     purge: (what: PurgeTarget) => story.purge(what),
+    verify: (options?: VerifyOptions) => story.cache.verify(options),
     stats: () => story.stats(),
     idle: () => story.idle(),
     close: () => story.close(),

@@ -18,6 +18,8 @@ export type {
   Proof,
   QueuedKey,
   Removed,
+  Verified,
+  VerifyOptions,
 } from './cache/cache.ts';
 export { FileCache, type FileCacheOptions } from './cache/file-cache.ts';
 export type { MemoryOptions } from './cache/hot-entries.ts';

@@ -248,6 +248,7 @@ const CACHE_METHODS = [
   'pin',
   'prune',
   'clean',
+  'verify',
   'fills',
   'stats',
   'close',

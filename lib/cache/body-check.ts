@@ -9,6 +9,7 @@ import type { Digest } from '../http/digest.ts';
 import { BLOCK_BYTES, countBlocks, isBlock } from './blocks.ts';
 import { type BodyName, readBlocks, renewBlocks } from './blocks-file.ts';
 import { Verifier } from './fill/verify.ts';
+import type { Pace } from './pace.ts';
 
 /** As much is remembered of the bodies that were checked, in bytes: their checksums, those of 3 TiB say. */
 const MEMORY_BYTES = 16 * 2 ** 20;
@@ -21,6 +22,13 @@ const PACED_BYTES = 2 ** 20;
 
 /** Why a body is none. */
 export const NOT_WHAT_WAS_STORED = 'a stored body is not what was stored';
+
+/** What a body failed with, as it is told of its entry. */
+export function whyOf({ message, cause }: Error): string {
+  const { code } = (cause ?? {}) as { code?: unknown };
+  const why = message.replace(/^ERR_\w+: a stored/, 'its');
+  return typeof code === 'string' ? `${why}: ${code}` : why;
+}
 
 /** A body as its record describes it. */
 export interface RecordedBody extends BodyName {
@@ -168,10 +176,9 @@ export class BodyCheck {
 
   /**
    * Reads all of it in the verifying thread, and writes its checksums anew where they are not as they should be.
-   * @param pace resolves when the next so many bytes may be read; rejects: no more. Default: at once
-   * @throws StoreError where it is not what was stored, or can't be read; what `pace` rejected with
+   * @throws StoreError where it is not what was stored, or can't be read; what `pace` rejects with
    */
-  async whole(pace?: (bytes: number) => Promise<void>): Promise<void> {
+  async whole(pace?: Pace): Promise<void> {
     this.#look();
     const [seen, quiet] = [this.#seen, this.#isQuiet];
     const { size } = this.#body;
@@ -179,11 +186,12 @@ export class BodyCheck {
     try {
       for (let at = 0; at < size; ) {
         const piece = pace === undefined ? size : Math.min(PACED_BYTES, size - at);
-        await pace?.(piece);
+        await pace?.spend(piece);
         at += piece;
         verifier.advance(at);
       }
-      const { digests, blocks } = await verifier.digest();
+      const found = verifier.digest();
+      const { digests, blocks } = await (pace === undefined ? found : pace.done(found));
       if (!this.#isDigest(digests[0]?.hex)) throw new StoreError(NOT_WHAT_WAS_STORED);
       this.#known.sums = blocks;
       if (quiet && this.#known.identity === seen)

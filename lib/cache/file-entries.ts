@@ -47,12 +47,13 @@ export interface FileEntriesOptions extends UpkeepOptions {
 export class FileEntries {
   readonly ledger: Ledger;
   readonly upkeep: Upkeep;
+  /** What is known of the bodies that were read. */
+  readonly checks: BodyChecks;
   readonly #notices: Notices;
   readonly #layout: Layout;
   readonly #directory: string;
   readonly #hot: HotEntries | undefined;
   readonly #verify: FileEntriesOptions['verify'];
-  readonly #checks: BodyChecks;
   /** Damaged bodies on their way out, by their fill. */
   readonly #damaged = new Map<string, Promise<void>>();
   readonly #touched = new Map<string, number>();
@@ -66,7 +67,7 @@ export class FileEntries {
     this.#notices = notices;
     this.#hot = hot;
     this.#verify = verify;
-    this.#checks = new BodyChecks(layout, options.fileMode);
+    this.checks = new BodyChecks(layout, options.fileMode);
     this.ledger = new Ledger(maxBytes, (name, removal) => this.#evict(name, removal), { expendable, space });
     this.upkeep = new Upkeep(layout, this.ledger, options);
   }
@@ -90,6 +91,11 @@ export class FileEntries {
   async record(key: Key): Promise<EntryRecord | undefined> {
     const record = (await this.#read(this.#layout.name(key.primary, key.variant), key))?.record;
     return record !== undefined && idOf(record.key) === idOf(key) ? record : undefined;
+  }
+
+  /** What is stored under a name, by its record. One that is damaged is dropped, and is none. */
+  async recordOf(name: string): Promise<EntryRecord | undefined> {
+    return (await this.#read(name))?.record;
   }
 
   /**
@@ -210,7 +216,7 @@ export class FileEntries {
     const { size, digests, key } = info;
     const always = this.#verify === 'always';
     const check =
-      this.#verify === 'size' ? undefined : this.#checks.of({ name, fill, size, digests }, file.fd, always);
+      this.#verify === 'size' ? undefined : this.checks.of({ name, fill, size, digests }, file.fd, always);
     const body = new StoredBody(file.fd, check, (why) => this.damaged(name, fill, why, key));
     return new FileEntry(head, info, path, body, (used) => {
       release(used);

@@ -18,11 +18,18 @@ export interface FoundRecord {
   usedAt: number;
 }
 
-/** Every entry on disk. Damaged and unreadable records are passed over, and so are those of a newer format. */
-export async function* records(layout: Layout): AsyncGenerator<FoundRecord> {
+/**
+ * Every entry on disk. Damaged and unreadable records are passed over, and so are those of a newer format.
+ * @param other called with the name of each damaged record, or newer one
+ */
+export async function* records(
+  layout: Layout,
+  other?: (name: string) => Promise<unknown>,
+): AsyncGenerator<FoundRecord> {
   for await (const { name, bytes, usedAt } of recordFiles(layout)) {
     const record = decodeRecord(bytes);
     if (record !== undefined) yield { name, record, bytes: bytes.byteLength, usedAt };
+    else await other?.(name);
   }
 }
 

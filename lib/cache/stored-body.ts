@@ -1,7 +1,7 @@
 import { read } from 'node:fs';
 import { StoreError } from '../errors.ts';
 import type { ByteRange } from '../http/body.ts';
-import { type BodyCheck, NOT_WHAT_WAS_STORED } from './body-check.ts';
+import { type BodyCheck, NOT_WHAT_WAS_STORED, whyOf } from './body-check.ts';
 import { READ_BYTES } from './fill/reader.ts';
 import { bodyReads } from './read-gate.ts';
 
@@ -74,10 +74,7 @@ export class StoredBody {
 
   /** Gives it up because of an error, and throws that. */
   async lost(error: unknown): Promise<never> {
-    const { message, cause } = error as Error;
-    const { code } = (cause ?? {}) as { code?: unknown };
-    const why = message.replace(/^ERR_\w+: a stored/, 'its');
-    await this.#giveUp(typeof code === 'string' ? `${why}: ${code}` : why);
+    await this.#giveUp(whyOf(error as Error));
     throw error;
   }
 

@@ -22,8 +22,10 @@ parentPort?.on('message', (request: VerifyRequest) => {
   }
   const job = jobs.get(id);
   if (job === undefined) return;
-  if (request.do === 'close') jobs.delete(id);
-  else if (request.do === 'digest') job.asked = true;
+  if (request.do === 'close') {
+    jobs.delete(id);
+    if (job.asked) parentPort?.postMessage({ id, error: 'given up' } satisfies VerifyAnswer);
+  } else if (request.do === 'digest') job.asked = true;
   else if (request.do === 'advance') job.hashing.advance(request.to);
   else attempt(job, () => job.hashing.feed(request.bytes));
   schedule();

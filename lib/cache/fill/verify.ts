@@ -36,7 +36,7 @@ class VerifyThread {
       const waiting = this.#waiting.get(answer.id);
       this.#waiting.delete(answer.id);
       if ('findings' in answer) waiting?.resolve(answer.findings);
-      else waiting?.reject(new StoreError(`the stored bytes could not be read back: ${answer.error}`));
+      else waiting?.reject(new StoreError(`a stored body could not be read back: ${answer.error}`));
     });
     this.#worker.on('error', (error) => this.#lost(error));
     this.#worker.on('exit', () => this.#lost(new Error('the verification thread ended')));
@@ -155,11 +155,15 @@ export class Verifier {
       const hashing = new FileHashing(this.#fd, algorithms);
       hashing.advance(this.#stored);
       // A slice at a time: without the thread a large body would hold the loop.
-      while (hashing.step()) await new Promise((resolve) => setImmediate(resolve));
+      while (hashing.step()) {
+        await new Promise((resolve) => setImmediate(resolve));
+        // Its descriptor may be somebody else's by now.
+        if (this.#closed) throw new Error('given up');
+      }
       for (const bytes of this.#fed) hashing.feed(bytes);
       return hashing.findings();
     } catch (error) {
-      throw new StoreError('the stored bytes could not be read back', { cause: error });
+      throw new StoreError('a stored body could not be read back', { cause: error });
     }
   }
 }

@@ -10,14 +10,17 @@ import { type Following, follow, leave, reluctanceOf, unshareable, waitFor } fro
 import { hit, isSound, ttl } from './hit.ts';
 import type { AnyRequest, AnyResponse } from './http/message.ts';
 import { type FilterStats, Journal } from './journal.ts';
-import { lead } from './lead.ts';
+import { type LeadListener, lead } from './lead.ts';
+import { Leads } from './leads.ts';
 import { type CacheFilterOptions, type Config, resolveOptions } from './options.ts';
+import { OwnAnswer } from './own-answer.ts';
 import { currentVersion, judge, type Verdict, wantsAround } from './policy/policy.ts';
 import { Purger, type PurgeTarget, purgeAfter } from './purge.ts';
 import type { Reason } from './reasons.ts';
 import { RouteTable } from './routes/table.ts';
 import { Running } from './running.ts';
 import { isPromise, run, type Steps, wait } from './steps.ts';
+import { Uses } from './uses.ts';
 
 const debug = createDebug('cache-filter:filter');
 
@@ -47,9 +50,6 @@ export interface CacheFilter<Req extends AnyRequest = IncomingMessage> {
 
 /** How long a key is remembered whose responses can't be kept, in milliseconds. */
 const UNCACHEABLE_MS = 10_000;
-
-/** For so many keys it is known how often they have been asked for. */
-const COUNTED_KEYS = 100_000;
 
 /**
  * Middleware that keeps the responses of the handlers behind it, and answers from there.
@@ -83,8 +83,9 @@ class Story {
   readonly #journal: Journal;
   readonly #purger: Purger;
   readonly #running = new Running();
+  readonly #leads: Leads;
   readonly #uncacheable = new LRUCache<string, Reason>({ max: 10_000, ttl: UNCACHEABLE_MS });
-  readonly #uses = new LRUCache<string, number>({ max: COUNTED_KEYS });
+  readonly #uses: Uses;
   /** Routes whose resources have a version, as far as `metadata` has shown. */
   readonly #versioned = new Set<string>();
   #closing: Promise<void> | undefined;
@@ -95,6 +96,8 @@ class Story {
     this.#routes = new RouteTable(config.routes);
     this.#journal = new Journal(config);
     this.#purger = new Purger(config, this.cache);
+    this.#leads = new Leads(config.maxFills);
+    this.#uses = new Uses(config.minUses);
   }
 
   /** 1. What the request means; most requests mean nothing to us. */
@@ -205,34 +208,27 @@ class Story {
   async #miss(exchange: Exchange): Promise<() => unknown> {
     exchange.keepAsked();
     const { key, asked } = exchange;
-    const reluctance = reluctanceOf(this.#config, asked) ?? this.#tooFewUses(exchange);
+    const unwilling =
+      reluctanceOf(this.#config, asked) ?? (this.#uses.areTooFew(key) ? 'min-uses' : undefined);
     const newerThan = exchange.staleSince === undefined ? {} : { newerThan: exchange.staleSince };
     for (let attempt = 0; ; attempt++) {
       const lasting = this.#uncacheable.get(idOf(exchange.key));
       if (lasting !== undefined) return () => this.#pass(exchange, lasting, 'uri-miss');
+      const reluctance = unwilling ?? (this.#leads.isFull(key) ? 'fills-full' : undefined);
       const claiming = () => this.cache.claim(key, { join: reluctance !== undefined, ...newerThan });
-      const claim = await run(this.#try(exchange, claiming));
+      const claim = await this.#leads.claim(key, async () => run(this.#try(exchange, claiming)));
       if (claim === undefined) return () => this.#pass(exchange, reluctance ?? 'store-down', 'uri-miss');
       if (claim.role === 'declined') return () => this.#pass(exchange, claim.reason, 'uri-miss');
       if (claim.role === 'leader') return () => this.#lead(exchange, claim);
       if (claim.role === 'entry') return this.#late(exchange, claim.entry);
       // A fill that ended with nothing to share let its followers go all at once: one of them leads now, the rest pass.
-      const answer = attempt === 0 ? await this.#follow(exchange, claim) : undefined;
+      const following = () => this.#follow(exchange, claim);
+      const answer = attempt === 0 ? await this.#leads.awaiting(key, following) : undefined;
       if (answer !== undefined) return answer;
       if (attempt === 0) continue;
       leave(claim);
       return () => this.#pass(exchange, 'collapse', 'uri-miss');
     }
-  }
-
-  /** What has not been asked for often enough is not worth a fill yet. */
-  #tooFewUses(exchange: Exchange): Reason | undefined {
-    const { minUses } = this.#config;
-    if (minUses <= 1) return undefined;
-    const name = idOf(exchange.key);
-    const uses = (this.#uses.get(name) ?? 0) + 1;
-    this.#uses.set(name, uses);
-    return uses < minUses ? 'min-uses' : undefined;
   }
 
   /** Committed between looking and claiming: a hit after all. */
@@ -256,10 +252,23 @@ class Story {
         return undefined;
       });
     }
-    await lead(this.#config, exchange, claim, {
+    this.#journal.miss(exchange);
+    await lead(
+      this.#config,
+      exchange,
+      claim,
+      new OwnAnswer(exchange, this.#journal),
+      this.#listener(exchange),
+    );
+  }
+
+  #listener({ key }: Exchange): LeadListener {
+    return {
       journal: this.#journal,
-      remember: (reason) => this.#uncacheable.set(idOf(exchange.key), reason),
-    });
+      remember: (reason) => this.#uncacheable.set(idOf(key), reason),
+      ended: () => this.#leads.ended(),
+      awaited: (deserted) => this.#leads.isAwaited(key, deserted),
+    };
   }
 
   /** Reads what somebody else fetches; undefined where there is nothing to share. The same gate as for a hit comes first. */
@@ -283,9 +292,17 @@ class Story {
     }
     if (fill === undefined) return undefined;
     const reason = unshareable(exchange, fill, verdict.version);
-    if (reason === undefined) return () => follow(exchange, fill, this.#journal);
-    fill.release();
-    return () => this.#pass(exchange, reason, 'uri-miss');
+    if (reason !== undefined) {
+      fill.release();
+      return () => this.#pass(exchange, reason, 'uri-miss');
+    }
+    exchange.version = verdict.version;
+    return () =>
+      follow(this.#config, exchange, fill, this.#journal, (inherited, answer) => {
+        this.#leads.inherited();
+        this.#journal.handedOver(exchange, inherited.inherited?.bytes ?? 0);
+        return lead(this.#config, exchange, inherited, answer, this.#listener(exchange));
+      });
   }
 
   /** The policy has said no; how that is told is up to the application's error handler. */

@@ -50,6 +50,7 @@ export function* hit(exchange: Exchange, entry: Entry, journal: Journal): Steps<
       headers: () => [...exchange.statusField(status), ['Age', String(age)]],
       supplement: supplementOf(exchange, entry),
       settled,
+      timeoutMs: exchange.sendTimeoutMs,
       ...(settled ? { signal: exchange.signal } : {}),
     }),
   );

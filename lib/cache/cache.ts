@@ -92,6 +92,10 @@ export interface Fill {
   drained(): Promise<void>;
   /** A reader from the first byte on, at any time while it runs. */
   reader(): FillReader;
+  /** How many readers there are that have not been released, those of other processes included. */
+  readonly readers: number;
+  /** Calls `deserted` each time the last of them has been released, and now where there is none. The latest one given counts. */
+  onDeserted(deserted: () => void): void;
   /**
    * Verifies and publishes. Afterwards `open` finds the entry, and only then do readers get the rest.
    * @throws IntegrityError when the bytes are not what `proof` says; SupersededError when the key was purged meanwhile;

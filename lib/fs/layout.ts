@@ -10,7 +10,7 @@ const FORMAT = 'v1';
 export interface FileName {
   name: string;
   fill: string | undefined;
-  kind: 'json' | 'body' | 'blocks' | 'state' | 'claim' | 'gone';
+  kind: 'json' | 'body' | 'blocks' | 'state' | 'claim' | 'gone' | 'reader';
 }
 
 /** Where everything lies below a cache directory. Keys are hashed, so nothing that a client sends becomes part of a path. */
@@ -73,6 +73,11 @@ export class Layout {
     return join(this.incomplete, `${name}.${id}.gone`);
   }
 
+  /** What says that other processes read a fill along. */
+  reader(name: string, fill: string): string {
+    return join(this.incomplete, `${name}.${fill}.reader`);
+  }
+
   incompleteBody(name: string, fill: string): string {
     return join(this.incomplete, `${name}.${fill}.body`);
   }
@@ -89,7 +94,7 @@ export class Layout {
 }
 
 const PATTERN =
-  /^([0-9a-f]{64}(?:-[0-9a-f]{16})?)(?:\.([0-9a-f]{16}))?\.(json|body|blocks|state|claim|gone)$/;
+  /^([0-9a-f]{64}(?:-[0-9a-f]{16})?)(?:\.([0-9a-f]{16}))?\.(json|body|blocks|state|claim|gone|reader)$/;
 
 /** What a file of ours is; undefined for one that isn't. */
 export function parseFileName(file: string): FileName | undefined {

@@ -17,6 +17,8 @@ export interface SendOptions {
   provisional?: boolean;
   /** Ends the answer: quietly with ClientGone as its reason, else so that the client sees it. */
   signal?: AbortSignal;
+  /** How long the client may take nothing, in milliseconds; 0 (default): for ever. */
+  timeoutMs?: number;
   /** Whether to wait until the connection has taken all of a body that is in memory. Default true. */
   settled?: boolean;
   /** Called when the body has ended. */

@@ -15,6 +15,7 @@ import { fillInfo } from './fill-reader.ts';
 import type { ForeignFill } from './foreign-fill.ts';
 import { tooLarge } from './proof.ts';
 import { publish } from './publish.ts';
+import { ReaderMark } from './reader-mark.ts';
 
 const debug = createDebug('cache-filter:fill');
 
@@ -104,6 +105,7 @@ export async function begin(place: FillPlace, beginning: Beginning): Promise<Fil
       head,
       options: { ...options, storedAt: info.storedAt },
       file,
+      elsewhere: new ReaderMark(layout, claim, modes.file),
       grow: async (bytes) => {
         const limit = tooLarge(bytes, maxEntryBytes, options);
         if (limit !== undefined) throw limit;

@@ -16,6 +16,7 @@ import { inheritedClaim, type Orphan } from './continuation.ts';
 import { fillInfo, GrowingReader } from './fill-reader.ts';
 import { Growing } from './growing.ts';
 import { belated, checkDigests, checkLength, tooSmall } from './proof.ts';
+import { Readers } from './readers.ts';
 import { Succession } from './succession.ts';
 import { Verifier } from './verify.ts';
 
@@ -30,6 +31,8 @@ export interface FillOwner {
   head: ResponseHead;
   options: FillOptions;
   file: FileHandle;
+  /** Whether other processes read it along. */
+  elsewhere: { readonly isSet: boolean };
   /** Asks for this many bytes on disk in all. @throws StoreError where they are not to be had */
   grow(bytes: number): Promise<void>;
   /** Publishes the body, with the checksums of its blocks, under its key. @throws SupersededError */
@@ -56,6 +59,7 @@ export class FileFill implements Orphan {
   readonly #verifier: Verifier;
   readonly #info: FillInfo;
   readonly #succession: Succession;
+  readonly #readers: Readers;
   #pending: Uint8Array[] = [];
   #storing: Promise<void> | undefined;
   #storeError: Error | undefined;
@@ -76,6 +80,7 @@ export class FileFill implements Orphan {
     this.#verifier = new Verifier(owner.file.fd, options.algorithms ?? []);
     this.#verifier.advance(this.#growing.stored);
     this.#info = fillInfo(key, options);
+    this.#readers = new Readers(owner.elsewhere);
   }
 
   get head(): ResponseHead {
@@ -122,6 +127,7 @@ export class FileFill implements Orphan {
 
   reader(): FillReader {
     this.#users++;
+    const leave = this.#readers.enter();
     let released = false;
     return new GrowingReader(this.#growing, (position, length) => this.read(position, length), {
       head: this.#owner.head,
@@ -131,8 +137,17 @@ export class FileFill implements Orphan {
         if (released) return;
         released = true;
         void this.#leave();
+        leave();
       },
     });
+  }
+
+  get readers(): number {
+    return this.#readers.count;
+  }
+
+  onDeserted(deserted: () => void): void {
+    this.#readers.onDeserted(deserted);
   }
 
   async commit(proof: Proof): Promise<EntryInfo> {
@@ -313,6 +328,7 @@ export class FileFill implements Orphan {
     this.#growing.finish(end, error);
     this.#verifier.close();
     this.#pending = [];
+    this.#readers.close();
     this.#owner.unjoinable();
     this.#owner.ended();
     this.#progress();

@@ -7,7 +7,7 @@ import type { Journal } from './journal.ts';
 import { type Freshness, freshnessLifetime, initialAge } from './policy/freshness.ts';
 import { decide } from './response/plan.ts';
 import { send } from './response/send.ts';
-import { type Steps, wait } from './steps.ts';
+import { run, type Steps, wait } from './steps.ts';
 
 const debug = createDebug('cache-filter:filter');
 
@@ -15,10 +15,18 @@ const debug = createDebug('cache-filter:filter');
 const AT_ONCE_BYTES = 2 ** 20;
 
 /**
- * Whether what an answer from the entry begins with is what was stored. Where not, the cache has dropped the entry, and it is released;
- * nothing has been said yet.
+ * How to answer from a stored entry. undefined: what the answer begins with is not what was stored. The cache has dropped the entry then, it
+ * is released, and nothing has been said yet.
  */
-export function* isSound(exchange: Exchange, entry: Entry): Steps<boolean> {
+export function* answerFrom(
+  exchange: Exchange,
+  entry: Entry,
+  journal: Journal,
+): Steps<(() => unknown) | undefined> {
+  return (yield* isSound(exchange, entry)) ? () => run(hit(exchange, entry, journal)) : undefined;
+}
+
+function* isSound(exchange: Exchange, entry: Entry): Steps<boolean> {
   if (entry.prepare === undefined || exchange.asked.method === 'HEAD') return true;
   const { asked } = exchange;
   const { status, ranges } = decide(asked, entry.head, entry.size, supplementOf(exchange, entry));
@@ -34,7 +42,7 @@ export function* isSound(exchange: Exchange, entry: Entry): Steps<boolean> {
 }
 
 /** Answers from a stored entry: the head as it was, and what verified bytes let us add. */
-export function* hit(exchange: Exchange, entry: Entry, journal: Journal): Steps<void> {
+function* hit(exchange: Exchange, entry: Entry, journal: Journal): Steps<void> {
   journal.hit(exchange);
   const { initialAgeMs } = factsOf(exchange, entry);
   const now = Date.now();

@@ -137,10 +137,17 @@ export class FileCache implements Cache {
     { join = false, newerThan = Number.NEGATIVE_INFINITY }: ClaimOptions = {},
   ): Promise<Claim | undefined> {
     const follower = this.#fills.follow(key);
-    if (follower !== undefined || join) return follower;
-    if (this.#closed) return { role: 'declined', reason: 'closed' };
-    if (this.#standby.down) return { role: 'declined', reason: 'store-down' };
-    return this.#fills.lead(key, newerThan);
+    if (follower !== undefined) return follower;
+    if (this.#closed) return join ? undefined : { role: 'declined', reason: 'closed' };
+    if (this.#standby.down) return join ? undefined : { role: 'declined', reason: 'store-down' };
+    return join ? this.#followOthers(key) : this.#fills.lead(key, newerThan);
+  }
+
+  async #followOthers(key: Key): Promise<Claim | undefined> {
+    return this.#fills.followOthers(key).catch((error: unknown) => {
+      debug('%s can not be followed: %o', key.primary, error);
+      return undefined;
+    });
   }
 
   async invalidate(what: Invalidation): Promise<number> {
@@ -213,6 +220,7 @@ export class FileCache implements Cache {
     this.#standby.close();
     this.#invalid.close();
     clearInterval(this.#heart);
+    this.#fills.close();
     await this.#hot?.close();
     await this.#scanned;
     await this.#entries.upkeep.close();

@@ -14,7 +14,7 @@ import type { EntryInfo, FillInfo, FillOptions, FillReader, Key, Proof, RunningF
 import type { Wreck } from '../invalid.ts';
 import { inheritedClaim, type Orphan } from './continuation.ts';
 import { fillInfo, GrowingReader } from './fill-reader.ts';
-import { Growing, UNSTORED_BYTES } from './growing.ts';
+import { Growing } from './growing.ts';
 import { belated, checkDigests, checkLength, tooSmall } from './proof.ts';
 import { Succession } from './succession.ts';
 import { Verifier } from './verify.ts';
@@ -38,11 +38,13 @@ export interface FillOwner {
   unjoinable(): void;
   /** Nothing more will come. */
   ended(): void;
+  /** The store takes no more; the rest goes through memory, to those who read it already. */
+  storeLost(): void;
   /**
    * It will never be published: what it has on disk goes, though those who read it still can.
    * @param wreck where it is the body that was wrong, and all of it that came is on disk
    */
-  discard(wreck?: Wreck): Promise<void>;
+  discard(why: Error, wreck?: Wreck): Promise<void>;
   /** Nobody reads or writes it any more. */
   closed(): Promise<void>;
 }
@@ -53,7 +55,7 @@ export class FileFill implements Orphan {
   readonly #growing: Growing;
   readonly #verifier: Verifier;
   readonly #info: FillInfo;
-  readonly #succession = new Succession();
+  readonly #succession: Succession;
   #pending: Uint8Array[] = [];
   #storing: Promise<void> | undefined;
   #storeError: Error | undefined;
@@ -64,11 +66,15 @@ export class FileFill implements Orphan {
   #users = 1;
   #over = false;
 
-  constructor(owner: FillOwner) {
+  /** @param before what is in the file already, with those who read it and those who would go on with it */
+  constructor(owner: FillOwner, before?: { growing: Growing; succession: Succession }) {
     const { key, options } = owner;
     this.#owner = owner;
-    this.#growing = new Growing(options.size, { moved: () => this.#progress() });
+    this.#growing = before?.growing ?? new Growing(options.size);
+    this.#growing.onMoved = () => this.#progress();
+    this.#succession = before?.succession ?? new Succession();
     this.#verifier = new Verifier(owner.file.fd, options.algorithms ?? []);
+    this.#verifier.advance(this.#growing.stored);
     this.#info = fillInfo(key, options);
   }
 
@@ -117,7 +123,7 @@ export class FileFill implements Orphan {
   reader(): FillReader {
     this.#users++;
     let released = false;
-    return new GrowingReader(this.#growing, (position, length) => this.#read(position, length), {
+    return new GrowingReader(this.#growing, (position, length) => this.read(position, length), {
       head: this.#owner.head,
       info: this.#info,
       succession: this.#succession,
@@ -147,7 +153,10 @@ export class FileFill implements Orphan {
       return info;
     } catch (error) {
       this.#finish('failed', error as Error);
-      await this.#owner.discard(error instanceof IntegrityError ? this.#wreck(error, proof) : undefined);
+      await this.#owner.discard(
+        error as Error,
+        error instanceof IntegrityError ? this.#wreck(error, proof) : undefined,
+      );
       throw error instanceof CacheFilterError
         ? error
         : new StoreError('the body could not be published', { cause: error });
@@ -161,7 +170,10 @@ export class FileFill implements Orphan {
     this.#finish('failed', reason);
     // What is being written at this moment is part of it.
     if (reason instanceof IncompleteError) await this.#storing;
-    await this.#owner.discard(reason instanceof IncompleteError ? this.#wreck(reason, {}) : undefined);
+    await this.#owner.discard(
+      reason,
+      reason instanceof IncompleteError ? this.#wreck(reason, {}) : undefined,
+    );
     await this.#leave();
   }
 
@@ -179,7 +191,7 @@ export class FileFill implements Orphan {
       await this.#progressed();
     }
     for (let at = position; at < end; ) {
-      const piece = await this.#read(at, end - at);
+      const piece = await this.read(at, end - at);
       const known = bytes.subarray(at - position, at - position + piece.byteLength);
       if (Buffer.compare(known, piece) !== 0) return false;
       at += piece.byteLength;
@@ -261,10 +273,11 @@ export class FileFill implements Orphan {
     for (const chunk of this.#pending.splice(0)) this.#verifier.feed(chunk);
     this.#growing.loseStore();
     this.#owner.unjoinable();
+    this.#owner.storeLost();
     this.#progress();
   }
 
-  async #read(position: number, length: number): Promise<Uint8Array> {
+  async read(position: number, length: number): Promise<Uint8Array> {
     // A descriptor in use must not be closed: its number would soon be somebody else's.
     this.#users++;
     try {
@@ -283,7 +296,7 @@ export class FileFill implements Orphan {
   }
 
   #hasRoom(): boolean {
-    return this.#growing.unstored < UNSTORED_BYTES;
+    return this.#growing.hasRoom;
   }
 
   #progress(): void {
@@ -303,6 +316,12 @@ export class FileFill implements Orphan {
     this.#owner.unjoinable();
     this.#owner.ended();
     this.#progress();
+  }
+
+  /** One more user of its file, until the returned function is called. */
+  hold(): () => void {
+    this.#users++;
+    return () => void this.#leave();
   }
 
   async #leave(): Promise<void> {

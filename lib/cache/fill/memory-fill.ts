@@ -4,7 +4,7 @@ import type { Digest, DigestAlgorithm } from '../../http/digest.ts';
 import type { EntryInfo, FillInfo, FillOptions, FillReader, Key, Proof, RunningFill } from '../cache.ts';
 import { inheritedClaim, type Orphan } from './continuation.ts';
 import { fillInfo, GrowingReader } from './fill-reader.ts';
-import { Growing, UNSTORED_BYTES } from './growing.ts';
+import { Growing } from './growing.ts';
 import { Hashing } from './hashing.ts';
 import { belated, checkDigests, checkLength, tooSmall } from './proof.ts';
 import { Succession } from './succession.ts';
@@ -165,7 +165,7 @@ export class MemoryFill implements Orphan {
   }
 
   #hasRoom(): boolean {
-    return this.#growing.unstored < UNSTORED_BYTES;
+    return this.#growing.hasRoom;
   }
 
   #progress(): void {

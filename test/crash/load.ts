@@ -32,6 +32,9 @@ const DEEDS = {
   prune: 2,
 };
 
+/** Whether an answer of this server, with this Cache-Status, may break off. */
+type MayBreakOff = (server: ServerProcess, said: string) => boolean;
+
 export class Load {
   readonly book: Book;
   readonly #random: Seeded;
@@ -46,18 +49,15 @@ export class Load {
   /** How many requests of which kind were answered to their end. */
   readonly answered = { hits: 0, fills: 0, collapsed: 0, purges: 0, others: 0 };
 
-  /** Goes on until it is stopped. Requests to a server that was not to end must come to theirs. */
-  start(
-    servers: readonly ServerProcess[],
-    mayEnd: (server: ServerProcess) => boolean,
-  ): { stop(): Promise<void> } {
+  /** Goes on until it is stopped. */
+  start(servers: readonly ServerProcess[], mayBreakOff: MayBreakOff): { stop(): Promise<void> } {
     let stopped = false;
     const client = new Map(servers.map((server) => [server, new Client(this.book, () => server.port)]));
     const loops = Array.from({ length: CLIENTS }, async () => {
       while (!stopped) {
         const server = this.#random.pick(servers.filter(({ isAlive }) => isAlive));
         if (server === undefined) return;
-        await this.#one(server, client.get(server) as Client, mayEnd, () => stopped);
+        await this.#one(server, client.get(server) as Client, mayBreakOff, () => stopped);
       }
     });
     return {
@@ -100,7 +100,7 @@ export class Load {
   async #one(
     server: ServerProcess,
     client: Client,
-    mayEnd: (server: ServerProcess) => boolean,
+    mayBreakOff: MayBreakOff,
     isStopped: () => boolean,
   ): Promise<void> {
     const random = this.#random;
@@ -116,7 +116,7 @@ export class Load {
         const headers = deed === 'whole' ? next : { ...next, Range };
         const { status, said, complete } = await client.get(path, { headers });
         const isRefused = status === 0 && isStopped();
-        if ((status === 0 || !complete) && !isRefused && !mayEnd(server)) {
+        if ((status === 0 || !complete) && !isRefused && !mayBreakOff(server, said)) {
           this.book.fault(`${path}: the answer breaks off (${status}, ${said})`);
         }
         if (complete) this.answered[kindOf(said)]++;

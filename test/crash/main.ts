@@ -9,14 +9,19 @@ const { values } = parseArgs({
   options: {
     count: { type: 'string', default: '200' },
     seed: { type: 'string', default: String(Math.floor(Math.random() * 2 ** 31)) },
+    processes: { type: 'string' },
+    blind: { type: 'boolean', default: false },
     plant: { type: 'string', default: '' },
     directory: { type: 'string', default: tmpdir() },
     quiet: { type: 'boolean', default: false },
   },
 });
 const [count, seed] = [Number(values.count), Number(values.seed)];
+const processes = ({ 1: 1, 2: 2 } as const)[values.processes ?? ''];
 if (!Number.isInteger(count) || count < 1 || !Number.isInteger(seed)) {
-  console.error('npm run test:crash -- [--count N] [--seed S] [--plant NAME] [--directory DIR] [--quiet]');
+  console.error(
+    'npm run test:crash -- [--count N] [--seed S] [--processes 1|2] [--blind] [--plant NAME] [--directory DIR] [--quiet]',
+  );
   process.exit(2);
 }
 const directory = mkdtempSync(join(values.directory, 'cache-filter-crash-'));
@@ -28,6 +33,8 @@ const { kills, missed, stops, answered, faults } = await campaign({
   seed,
   directory,
   plant: values.plant,
+  blind: values.blind,
+  ...(processes === undefined ? {} : { processes }),
   ...(values.quiet ? {} : { say: (line) => console.log(line) }),
 });
 console.log('\nkilled');

@@ -1,6 +1,7 @@
 /** What must hold of a cache directory whenever nothing runs, whatever went wrong before. */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join, relative } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { decodeRecord } from '../../lib/cache/record.ts';
 import { Layout, parseFileName } from '../../lib/fs/layout.ts';
 import { Disk } from '../cache/disk.ts';
@@ -88,4 +89,48 @@ function files(below: string): string[] {
   return readdirSync(below, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name));
+}
+
+/** What a process holds: descriptors, and whatever would keep it alive. */
+interface Held {
+  descriptors: number;
+  resources: string;
+}
+
+/** So long may it take until what is being closed is closed, in milliseconds. */
+const CLOSING_MS = 10_000;
+
+function held(): Held {
+  const info = process
+    .getActiveResourcesInfo()
+    .filter((name) => !/^(FS|CloseReq|TickObject|Immediate)/.test(name));
+  const descriptors = existsSync('/proc/self/fd') ? readdirSync('/proc/self/fd').length : 0;
+  return { descriptors, resources: info.sort().join(' ') };
+}
+
+/** Remembers what the process holds, now that nothing runs; resolves to what it does not give back, '' where it does. */
+export async function holdings(): Promise<() => Promise<string>> {
+  const before = await steady();
+  return async () => {
+    const since = Date.now();
+    for (;;) {
+      const now = held();
+      if (now.descriptors <= before.descriptors && now.resources === before.resources) return '';
+      if (Date.now() - since > CLOSING_MS) {
+        return `${before.descriptors} descriptors and ${before.resources} became ${now.descriptors} and ${now.resources}`;
+      }
+      await sleep(5);
+    }
+  };
+}
+
+/** What is being closed has been closed. */
+async function steady(): Promise<Held> {
+  for (let before = held(), same = 0; ; ) {
+    await sleep(5);
+    const now = held();
+    same = JSON.stringify(now) === JSON.stringify(before) ? same + 1 : 0;
+    if (same === 4) return now;
+    before = now;
+  }
 }

@@ -185,6 +185,11 @@ export interface CacheStats {
   unknown: number;
   /** Bodies that were not what they should have been, kept for diagnosis; their bytes are among those charged. */
   invalid: { files: number; bytes: number };
+  /**
+   * Of a cache on disk: bodies that have been removed and take their room until their readers in this process are done. They are not
+   * charged. `bytes` is the sum of their sizes.
+   */
+  unlinked?: { files: number; bytes: number };
   /** Of a cache that keeps some of its entries in memory as well: how many, and their bytes, heads included. */
   memory?: { entries: number; bytes: number };
 }

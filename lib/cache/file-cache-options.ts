@@ -33,6 +33,8 @@ export interface FileCacheOptions {
   verify?: 'first' | 'always' | 'size';
   /** What is kept in memory, or open, of the entries asked for most. false: nothing. */
   memory?: MemoryOptions | false;
+  /** Of several processes one clears up, by a lock. It saves work; false: each does it, and nothing else changes. Default true. */
+  locks?: boolean;
   /** Of every file that is created, whatever the umask. Default 0o600. */
   fileMode?: number;
   /** Of every directory that is created, whatever the umask. Default 0o700. */
@@ -63,6 +65,7 @@ export const FILE_CACHE_OPTIONS: Record<keyof FileCacheOptions, true> = {
   durability: true,
   verify: true,
   memory: true,
+  locks: true,
   fileMode: true,
   directoryMode: true,
   startDegraded: true,
@@ -92,6 +95,7 @@ export function resolveFileCacheOptions(options: FileCacheOptions): FileCacheCon
     durability: read.oneOf('durability', ['none', 'commit']),
     verify: read.oneOf('verify', ['first', 'always', 'size']),
     memory: resolveMemory(options.memory),
+    locks: read.flag('locks', true),
     fileMode,
     directoryMode,
     startDegraded: read.flag('startDegraded', false),

@@ -4,6 +4,7 @@ import createDebug from 'debug';
 import { requireBytes } from '../checks.ts';
 import { OptionError } from '../errors.ts';
 import { Layout } from '../fs/layout.ts';
+import { WorkLock } from '../fs/lock.ts';
 import { prepareDirectory } from '../fs/prepare.ts';
 import { Space } from '../fs/space.ts';
 import { Log } from '../log.ts';
@@ -83,6 +84,9 @@ export class FileCache implements Cache {
       notices: this.#notices,
       expendable: this.#invalid,
       hot: this.#hot,
+      lock: new WorkLock(layout.upkeepLock, rest.locks),
+      ownFills: () => this.#fills.ids,
+      scanned: () => this.#scanned,
     });
     this.queue = new FileQueue({
       layout,
@@ -220,6 +224,7 @@ export class FileCache implements Cache {
       corrupt,
       unknown,
       invalid,
+      unlinked: this.#entries.openFiles.unlinked,
       ...memory,
     };
   }
@@ -231,6 +236,7 @@ export class FileCache implements Cache {
     clearInterval(this.#heart);
     this.#fills.close();
     await this.#hot?.close();
+    await this.#entries.inventory.close();
     await this.#scanned;
     await this.#entries.upkeep.close();
   }
@@ -253,7 +259,7 @@ export class FileCache implements Cache {
   async #scan(): Promise<void> {
     try {
       await this.#invalid.start();
-      await this.#entries.scan(this.#fills.ids);
+      await this.#entries.inventory.scan();
       await this.queue.count();
     } catch (error) {
       debug('the start-up scan failed: %o', error);

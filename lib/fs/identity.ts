@@ -43,6 +43,10 @@ export function isQuiet({ ctimeMs }: FileIdentity, seenAt: number): boolean {
  */
 export function isSettled({ birthtimeMs, ctimeMs }: FileIdentity, seenAt: number): boolean {
   // Where nothing is known of its birth (0, or the time of the last change in its place), the last change is later than that.
-  const born = birthtimeMs > 0 ? birthtimeMs : ctimeMs;
-  return seenAt - born >= (born % 1000 === 0 ? COARSE_TICK_MS : TICK_MS);
+  return isPast(birthtimeMs > 0 ? birthtimeMs : ctimeMs, seenAt);
+}
+
+/** Whether what happens from now on is dated later than this. Both in milliseconds since the epoch. */
+export function isPast(datedMs: number, nowMs: number): boolean {
+  return nowMs - datedMs >= (datedMs % 1000 === 0 ? COARSE_TICK_MS : TICK_MS);
 }

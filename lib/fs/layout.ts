@@ -21,6 +21,8 @@ export class Layout {
   readonly invalid: string;
   readonly queue: string;
   readonly tag: string;
+  /** Held by who does what one of several processes has to do. */
+  readonly upkeepLock: string;
 
   constructor(directory: string) {
     this.root = join(directory, FORMAT);
@@ -29,6 +31,7 @@ export class Layout {
     this.invalid = join(this.root, 'invalid');
     this.queue = join(this.root, 'queue');
     this.tag = join(this.root, 'CACHEDIR.TAG');
+    this.upkeepLock = join(this.root, 'upkeep.lock');
   }
 
   /** What the files of a key are called: variants share the primary key's name as prefix. */
@@ -38,7 +41,7 @@ export class Layout {
   }
 
   shard(name: string): string {
-    return join(this.entries, name.slice(0, 2));
+    return join(this.entries, shardName(name));
   }
 
   record(name: string): string {
@@ -113,6 +116,11 @@ export function parseInvalidName(
   const [, name, fill, kind] = INVALID.exec(file) ?? [];
   if (name === undefined || fill === undefined) return undefined;
   return { name, fill, kind: kind as 'body' | 'json' };
+}
+
+/** What the directory is called that a name lies in. */
+export function shardName(name: string): string {
+  return name.slice(0, 2);
 }
 
 /** The name without its variant. */

@@ -12,7 +12,7 @@ import { charge } from './charge.ts';
 import { type SweepReport, sweepEntry } from './janitor.ts';
 import type { Ledger } from './ledger.ts';
 import { removeLeftovers } from './leftovers.ts';
-import { OtherFills } from './others.ts';
+import { OtherFills } from './other-fills.ts';
 import type { Outlook } from './outlook.ts';
 import { hasBody, isOf, type Listed, listShard, listShards, modifiedAt, readRecord } from './shard.ts';
 import { isPinnedNow } from './state.ts';

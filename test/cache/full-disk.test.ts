@@ -148,10 +148,18 @@ describe('a full disk', () => {
     const disk = smallDisk(t);
     if (disk === undefined) return t.skip('mounting is not allowed here');
     const cache = await disk.cache();
-    const leader = await lead(cache, KEY);
-    // The claim has a block already: its record needs more than that one.
-    const fill = await leader.start({ status: 200, headers: [['X-Long', 'v'.repeat(20_000)]] });
-    if ('declined' in fill) throw new Error(fill.declined);
+    const beginning = async (length: number) => {
+      const leader = await lead(cache, KEY);
+      const fill = await leader.start({ status: 200, headers: [['X-Long', 'v'.repeat(length)]] });
+      if ('declined' in fill) throw new Error(fill.declined);
+      const [claim = ''] = disk.incomplete().filter((file) => file.endsWith('.claim'));
+      return { fill, claimed: statSync(join(disk.layout.incomplete, claim)).size };
+    };
+    const short = await beginning(0);
+    await short.fill.abort(new Error('enough'));
+    // The claim just fits its blocks: the record, which is longer, needs one more.
+    const { fill, claimed } = await beginning(5 * 4096 - short.claimed - 8);
+    assert.ok(claimed <= 5 * 4096 && claimed > 5 * 4096 - 64, `${claimed}`);
     const reader = fill.reader();
     const reading = Reading.of(reader);
     fill.write(bytesOf(MIB));

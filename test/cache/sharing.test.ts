@@ -1,5 +1,7 @@
 /** Several caches on one directory: in one process, and in two. */
 import assert from 'node:assert/strict';
+import { utimesSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import type { Invalidation } from '../../lib/cache/cache.ts';
 import {
@@ -112,12 +114,19 @@ for (const locks of [true, false]) {
       assert.equal(await stored(two, KEY), undefined);
     });
 
-    test('both may fetch one key; the last to commit is what is found, and nothing else stays', async (t) => {
+    test('a fill whose process seems dead loses its key to whoever asks next', async (t) => {
       const disk = new Disk(t);
       const [one, two] = [await disk.cache({ locks }), await disk.cache({ locks })];
-      const fills = [await start(one, KEY), await start(two, KEY)];
-      for (const [i, fill] of fills.entries()) await write(fill, bytesOf(10_000, i));
-      for (const fill of fills) await fill.commit({});
+      const asleep = await start(one, KEY);
+      await write(asleep, bytesOf(10_000, 0));
+      const [claim = ''] = disk.incomplete().filter((file) => file.endsWith('.claim'));
+      // It goes on saying that it lives: between two signs of life it looks as if it did not.
+      const long = new Date(Date.now() - 60_000);
+      utimesSync(join(disk.layout.incomplete, claim), long, long);
+      const fill = await start(two, KEY);
+      await write(fill, bytesOf(10_000, 1));
+      await assert.rejects(asleep.commit({}), { code: 'ERR_CACHE_FILTER_SUPERSEDED' });
+      await fill.commit({});
       for (const cache of [one, two]) assert.ok((await stored(cache, KEY))?.equals(bytesOf(10_000, 1)));
       assert.equal(disk.files(disk.layout.entries).length, 2, 'a record and a body');
     });

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { isMissing, onDisk } from '../fs/files.ts';
 import { isPast } from '../fs/identity.ts';
 import { type Layout, parseFileName } from '../fs/layout.ts';
-import { reservedOf } from './fill/claim.ts';
+import { reservedOf } from './fill/claim-text.ts';
 import { DEAD_MS } from './leftovers.ts';
 
 /** What another process says, by its claim, that it will take. Said once for most fills: it need not be read again at once. */

@@ -277,8 +277,9 @@ export class FileFills {
 
   async #giveUp(claim: ClaimFile | undefined): Promise<void> {
     if (claim === undefined) return;
-    this.#claims.delete(claim);
     await claim.remove().catch((error: unknown) => debug('claim %s stays behind: %o', claim.path, error));
+    // Until then it is not to be taken for that of somebody else.
+    this.#claims.delete(claim);
   }
 
   #end(run: FileRun): void {

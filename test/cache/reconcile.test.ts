@@ -214,26 +214,3 @@ for (const locks of [true, false]) {
     });
   });
 }
-
-test('what is on its way out is not charged as what others write', async (t) => {
-  const disk = new Disk(t);
-  const cache = await disk.cache({ memory: false });
-  for (let i = 0; i < 300; i++) await put(cache, { primary: `/${i}` }, bytesOf(10));
-  const { bytes } = await cache.stats();
-  let over = false;
-  const pruning = cache.prune({ toBytes: bytes / 3 }).finally(() => {
-    over = true;
-  });
-  let looks = 0;
-  while (!over) {
-    // Each admission looks at what others write.
-    const claim = await lead(cache, { primary: '/other' });
-    const fill = await claim.start(HEAD, { size: 1 });
-    if (!('declined' in fill)) await fill.abort(new Error('enough'));
-    looks++;
-  }
-  assert.ok(looks > 1, `${looks} looks`);
-  const { entries } = await pruning;
-  // A look in between sets aside what two entries take at most.
-  assert.ok(entries >= 200 && entries <= 202, `${entries} entries went`);
-});

@@ -1,13 +1,14 @@
 import type { IncomingMessage } from 'node:http';
 import createDebug from 'debug';
 import { LRUCache } from 'lru-cache';
-import type { Cache, Entry, LeaderClaim } from './cache/cache.ts';
+import type { Cache, Entry, LeaderClaim, VerifyOptions } from './cache/cache.ts';
 import { FileCache } from './cache/file-cache.ts';
 import { idOf } from './cache/key.ts';
 import { type RefusedError, SupersededError } from './errors.ts';
 import { Exchange, hasBody, hasContentRange, type Next } from './exchange.ts';
+import type { CacheFilter } from './filter.ts';
 import { type Following, follow, leave, reluctanceOf, unshareable, waitFor } from './follow.ts';
-import { hit, ttl } from './hit.ts';
+import { answerFrom, ttl } from './hit.ts';
 import type { AnyRequest, AnyResponse } from './http/message.ts';
 import { type FilterStats, Journal } from './journal.ts';
 import { lead } from './lead.ts';
@@ -23,25 +24,6 @@ import { isPromise, run, type Steps, wait } from './steps.ts';
 import { Uses } from './uses.ts';
 
 const debug = createDebug('cache-filter:filter');
-
-/** The middleware, with what an application can ask of it: docs/reference/filter.md */
-export interface CacheFilter<Req extends AnyRequest = IncomingMessage> {
-  (req: Req, res: AnyResponse, next: Next): void;
-  /**
-   * Makes entries unreachable, and fills that run for them too. Resolves to how many entries there were.
-   * @throws OptionError (as a rejection) for a target that is none
-   */
-  purge(what: PurgeTarget): Promise<number>;
-  /** What was done since the filter was made, and what its cache holds. */
-  stats(): Promise<FilterStats>;
-  /** Resolves when no request is being answered by the filter and no fill runs. */
-  idle(): Promise<void>;
-  /** Waits for what runs, up to `closeTimeoutMs`, then ends it. Idempotent. Afterwards the filter lets everything pass. */
-  close(): Promise<void>;
-  [Symbol.asyncDispose](): Promise<void>;
-  /** To list, pin, queue, prune and clean. */
-  readonly cache: Cache;
-}
 
 /** How long a key is remembered whose responses can't be kept, in milliseconds. */
 const UNCACHEABLE_MS = 10_000;
@@ -61,6 +43,7 @@ export function cacheFilter<Req extends AnyRequest = IncomingMessage, R = unknow
   };
   return Object.assign(filter, {
     purge: (what: PurgeTarget) => story.purge(what),
+    verify: (options?: VerifyOptions) => story.cache.verify(options),
     stats: () => story.stats(),
     idle: () => story.idle(),
     close: () => story.close(),
@@ -150,8 +133,9 @@ class Story {
       return () => this.#pass(exchange, 'credentials');
     }
     const verdict = yield* this.#judge(exchange, entry);
-    // 5. Answer from it.
-    if (verdict.do === 'serve') return () => run(hit(exchange, entry, this.#journal));
+    // 5. Answer from it; where its bytes no longer are what was stored, it has gone.
+    if (verdict.do === 'serve')
+      return (yield* answerFrom(exchange, entry, this.#journal)) ?? (yield* wait(this.#miss(exchange)));
     entry.release(false);
     return yield* wait(this.#obey(exchange, verdict));
   }
@@ -225,8 +209,11 @@ class Story {
   /** Committed between looking and claiming: a hit after all. */
   async #late(exchange: Exchange, entry: Entry): Promise<() => unknown> {
     const verdict = await run(this.#judge(exchange, entry));
-    if (verdict.do === 'serve' && exchange.mayShare(entry.head))
-      return () => run(hit(exchange, entry, this.#journal));
+    if (verdict.do === 'serve' && exchange.mayShare(entry.head)) {
+      const answer = await run(answerFrom(exchange, entry, this.#journal));
+      // One that is damaged, and can't be removed, is none.
+      return answer ?? (() => this.#pass(exchange, 'store-down', 'uri-miss'));
+    }
     entry.release(false);
     return verdict.do === 'serve' ? () => this.#pass(exchange, 'credentials') : this.#obey(exchange, verdict);
   }

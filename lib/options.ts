@@ -278,6 +278,7 @@ const CACHE_METHODS = [
   'pin',
   'prune',
   'clean',
+  'verify',
   'fills',
   'stats',
   'close',

@@ -26,6 +26,7 @@ const INNER = [
 ];
 const STORY = [
   'cache-filter',
+  'filter',
   'exchange',
   'hit',
   'follow',

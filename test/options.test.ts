@@ -192,7 +192,7 @@ const REFUSED: [options: unknown, option: string, message: string][] = [
   [
     { cache: {} },
     'cache',
-    'cache must be a Cache (FileCache, MemoryCache or your own); it lacks open, claim, invalidate, info, list, pin, prune, clean, fills, stats, close, queue.add, queue.list, queue.remove',
+    'cache must be a Cache (FileCache, MemoryCache or your own); it lacks open, claim, invalidate, info, list, pin, prune, clean, verify, fills, stats, close, queue.add, queue.list, queue.remove',
   ],
   [{ cache: null }, 'cache', 'it lacks open,'],
   [{ cache: { ...new MemoryCache(), open() {} } }, 'cache', 'it lacks claim,'],

@@ -189,6 +189,28 @@ export interface CacheStats {
   memory?: { entries: number; bytes: number };
 }
 
+/** How `verify` goes about it. */
+export interface VerifyOptions {
+  /** Of bodies. Default: as fast as they can be read. */
+  maxBytesPerSecond?: number;
+  /** Ends it: the iteration throws its reason. */
+  signal?: AbortSignal;
+}
+
+/** What `verify` has found out about one entry. */
+export interface Verified {
+  key: Key;
+  /** Bytes of its body. */
+  size: number;
+  /** It is what was stored. Where not, it has been dropped. */
+  ok: boolean;
+  /** What is wrong with it, in words. */
+  why?: string;
+  /** Bytes of bodies that are done with, this one included, and of how many there were at the start. */
+  bytes: number;
+  totalBytes: number;
+}
+
 /** A key that is to be fetched ahead of time. */
 export interface QueuedKey {
   key: Key;
@@ -246,6 +268,12 @@ export interface Cache {
    * @throws OptionError where `stalledMs` is no number of milliseconds
    */
   clean(options?: { stalledMs?: number }): Promise<Removed>;
+  /**
+   * Reads what is stored, all of it, and compares it with its digests; what is not what was stored is dropped. An entry is held while it
+   * is looked at, and that is no use of it. What comes or goes meanwhile is passed over.
+   * @throws OptionError
+   */
+  verify(options?: VerifyOptions): AsyncIterable<Verified>;
   /** The fills that run in this process. */
   fills(): RunningFill[];
   stats(): Promise<CacheStats>;

@@ -26,6 +26,11 @@ export interface FileCacheOptions {
    * body of another size than its record says, is dropped. `'commit'`: every entry, from the moment it can be found; each commit waits for the disk.
    */
   durability?: 'none' | 'commit';
+  /**
+   * Which stored bytes are checked before they go out. `'first'` (default): each MiB once, and again when the file has been written to.
+   * `'always'`: each time. `'size'`: none; only the size of the file is.
+   */
+  verify?: 'first' | 'always' | 'size';
   /** What is kept in memory, or open, of the entries asked for most. false: nothing. */
   memory?: MemoryOptions | false;
   /** Of every file that is created, whatever the umask. Default 0o600. */
@@ -56,6 +61,7 @@ export const FILE_CACHE_OPTIONS: Record<keyof FileCacheOptions, true> = {
   minFreeBytes: true,
   inactiveMs: true,
   durability: true,
+  verify: true,
   memory: true,
   fileMode: true,
   directoryMode: true,
@@ -84,6 +90,7 @@ export function resolveFileCacheOptions(options: FileCacheOptions): FileCacheCon
     minFreeBytes: read.bytes('minFreeBytes', undefined),
     inactiveMs,
     durability: read.oneOf('durability', ['none', 'commit']),
+    verify: read.oneOf('verify', ['first', 'always', 'size']),
     memory: resolveMemory(options.memory),
     fileMode,
     directoryMode,

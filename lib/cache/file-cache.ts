@@ -19,6 +19,8 @@ import type {
   Key,
   Removed,
   RunningFill,
+  Verified,
+  VerifyOptions,
 } from './cache.ts';
 import { type FileCacheOptions, resolveFileCacheOptions } from './file-cache-options.ts';
 import { FileEntries } from './file-entries.ts';
@@ -28,7 +30,9 @@ import { InvalidBodies } from './invalid.ts';
 import { concerned, records } from './janitor.ts';
 import { removeLeftovers } from './leftovers.ts';
 import { Notices } from './notices.ts';
+import { Pace } from './pace.ts';
 import { FileQueue } from './queue.ts';
+import { scrub } from './scrub.ts';
 import { Standby } from './standby.ts';
 
 const debug = createDebug('cache-filter:store');
@@ -53,7 +57,7 @@ export class FileCache implements Cache {
   readonly #standby: Standby;
   #scanned: Promise<void> = Promise.resolve();
   readonly #heart: NodeJS.Timeout;
-  #closed = false;
+  readonly #closing = new AbortController();
 
   /** @throws DirectoryError where the directory can't be used, OptionError */
   constructor(options: FileCacheOptions) {
@@ -72,6 +76,7 @@ export class FileCache implements Cache {
     this.#entries = new FileEntries(layout, {
       directory,
       maxBytes,
+      verify: rest.verify,
       fileMode,
       inactiveMs,
       space: new Space(directory, minFreeBytes),
@@ -84,7 +89,7 @@ export class FileCache implements Cache {
       modes,
       isDown: () => this.#standby.down,
       isStored: (key) => this.#isStored(key),
-      isFetched: (key) => this.#closed || this.#fills.has(key),
+      isFetched: (key) => this.#isClosed || this.#fills.has(key),
       charge: (bytes) => this.#entries.ledger.charge('queue', bytes),
     });
     this.#fills = new FileFills({
@@ -95,7 +100,7 @@ export class FileCache implements Cache {
       maxEntryBytes,
       entries: this.#entries,
       invalid: this.#invalid,
-      isClosed: () => this.#closed,
+      isClosed: () => this.#isClosed,
       open: (key) => this.open(key),
       isNewer: (name) => this.#notices.isNewer(name),
       stored: (name) =>
@@ -114,7 +119,7 @@ export class FileCache implements Cache {
 
   /** Without a wait where the entry is hot. */
   open(key: Key): Promise<Entry | undefined> | Entry | undefined {
-    if (this.#closed || this.#standby.down) return undefined;
+    if (this.#isClosed || this.#standby.down) return undefined;
     try {
       return this.#entries.openHot(key) ?? this.#openCold(key);
     } catch (error) {
@@ -138,7 +143,7 @@ export class FileCache implements Cache {
   ): Promise<Claim | undefined> {
     const follower = this.#fills.follow(key);
     if (follower !== undefined) return follower;
-    if (this.#closed) return join ? undefined : { role: 'declined', reason: 'closed' };
+    if (this.#isClosed) return join ? undefined : { role: 'declined', reason: 'closed' };
     if (this.#standby.down) return join ? undefined : { role: 'declined', reason: 'store-down' };
     return join ? this.#followOthers(key) : this.#fills.lead(key, newerThan);
   }
@@ -190,6 +195,10 @@ export class FileCache implements Cache {
     return { entries: entries + removed.entries, bytes: bytes + removed.bytes };
   }
 
+  verify(options: VerifyOptions = {}): AsyncGenerator<Verified> {
+    return this.#verify(new Pace(options).until(this.#closing.signal));
+  }
+
   fills(): RunningFill[] {
     return this.#fills.running;
   }
@@ -216,7 +225,7 @@ export class FileCache implements Cache {
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
+    this.#closing.abort();
     this.#standby.close();
     this.#invalid.close();
     clearInterval(this.#heart);
@@ -224,6 +233,21 @@ export class FileCache implements Cache {
     await this.#hot?.close();
     await this.#scanned;
     await this.#entries.upkeep.close();
+  }
+
+  get #isClosed(): boolean {
+    return this.#closing.signal.aborted;
+  }
+
+  async *#verify(pace: Pace): AsyncGenerator<Verified> {
+    await this.#scanned;
+    if (this.#isClosed || this.#standby.down) return;
+    try {
+      yield* scrub(this.#layout, this.#entries, pace);
+    } catch (error) {
+      // A cache that is closed has nothing.
+      if (error !== this.#closing.signal.reason) throw error;
+    }
   }
 
   async #scan(): Promise<void> {

@@ -1,10 +1,13 @@
 import * as fs from 'node:fs/promises';
+import createDebug from 'debug';
 import { publish as tell } from '../events.ts';
 import { isMissing, onDisk, readWithStat } from '../fs/files.ts';
 import { identityOf } from '../fs/identity.ts';
 import type { Layout } from '../fs/layout.ts';
 import type { Space } from '../fs/space.ts';
 import type { ResponseHead } from '../http/body.ts';
+import { blocksFileBytes } from './blocks.ts';
+import { BodyChecks } from './body-check.ts';
 import type { Entry, EntryInfo, Key } from './cache.ts';
 import type { Expendable } from './expendable.ts';
 import { FileEntry } from './file-entry.ts';
@@ -18,7 +21,10 @@ import { decodeNewerRecord, decodeRecord, type EntryRecord, infoOf } from './rec
 import { isNeeded, type RemovedEntry, removeBody, removeEntry } from './removal.ts';
 import { SharedFile } from './shared-file.ts';
 import { STATE_BYTES } from './state.ts';
+import { StoredBody } from './stored-body.ts';
 import { Upkeep, type UpkeepOptions } from './upkeep.ts';
+
+const debug = createDebug('cache-filter:store');
 
 /** An entry that is replaced again and again while it is opened is a miss in the end. */
 const OPEN_ATTEMPTS = 10;
@@ -28,6 +34,8 @@ export interface FileEntriesOptions extends UpkeepOptions {
   /** As events name it. */
   directory: string;
   maxBytes: number;
+  /** Which stored bytes are checked before they go out. */
+  verify: 'first' | 'always' | 'size';
   space: Space;
   notices: Notices;
   /** What goes before any entry when room is needed. */
@@ -39,20 +47,27 @@ export interface FileEntriesOptions extends UpkeepOptions {
 export class FileEntries {
   readonly ledger: Ledger;
   readonly upkeep: Upkeep;
+  /** What is known of the bodies that were read. */
+  readonly checks: BodyChecks;
   readonly #notices: Notices;
   readonly #layout: Layout;
   readonly #directory: string;
   readonly #hot: HotEntries | undefined;
+  readonly #verify: FileEntriesOptions['verify'];
+  /** Damaged bodies on their way out, by their fill. */
+  readonly #damaged = new Map<string, Promise<void>>();
   readonly #touched = new Map<string, number>();
   /** Bodies removed since somebody began to look at, or to write, what is on disk; one set for each of them. */
   readonly #watches = new Set<Set<string>>();
 
   constructor(layout: Layout, options: FileEntriesOptions) {
-    const { directory, maxBytes, space, notices, expendable, hot } = options;
+    const { directory, maxBytes, verify, space, notices, expendable, hot } = options;
     this.#layout = layout;
     this.#directory = directory;
     this.#notices = notices;
     this.#hot = hot;
+    this.#verify = verify;
+    this.checks = new BodyChecks(layout, options.fileMode);
     this.ledger = new Ledger(maxBytes, (name, removal) => this.#evict(name, removal), { expendable, space });
     this.upkeep = new Upkeep(layout, this.ledger, options);
   }
@@ -76,6 +91,11 @@ export class FileEntries {
   async record(key: Key): Promise<EntryRecord | undefined> {
     const record = (await this.#read(this.#layout.name(key.primary, key.variant), key))?.record;
     return record !== undefined && idOf(record.key) === idOf(key) ? record : undefined;
+  }
+
+  /** What is stored under a name, by its record. One that is damaged is dropped, and is none. */
+  async recordOf(name: string): Promise<EntryRecord | undefined> {
+    return (await this.#read(name))?.record;
   }
 
   /**
@@ -169,24 +189,36 @@ export class FileEntries {
         return this.#entryOf(admitted);
       }
       this.#touch(name);
-      return this.#fileEntry(name, record.head, infoOf(record), path, file);
+      return this.#fileEntry(
+        name,
+        { head: record.head, info: infoOf(record), fill: record.fill, path },
+        file,
+      );
     } finally {
       void close();
     }
   }
 
-  #entryOf({ name, head, info, body, bodyPath }: HotEntry): Entry {
+  #entryOf({ name, head, info, fill, body, bodyPath: path }: HotEntry): Entry {
     this.#touch(name);
     // Its bytes need no file; who asks for the path does, and what is being read should not be the first to go.
-    if (!(body instanceof SharedFile))
-      return new MemoryEntry(head, info, body, this.#holding(name), bodyPath);
-    return this.#fileEntry(name, head, info, bodyPath, body);
+    if (!(body instanceof SharedFile)) return new MemoryEntry(head, info, body, this.#holding(name), path);
+    return this.#fileEntry(name, { head, info, fill, path }, body);
   }
 
-  #fileEntry(name: string, head: ResponseHead, info: EntryInfo, path: string, file: SharedFile): FileEntry {
+  #fileEntry(
+    name: string,
+    { head, info, fill, path }: { head: ResponseHead; info: EntryInfo; fill: string; path: string },
+    file: SharedFile,
+  ): FileEntry {
     const close = file.use();
     const release = this.#holding(name);
-    return new FileEntry(head, info, path, file.fd, (used) => {
+    const { size, digests, key } = info;
+    const always = this.#verify === 'always';
+    const check =
+      this.#verify === 'size' ? undefined : this.checks.of({ name, fill, size, digests }, file.fd, always);
+    const body = new StoredBody(file.fd, check, (why) => this.damaged(name, fill, why, key));
+    return new FileEntry(head, info, path, body, (used) => {
       release(used);
       void close();
     });
@@ -223,6 +255,20 @@ export class FileEntries {
     this.#notices.known(name);
     if (found === undefined || record === undefined) return undefined;
     return { record, bytes: found.bytes.byteLength, identity: identityOf(found.stat), seenAt };
+  }
+
+  /** Drops an entry whose body can't be read, or is not what was stored; another one that has its name by now stays. Never rejects. */
+  damaged(name: string, fill: string, why: string, key: Key): Promise<void> {
+    const drop = async () => {
+      if ((await this.#read(name, key))?.record.fill === fill) await this.#drop(name, key, why);
+    };
+    const dropping =
+      this.#damaged.get(fill) ??
+      drop()
+        .catch((error: unknown) => debug('%s stays, though damaged: %o', name, error))
+        .finally(() => this.#damaged.delete(fill));
+    this.#damaged.set(fill, dropping);
+    return dropping;
   }
 
   async #drop(name: string, key: Key | undefined, why: string): Promise<void> {
@@ -278,7 +324,7 @@ export class FileEntries {
   }
 }
 
-/** What an entry, or a fill that is to become one, costs of the budget: bytes on disk, its state included. */
+/** What an entry, or a fill that is to become one, costs of the budget: bytes on disk, its state and checksums included. */
 export function charge(size: number, recordBytes: number): number {
-  return onDisk(size) + onDisk(recordBytes) + onDisk(STATE_BYTES);
+  return onDisk(size) + onDisk(blocksFileBytes(size)) + onDisk(recordBytes) + onDisk(STATE_BYTES);
 }

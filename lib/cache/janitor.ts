@@ -18,11 +18,18 @@ export interface FoundRecord {
   usedAt: number;
 }
 
-/** Every entry on disk. Damaged and unreadable records are passed over, and so are those of a newer format. */
-export async function* records(layout: Layout): AsyncGenerator<FoundRecord> {
+/**
+ * Every entry on disk. Damaged and unreadable records are passed over, and so are those of a newer format.
+ * @param other called with the name of each damaged record, or newer one
+ */
+export async function* records(
+  layout: Layout,
+  other?: (name: string) => Promise<unknown>,
+): AsyncGenerator<FoundRecord> {
   for await (const { name, bytes, usedAt } of recordFiles(layout)) {
     const record = decodeRecord(bytes);
     if (record !== undefined) yield { name, record, bytes: bytes.byteLength, usedAt };
+    else await other?.(name);
   }
 }
 
@@ -102,7 +109,7 @@ async function sweepShard(
   for (const file of await list(directory)) {
     const { name, fill, kind } = parseFileName(file) ?? {};
     if (name === undefined || layout.shard(name) !== directory) continue;
-    if (kind === 'body' || kind === 'state') {
+    if (kind === 'body' || kind === 'blocks' || kind === 'state') {
       const needed = fill === undefined || alive.has(fill) || (await isNeeded(layout, name, fill));
       if (!needed) await remove(join(directory, file));
     }
@@ -123,6 +130,9 @@ async function sweepRecord(layout: Layout, name: string, report: SweepReport): P
   // It may have been replaced since it was read, and its body with it.
   if ((await readIfThere(path).catch(() => undefined))?.equals(bytes) !== true || !(await remove(path)))
     return;
-  if (record !== undefined) await remove(layout.state(name, record.fill));
+  if (record !== undefined) {
+    await remove(layout.blocks(name, record.fill));
+    await remove(layout.state(name, record.fill));
+  }
   report.damaged(name, record === undefined ? 'its record is damaged' : 'its body is missing', record?.key);
 }

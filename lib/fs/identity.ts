@@ -25,6 +25,16 @@ const TICK_MS = 100;
 const COARSE_TICK_MS = 2_100;
 
 /**
+ * Whether whoever writes to the file later is found out: a write within the tick of the last change would leave all that `stat` says
+ * as it is.
+ *
+ * @param seenAt milliseconds since the epoch, before `stat` was called
+ */
+export function isQuiet({ ctimeMs }: FileIdentity, seenAt: number): boolean {
+  return seenAt - ctimeMs >= (ctimeMs % 1000 === 0 ? COARSE_TICK_MS : TICK_MS);
+}
+
+/**
  * Whether the identity can't come again. An inode is given away at once when its file has gone, and both files may have been created
  * within one tick of the clock: then all that `stat` says can be equal. A file that was created at least a tick before it was seen
  * has no such double: whatever takes its inode later is born later.

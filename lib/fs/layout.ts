@@ -10,7 +10,7 @@ const FORMAT = 'v1';
 export interface FileName {
   name: string;
   fill: string | undefined;
-  kind: 'json' | 'body' | 'state' | 'claim' | 'gone' | 'reader';
+  kind: 'json' | 'body' | 'blocks' | 'state' | 'claim' | 'gone' | 'reader';
 }
 
 /** Where everything lies below a cache directory. Keys are hashed, so nothing that a client sends becomes part of a path. */
@@ -47,6 +47,11 @@ export class Layout {
 
   body(name: string, fill: string): string {
     return join(this.shard(name), `${name}.${fill}.body`);
+  }
+
+  /** Checksums of the body's blocks. */
+  blocks(name: string, fill: string): string {
+    return join(this.shard(name), `${name}.${fill}.blocks`);
   }
 
   /** What changes about an entry while its body stays the same. */
@@ -89,7 +94,7 @@ export class Layout {
 }
 
 const PATTERN =
-  /^([0-9a-f]{64}(?:-[0-9a-f]{16})?)(?:\.([0-9a-f]{16}))?\.(json|body|state|claim|gone|reader)$/;
+  /^([0-9a-f]{64}(?:-[0-9a-f]{16})?)(?:\.([0-9a-f]{16}))?\.(json|body|blocks|state|claim|gone|reader)$/;
 
 /** What a file of ours is; undefined for one that isn't. */
 export function parseFileName(file: string): FileName | undefined {

@@ -113,11 +113,11 @@ export async function begin(place: FillPlace, beginning: Beginning): Promise<Fil
           (await reservation.reach(charge(bytes, record), spare)) && (await reservation.write(bytes));
         if (!fits) throw new StoreError('the budget has no room for more', { reason: 'no-room' });
       },
-      publish: async (info) => {
+      publish: async (info, blocks) => {
         const { fill } = claim;
         await entries.replace(
           { name, fill, size: info.size },
-          () => publish(layout, claim, { ...info, head, fill }, publishing),
+          () => publish(layout, claim, { record: { ...info, head, fill }, blocks }, publishing),
           () => {
             void beginning.over(true);
             reservation.release(charge(info.size, record));

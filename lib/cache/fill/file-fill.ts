@@ -35,8 +35,8 @@ export interface FillOwner {
   elsewhere: { readonly isSet: boolean };
   /** Asks for this many bytes on disk in all. @throws StoreError where they are not to be had */
   grow(bytes: number): Promise<void>;
-  /** Publishes the body under its key. @throws SupersededError */
-  publish(info: EntryInfo): Promise<void>;
+  /** Publishes the body, with the checksums of its blocks, under its key. @throws SupersededError */
+  publish(info: EntryInfo, blocks: Uint32Array): Promise<void>;
   /** Nobody may join any more: it ended, or its store failed. */
   unjoinable(): void;
   /** Nothing more will come. */
@@ -152,14 +152,14 @@ export class FileFill implements Orphan {
 
   async commit(proof: Proof): Promise<EntryInfo> {
     try {
-      const info = await this.#verify(proof);
+      const { info, blocks } = await this.#verify(proof);
       if (this.#storeError !== undefined) {
         // Verified all the same, so its readers may have it to the end.
         this.#finish('complete');
         throw this.#storeError;
       }
       try {
-        await this.#owner.publish(info);
+        await this.#owner.publish(info, blocks);
       } catch (error) {
         this.#finish(error instanceof SupersededError ? 'superseded' : 'complete');
         throw error;
@@ -214,17 +214,17 @@ export class FileFill implements Orphan {
     return true;
   }
 
-  async #verify(proof: Proof): Promise<EntryInfo> {
+  async #verify(proof: Proof): Promise<{ info: EntryInfo; blocks: Uint32Array }> {
     const { taken } = this.#growing;
     while (this.#storeError === undefined && this.#growing.stored < taken) await this.#progressed();
     checkLength(proof, this.#growing.size, taken);
-    const found = await this.#verifier.digest();
+    const { digests: found, blocks } = await this.#verifier.digest();
     const more = belated(proof, found);
     if (more.length > 0 && this.#storeError === undefined) found.push(...(await this.#verifier.again(more)));
     this.#found = found;
     checkDigests(proof, found);
     this.#storeError ??= tooSmall(taken, this.#owner.options);
-    return { ...this.#info, size: taken, digests: found };
+    return { info: { ...this.#info, size: taken, digests: found }, blocks };
   }
 
   /** Undefined where it is not all on disk: then it is the disk that failed, and needs the room. */

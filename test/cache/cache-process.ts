@@ -1,13 +1,16 @@
 /** A process of its own with a FileCache, which does what its parent tells it. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { createHash } from 'node:crypto';
+import { createHash, pbkdf2 } from 'node:crypto';
 import { once } from 'node:events';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import type { Fill, FillOptions, Invalidation, Key, Proof } from '../../lib/cache/cache.ts';
 import { charge } from '../../lib/cache/charge.ts';
 import { FileCache, type FileCacheOptions } from '../../lib/cache/file-cache.ts';
 import { bytesOf, put, Reading, start, stored, write } from '../../lib/contracts/cache/steps.ts';
+
+const pbkdf2Async = promisify(pbkdf2);
 
 /** What it can be told; each answers with something that JSON can hold. */
 const TASKS = {
@@ -99,6 +102,25 @@ const TASKS = {
     };
     await Promise.all(Array.from({ length: plan.hands }, hand));
     return stored;
+  },
+  /** Holds up its event loop for a second at a time, and has more for its thread pool to do than it can. */
+  async toil(milliseconds: number) {
+    const end = Date.now() + milliseconds;
+    let [blocks, jobs] = [0, 0];
+    const hash = async () => {
+      while (Date.now() < end) {
+        await pbkdf2Async('busy', 'busy', 100_000, 32, 'sha256');
+        jobs++;
+      }
+    };
+    const hashing = Array.from({ length: 16 }, hash);
+    while (Date.now() < end) {
+      for (const until = Date.now() + 1_000; Date.now() < until; );
+      blocks++;
+      await pause(1);
+    }
+    await Promise.all(hashing);
+    return { blocks, jobs };
   },
   async invalidate(what: Invalidation) {
     return opened().invalidate(what);

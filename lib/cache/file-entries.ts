@@ -1,4 +1,5 @@
 import * as fs from 'node:fs/promises';
+import { LRUCache } from 'lru-cache';
 import { publish as tell } from '../events.ts';
 import { isMissing, onDisk, readWithStat } from '../fs/files.ts';
 import { identityOf } from '../fs/identity.ts';
@@ -23,6 +24,9 @@ import { Upkeep, type UpkeepOptions } from './upkeep.ts';
 /** An entry that is replaced again and again while it is opened is a miss in the end. */
 const OPEN_ATTEMPTS = 10;
 
+/** So many are known that can't be read. */
+const MOST_UNREADABLE = 10_000;
+
 /** What the entries have to do with. */
 export interface FileEntriesOptions extends UpkeepOptions {
   /** As events name it. */
@@ -43,7 +47,10 @@ export class FileEntries {
   readonly #layout: Layout;
   readonly #directory: string;
   readonly #hot: HotEntries | undefined;
+  readonly #failed: FileEntriesOptions['failed'];
   readonly #touched = new Map<string, number>();
+  /** Bodies that could be opened, and not be read, by their paths. */
+  readonly #unreadable = new LRUCache<string, true>({ max: MOST_UNREADABLE });
   /** Bodies removed since somebody began to look at, or to write, what is on disk; one set for each of them. */
   readonly #watches = new Set<Set<string>>();
 
@@ -53,7 +60,13 @@ export class FileEntries {
     this.#directory = directory;
     this.#notices = notices;
     this.#hot = hot;
-    this.ledger = new Ledger(maxBytes, (name, removal) => this.#evict(name, removal), { expendable, space });
+    this.#failed = options.failed;
+    const evict = (name: string, removal: Removal) =>
+      this.#evict(name, removal).catch((error: unknown) => {
+        this.#failed(error, 'change');
+        throw error;
+      });
+    this.ledger = new Ledger(maxBytes, evict, { expendable, space });
     this.upkeep = new Upkeep(layout, this.ledger, options);
   }
 
@@ -110,6 +123,13 @@ export class FileEntries {
     return (await this.#unlink(name, { newer: true })) !== undefined;
   }
 
+  /** What was known of the files on disk does not hold any more. */
+  reset(): void {
+    this.ledger.reset();
+    this.#hot?.clear();
+    this.#unreadable.clear();
+  }
+
   /** Clears up after others, and takes over the account of what they left. */
   async scan(ownFills: ReadonlySet<string>): Promise<void> {
     await sweep(this.#layout, ownFills, this.#notices);
@@ -136,9 +156,11 @@ export class FileEntries {
     }
     if (found === undefined || idOf(found.record.key) !== idOf(key)) return undefined;
     const { record, bytes } = found;
+    const path = this.#layout.body(name, record.fill);
+    // Its clients would only be cut off again: let it be fetched anew.
+    if (this.#unreadable.has(path)) return undefined;
     const hot = this.#hot?.renew(name, found);
     if (hot !== undefined) return this.#entryOf(hot);
-    const path = this.#layout.body(name, record.fill);
     const handle = await fs.open(path, 'r').catch((error: unknown) => {
       if (isMissing(error)) return undefined;
       throw error;
@@ -186,10 +208,16 @@ export class FileEntries {
   #fileEntry(name: string, head: ResponseHead, info: EntryInfo, path: string, file: SharedFile): FileEntry {
     const close = file.use();
     const release = this.#holding(name);
-    return new FileEntry(head, info, path, file.fd, (used) => {
+    const failed = (error: unknown) => {
+      this.#failed(error, 'read');
+      this.#unreadable.set(path, true);
+      this.#hot?.forget(name);
+    };
+    const released = (used: boolean) => {
       release(used);
       void close();
-    });
+    };
+    return new FileEntry(head, info, path, file.fd, { failed, released });
   }
 
   #holding(name: string): (used: boolean) => void {
@@ -239,7 +267,7 @@ export class FileEntries {
     this.#touched.set(name, now);
     const time = new Date(now);
     // Losing it is harmless: recency is a little older after a restart.
-    fs.utimes(this.#layout.record(name), time, time).catch(() => undefined);
+    fs.utimes(this.#layout.record(name), time, time).catch((error: unknown) => this.#failed(error, 'change'));
   }
 
   /** For want of room, or because nobody uses it. 'pinned': another process has pinned it, and it stays. */

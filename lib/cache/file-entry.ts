@@ -10,6 +10,14 @@ import { bodyReads } from './read-gate.ts';
 
 const pread = promisify(read);
 
+/** What a stored body needs of the cache it is in. */
+export interface BodyOwner {
+  /** The operating system could not read it. */
+  failed(error: Error): void;
+  /** Nothing reads it any more; it may be called more than once. */
+  released(used: boolean): void;
+}
+
 /** A stored body, opened. The file stays readable even when it is unlinked meanwhile. */
 export class FileEntry implements Entry {
   readonly head: ResponseHead;
@@ -17,39 +25,35 @@ export class FileEntry implements Entry {
   readonly info: EntryInfo;
   readonly path: string;
   readonly #fd: number;
-  readonly #released: (used: boolean) => void;
+  readonly #owner: BodyOwner;
   #streams = 0;
   #open = true;
   #used = true;
 
-  /** @param released nothing reads `fd` any more; it may be called more than once */
-  constructor(
-    head: ResponseHead,
-    info: EntryInfo,
-    path: string,
-    fd: number,
-    released: (used: boolean) => void,
-  ) {
+  constructor(head: ResponseHead, info: EntryInfo, path: string, fd: number, owner: BodyOwner) {
     this.head = head;
     this.size = info.size;
     this.info = info;
     this.path = path;
     this.#fd = fd;
-    this.#released = released;
+    this.#owner = owner;
   }
 
   read(range: ByteRange = { start: 0, end: this.size }): Readable {
     this.#streams++;
-    return new FileRange(this.#fd, range, () => {
-      this.#streams--;
-      this.#releaseIfUnused();
+    return new FileRange(this.#fd, range, {
+      failed: (error) => this.#owner.failed(error),
+      closed: () => {
+        this.#streams--;
+        this.#releaseIfUnused();
+      },
     });
   }
 
   async pour(range: ByteRange | undefined, take: (piece: Uint8Array) => Promise<void>): Promise<void> {
     this.#streams++;
     try {
-      await pour(this.#fd, range ?? { start: 0, end: this.size }, take);
+      await pour(this.#fd, range ?? { start: 0, end: this.size }, take, (error) => this.#owner.failed(error));
     } finally {
       this.#streams--;
       this.#releaseIfUnused();
@@ -65,8 +69,13 @@ export class FileEntry implements Entry {
 
   #releaseIfUnused(): void {
     if (this.#open || this.#streams > 0) return;
-    this.#released(this.#used);
+    this.#owner.released(this.#used);
   }
+}
+
+interface RangeOwner {
+  failed(error: Error): void;
+  closed(): void;
 }
 
 /**
@@ -77,18 +86,18 @@ export class FileEntry implements Entry {
  */
 class FileRange extends Readable {
   readonly #fd: number;
-  readonly #closed: () => void;
+  readonly #owner: RangeOwner;
   #position: number;
   readonly #end: number;
   #reading = false;
   #afterRead: (() => void) | undefined;
 
-  constructor(fd: number, { start, end }: ByteRange, closed: () => void) {
+  constructor(fd: number, { start, end }: ByteRange, owner: RangeOwner) {
     super({ highWaterMark: READ_BYTES });
     this.#fd = fd;
     this.#position = start;
     this.#end = end;
-    this.#closed = closed;
+    this.#owner = owner;
   }
 
   override _read(): void {
@@ -102,6 +111,7 @@ class FileRange extends Readable {
     read(this.#fd, Buffer.allocUnsafeSlow(length), 0, length, this.#position, (error, count, buffer) => {
       this.#reading = false;
       bodyReads.leave();
+      if (error !== null) this.#owner.failed(error);
       if (this.#afterRead !== undefined) return this.#afterRead();
       if (error !== null)
         return this.destroy(new StoreError('a stored body could not be read', { cause: error }));
@@ -114,7 +124,7 @@ class FileRange extends Readable {
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
     const done = () => {
-      this.#closed();
+      this.#owner.closed();
       callback(error);
     };
     bodyReads.cancel(this.#fetch);

@@ -48,7 +48,6 @@ export class Ledger {
     sizeCalculation: ({ bytes }) => bytes + 1,
   });
   #bytes = 0;
-  /** For running fills. */
   #reserved = 0;
   /** Of entries that are being read, or are pinned. */
   #fixed = 0;
@@ -160,7 +159,6 @@ export class Ledger {
     return this.#accounts.peek(name)?.pinned ?? false;
   }
 
-  /** The names of what is pinned. */
   pins(): string[] {
     return [...this.#accounts.keys()].filter((name) => this.isPinned(name));
   }
@@ -176,6 +174,11 @@ export class Ledger {
     if (account === undefined || (body !== undefined && account.body !== body)) return;
     this.#delete(name, account);
     this.#space.wrote(-account.bytes);
+  }
+
+  /** Takes all entries out: what is there has to be found anew. */
+  reset(): void {
+    for (const name of [...this.#accounts.keys()]) this.drop(name);
   }
 
   /** Keeps an entry from being evicted until the returned function is called. */

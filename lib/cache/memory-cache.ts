@@ -177,7 +177,8 @@ export class MemoryCache implements Cache {
   async stats(): Promise<CacheStats> {
     const { entries, bytes, maxBytes, evictions, expired, pinned } = this.#ledger;
     const disk = { corrupt: 0, unknown: 0, invalid: { files: 0, bytes: 0 } };
-    return { entries, bytes, maxBytes, fills: this.#fills, evictions, expired, pinned, ...disk };
+    const state = 'up';
+    return { state, entries, bytes, maxBytes, fills: this.#fills, evictions, expired, pinned, ...disk };
   }
 
   async close(): Promise<void> {

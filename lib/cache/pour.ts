@@ -15,12 +15,14 @@ const spare: Buffer[] = [];
  * a new one for each read costs as much again in the garbage collector (256 MiB in Express: 19 % of the main thread's time).
  *
  * @param take resolves when the piece may be overwritten. Rejects: the piece may still be in use, and is left alone
+ * @param failed told where the operating system can't read
  * @throws StoreError where the bytes can't be had, or what `take` rejected with
  */
 export async function pour(
   fd: number,
   { start, end }: ByteRange,
   take: (piece: Uint8Array) => Promise<void>,
+  failed: (error: Error) => void = () => undefined,
 ): Promise<void> {
   const pieces: Buffer[] = [];
   let taken: Promise<void> = Promise.resolve();
@@ -30,6 +32,9 @@ export async function pour(
     let count: number;
     try {
       count = await readPiece(fd, piece, Math.min(piece.byteLength, end - position), position);
+    } catch (error) {
+      failed(error as Error);
+      throw error;
     } finally {
       // Also where reading failed: what was handed out has to be back first.
       await taken;

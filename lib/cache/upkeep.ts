@@ -4,6 +4,7 @@ import { readIfThere } from '../fs/files.ts';
 import type { Layout } from '../fs/layout.ts';
 import type { EntryInfo, EntryUse, Removed } from './cache.ts';
 import { Expiry } from './expiry.ts';
+import type { Doing } from './fault.ts';
 import { namesOf } from './janitor.ts';
 import type { Ledger } from './ledger.ts';
 import { decodeRecord, type EntryRecord, infoOf } from './record.ts';
@@ -21,6 +22,8 @@ export interface UpkeepOptions {
   fileMode: number;
   /** In milliseconds; undefined: entries don't expire. */
   inactiveMs: number | undefined;
+  /** Hears of what fails. Never throws. */
+  failed(error: unknown, doing: Doing): void;
 }
 
 /** What becomes of entries on disk once they are there: how often and when they are used, who is kept, and who has to go. */
@@ -69,6 +72,7 @@ export class Upkeep {
         if (await this.#pin(name, primary, on).finally(release)) count++;
       }
     } catch (error) {
+      this.#options.failed(error, 'change');
       throw new StoreError('a pin could not be written down', { cause: error });
     }
     return count;
@@ -139,7 +143,8 @@ export class Upkeep {
   async #addHits(name: string, hits: number): Promise<void> {
     const fill = this.#ledger.bodyOf(name);
     if (fill === undefined) return;
-    await addHits({ layout: this.#layout, name, fill, mode: this.#options.fileMode }, hits);
+    const place = { layout: this.#layout, name, fill, mode: this.#options.fileMode };
+    await addHits(place, hits).catch((error: unknown) => this.#options.failed(error, 'change'));
   }
 
   /** When its record says that it was last used, in milliseconds since the epoch. */

@@ -32,6 +32,10 @@ export interface FillOwner {
   file: FileHandle;
   /** Asks for this many bytes on disk in all. @throws StoreError where they are not to be had */
   grow(bytes: number): Promise<void>;
+  /** Writes; where room is wanting, makes so many bytes of it, and tries once more. */
+  attempt<T>(write: () => Promise<T>, bytes: number): Promise<T>;
+  /** What is in the file could not be read. */
+  unreadable(error: unknown): void;
   /** Publishes the body under its key. @throws SupersededError */
   publish(info: EntryInfo): Promise<void>;
   /** Nobody may join any more: it ended, or its store failed. */
@@ -214,7 +218,8 @@ export class FileFill implements Orphan {
         const batch = this.#pending.slice(0, WRITE_PIECES);
         const bytes = batch.reduce((sum, { byteLength }) => sum + byteLength, 0);
         await this.#owner.grow(this.#growing.stored + bytes);
-        await this.#writeAll(batch);
+        const rest = Math.max(bytes, (this.#growing.size ?? 0) - this.#growing.stored);
+        await this.#owner.attempt(() => this.#writeAll(batch), rest);
         this.#pending.splice(0, batch.length);
         this.#growing.advanceStored(this.#growing.stored + bytes);
         this.#verifier.advance(this.#growing.stored);
@@ -277,6 +282,9 @@ export class FileFill implements Orphan {
       );
       if (bytesRead === 0) throw new StoreError(`the file of a fill ends at ${position} bytes`);
       return buffer.subarray(0, bytesRead);
+    } catch (error) {
+      this.#owner.unreadable(error);
+      throw error;
     } finally {
       void this.#leave();
     }

@@ -3,11 +3,12 @@
 import { existsSync } from 'node:fs';
 import type * as fs from 'node:fs/promises';
 import createDebug from 'debug';
-import { StoreError } from '../../errors.ts';
+import { StoreError, SupersededError } from '../../errors.ts';
 import { createNew, unlink } from '../../fs/files.ts';
 import type { Layout } from '../../fs/layout.ts';
 import type { ResponseHead } from '../../http/body.ts';
 import type { Claim, Declined, Entry, Fill, FillOptions, Invalidation, Key, RunningFill } from '../cache.ts';
+import type { Doing } from '../fault.ts';
 import { charge, type FileEntries } from '../file-entries.ts';
 import type { InvalidBodies } from '../invalid.ts';
 import { mostRecordBytes } from '../record.ts';
@@ -23,6 +24,9 @@ const debug = createDebug('cache-filter:store');
 /** A running fill's budget grows by at least this, where its length is not known; less where the budget is small. */
 const GROW_BYTES = 4 * 1024 * 1024;
 
+/** What a claim takes on disk, in bytes. */
+const CLAIM_BYTES = 4096;
+
 /** What the fills ask of the cache that they belong to. */
 export interface FillsOwner {
   layout: Layout;
@@ -33,6 +37,10 @@ export interface FillsOwner {
   entries: FileEntries;
   invalid: InvalidBodies;
   isClosed(): boolean;
+  /** Stores something new; where room is wanting, makes so many bytes of it, and tries once more. */
+  attempt<T>(act: () => Promise<T>, bytes: number): Promise<T>;
+  /** Hears of what fails otherwise. Never throws. */
+  failed(error: unknown, doing: Doing): void;
   open(key: Key): Promise<Entry | undefined> | Entry | undefined;
   /** Whether a newer version of this package has stored what has this name. */
   isNewer(name: string): boolean;
@@ -59,6 +67,10 @@ export class FileFills {
   /** Of the running fills, the purged ones included. */
   readonly #claims = new Set<ClaimFile>();
   readonly #bodies = new Set<FileFill>();
+  /** Purged, though the store would not let go of them: they are not to be published when it does. */
+  readonly #revoked = new WeakSet<ClaimFile>();
+  /** Paths of what could not be removed. */
+  readonly #remains = new Set<string>();
 
   constructor(owner: FillsOwner) {
     this.#owner = owner;
@@ -96,10 +108,11 @@ export class FileFills {
   }
 
   async lead(key: Key, newerThan: number): Promise<Claim> {
-    const { layout, modes, isClosed, open, isNewer } = this.#owner;
+    const { layout, modes, isClosed, open, isNewer, attempt } = this.#owner;
     const name = layout.name(key.primary, key.variant);
     // Registered before the first wait: a second claim finds it.
-    const file = ClaimFile.create(layout, name, key, modes.file).catch((error: unknown) => {
+    const creating = attempt(() => ClaimFile.create(layout, name, key, modes.file), CLAIM_BYTES);
+    const file = creating.catch((error: unknown) => {
       debug('no claim for %s: %o', key.primary, error);
       return undefined;
     });
@@ -136,8 +149,21 @@ export class FileFills {
 
   /** Cuts off from the cache what is to be invalidated, in every process. */
   async doom(what: Invalidation): Promise<void> {
-    await Promise.all(this.#runs.cut(what).map((run) => this.#doom(run)));
+    await this.cut(what);
     await doomOthers(this.#owner.layout, what, this.ids);
+  }
+
+  /** The same in this process only, which can always be done. */
+  async cut(what: Invalidation): Promise<void> {
+    await Promise.all(this.#runs.cut(what).map((run) => this.#doom(run)));
+  }
+
+  /** Removes what could not be removed before. */
+  async removeRemains(): Promise<void> {
+    for (const path of [...this.#remains]) {
+      this.#remains.delete(path);
+      await this.#unlink(path);
+    }
   }
 
   /** Says that the process of the running fills lives. */
@@ -151,7 +177,8 @@ export class FileFills {
     head: ResponseHead,
     options: FillOptions,
   ): Promise<Fill | Declined> {
-    const { layout, modes, durability, maxBytes, maxEntryBytes, entries, invalid, stored } = this.#owner;
+    const { layout, modes, durability, maxBytes, maxEntryBytes, entries, invalid, stored, attempt, failed } =
+      this.#owner;
     const publishing = { modes, durable: durability === 'commit' };
     const { name } = claim;
     const { key } = run;
@@ -172,13 +199,13 @@ export class FileFills {
     const path = layout.incompleteBody(name, claim.fill);
     let file: fs.FileHandle;
     try {
-      file = await createNew(path, modes.file);
+      file = await attempt(() => createNew(path, modes.file), size ?? spare);
     } catch (error) {
       debug('no body file for %s: %o', key.primary, error);
       return decline('store-down');
     }
     // A claim that says nothing of its tags is taken for one with any.
-    await claim.tag(tags).catch((error: unknown) => debug('no tags for %s: %o', key.primary, error));
+    await claim.tag(tags).catch((error: unknown) => failed(error, 'store'));
     const fill: FileFill = new FileFill({
       key,
       head,
@@ -191,11 +218,19 @@ export class FileFills {
           (await reservation.reach(charge(bytes, record), spare)) && (await reservation.write(bytes));
         if (!room) throw new StoreError('the budget has no room for more', { reason: 'no-room' });
       },
+      attempt,
+      unreadable: (error) => failed(error, 'read'),
       publish: async (info) => {
         const { fill } = claim;
+        if (this.#revoked.has(claim))
+          throw new SupersededError('the key was purged while its body was being written');
         await entries.replace(
           { name, fill, size: info.size },
-          () => publish(layout, claim, { ...info, head, fill }, publishing),
+          () =>
+            publish(layout, claim, { ...info, head, fill }, publishing).catch((error: Error) => {
+              failed(error, 'store');
+              throw error;
+            }),
           () => {
             this.#claims.delete(claim);
             reservation.release(charge(info.size, record));
@@ -208,7 +243,7 @@ export class FileFills {
         const kept =
           wreck !== undefined &&
           (await invalid.keep(claim, { key, head, wreck }, () => reservation.release()));
-        if (!kept) await unlink(path).catch(() => undefined);
+        if (!kept) await this.#unlink(path);
         await this.#giveUp(claim);
         reservation.release();
         // The note may be longer than the record would have been.
@@ -227,7 +262,8 @@ export class FileFills {
 
   async #giveUp(claim: ClaimFile): Promise<void> {
     this.#claims.delete(claim);
-    await claim.remove().catch((error: unknown) => debug('claim %s stays behind: %o', claim.path, error));
+    await claim.close().catch(() => undefined);
+    await this.#unlink(claim.path);
   }
 
   #end(run: FileRun): void {
@@ -238,6 +274,18 @@ export class FileFills {
   /** Cuts a running fill off from the cache: its claim is gone, so it can't be published. */
   async #doom(run: FileRun): Promise<void> {
     const claim = await run.file;
-    if (claim !== undefined) await unlink(claim.path).catch(() => undefined);
+    if (claim === undefined) return;
+    this.#revoked.add(claim);
+    await this.#unlink(claim.path);
+  }
+
+  async #unlink(path: string): Promise<void> {
+    try {
+      await unlink(path);
+    } catch (error) {
+      debug('%s stays behind: %o', path, error);
+      this.#remains.add(path);
+      this.#owner.failed(error, 'change');
+    }
   }
 }

@@ -59,6 +59,9 @@ export type Doing = 'store' | 'change' | 'read';
 /** So many in a row are no accident. */
 const MANY = 3;
 
+/** Or so many within this time, in milliseconds, where each success may only have taken what the next one fails for. */
+const CLOSE_MS = 10_000;
+
 /**
  * What a failure calls for. 'look': whether the directories are still there. 'try': whether what is stored can be read at all.
  * 'no-writes': nothing more can be stored. 'down': it can't be read either.
@@ -71,26 +74,34 @@ export type Verdict = 'nothing' | 'look' | 'try' | 'no-writes' | 'down';
  * store's.
  */
 export class Judge {
-  readonly #rows = new Map<Doing | 'descriptors', number>();
+  readonly #rows = new Map<Doing, number>();
+  /** When there were too many open files, of late. */
+  #shortages: number[] = [];
 
   /** It worked. */
   worked(doing: Doing): void {
-    if (this.#rows.size === 0) return;
-    this.#rows.delete(doing);
-    this.#rows.delete('descriptors');
+    if (this.#rows.size > 0) this.#rows.delete(doing);
   }
 
   verdict(fault: Fault, doing: Doing): Verdict {
     if (fault === 'none') return 'nothing';
     if (fault === 'missing') return 'look';
-    if (fault === 'descriptors') return this.#inARow('descriptors', 'no-writes');
+    if (fault === 'descriptors') return this.#isScarce() ? 'no-writes' : 'nothing';
     if (fault === 'full' || fault === 'read-only' || doing === 'store') return 'no-writes';
     if (doing === 'read') return this.#inARow('read', fault === 'forbidden' ? 'try' : 'down');
     // Of a file that is somebody else's; where the directory is, nothing can be stored either.
     return fault === 'forbidden' ? 'nothing' : this.#inARow('change', 'no-writes');
   }
 
-  #inARow(what: Doing | 'descriptors', verdict: Verdict): Verdict {
+  #isScarce(): boolean {
+    const now = performance.now();
+    this.#shortages = [...this.#shortages.filter((at) => now - at < CLOSE_MS), now];
+    if (this.#shortages.length < MANY) return false;
+    this.#shortages = [];
+    return true;
+  }
+
+  #inARow(what: Doing, verdict: Verdict): Verdict {
     const count = (this.#rows.get(what) ?? 0) + 1;
     this.#rows.set(what, count);
     if (count < MANY) return 'nothing';

@@ -40,6 +40,7 @@ const lines: string[] = [];
 const seeds = new Map<string, number>();
 const gates = new Map<string, { open: () => void; opened: Promise<void> }>();
 const hoard: number[] = [];
+let isGreedy = false;
 
 /** What it can be told; each answers with something that JSON can hold. */
 const TASKS = {
@@ -52,7 +53,10 @@ const TASKS = {
     const log = (line: string) => void lines.push(line);
     cache = new FileCache({ minFreeBytes: 0, ...options, logger: { warn: log, error: log } });
     filter = cacheFilter({ cache, freshness: 'immutable', routes: [{ path: '/files/*name' }] });
-    server = createServer((req, res) => filter(req, res, () => answer(req, res)));
+    server = createServer((req, res) => {
+      if (isGreedy) grab();
+      filter(req, res, () => answer(req, res));
+    });
     // A connection that is open needs no descriptor any more.
     server.keepAliveTimeout = 120_000;
     server.listen(0, '127.0.0.1');
@@ -98,17 +102,13 @@ const TASKS = {
     if (fault !== null) all.storeFault = { ...fault, fired: 0 };
     return fired;
   },
-  /** Opens files until no more can be; says with what that ended. */
+  /** Opens files until no more can be, now and before each request; says with what that ends. */
   async exhaust() {
-    for (;;) {
-      try {
-        hoard.push(openSync('/dev/null', 'r'));
-      } catch (error) {
-        return { count: hoard.length, code: systemCode(error) };
-      }
-    }
+    isGreedy = true;
+    return grab();
   },
   async relent() {
+    isGreedy = false;
     for (const fd of hoard.splice(0)) closeSync(fd);
   },
   /** What this process has open below a directory. */
@@ -131,6 +131,16 @@ const TASKS = {
 };
 
 type Tasks = typeof TASKS;
+
+function grab(): string | undefined {
+  for (;;) {
+    try {
+      hoard.push(openSync('/dev/null', 'r'));
+    } catch (error) {
+      return systemCode(error);
+    }
+  }
+}
 
 function gate(path: string): { open: () => void; opened: Promise<void> } {
   let found = gates.get(path);

@@ -44,6 +44,5 @@ export async function probe(layout: Layout, modes: { file: number; directory: nu
 /** @throws where what is there can't be read */
 export async function readBack({ entries, incomplete, tag }: Layout): Promise<void> {
   for (const path of [entries, incomplete]) await fs.access(path, constants.R_OK | constants.X_OK);
-  if (!(await fs.stat(entries)).isDirectory()) throw new Error(`${entries} is no directory`);
   await readIfThere(tag);
 }

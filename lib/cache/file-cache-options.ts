@@ -22,8 +22,8 @@ export interface FileCacheOptions {
   /** Entries that are not used for so many milliseconds are removed. Default: they are not. */
   inactiveMs?: number;
   /**
-   * What is still there after a loss of power. `'none'` (default): what the system has written by then; a damaged record, or a
-   * body of another size than its record says, is dropped. `'commit'`: every entry, from the moment it can be found; each commit waits for the disk.
+   * What is still there after a loss of power. `'none'` (default): what the system has written by then; a damaged record
+   * or body is dropped. `'commit'`: every entry, from the moment it can be found; each commit waits for the disk.
    */
   durability?: 'none' | 'commit';
   /**

@@ -91,8 +91,9 @@ export class OtherFills {
       if (now - found.mtimeMs >= DEAD_MS) continue;
       const isFresh = known !== undefined && now - known.readAt < KNOWN_MS && known.reserved !== undefined;
       // While it is rewritten, or becomes a record, it says nothing: what it said before holds.
-      other.reserved = isFresh ? known.reserved : (readReserved(path) ?? known?.reserved);
-      other.readAt = isFresh ? known.readAt : now;
+      const read = isFresh ? undefined : readReserved(path);
+      other.reserved = read ?? known?.reserved;
+      other.readAt = read === undefined ? (known?.readAt ?? 0) : now;
     }
     for (const [fill, other] of before) {
       if (!this.#fills.has(fill) && !own.has(fill)) this.#over.set(fill, other);

@@ -35,7 +35,7 @@ interface Scene {
 }
 
 async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setImmediate(resolve));
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 2));
 }
 
 /** @param filtered false: no filter, for comparison */
@@ -147,6 +147,7 @@ for (const kind of KINDS) {
     }
 
     test('one that follows keeps it alive, until it leaves as well', LIMIT, async (t) => {
+      const served = heard(t, 'cache-filter:served');
       const { filter, server, calls, called, following, gone } = await scene(
         t,
         (call) => part(call, HALF),
@@ -159,7 +160,8 @@ for (const kind of KINDS) {
       await following(1);
       first.leave();
       await gone(1);
-      await until(() => filter !== undefined);
+      // It has been told that its own client has gone.
+      await until(() => served.length === 1);
       call.res.write(body.subarray(HALF, HALF + 10));
       assert.equal(call.res.destroyed, false);
       second.leave();
@@ -283,6 +285,7 @@ describe('{ finishFrom }', () => {
       `from ${from} on, ${bytes} of ${SIZE} bytes: ${finishes ? 'goes on' : 'is given up'}`,
       LIMIT,
       async (t) => {
+        const served = heard(t, 'cache-filter:served');
         const rejected = heard(t, 'cache-filter:reject');
         const { filter, server, called, gone } = await scene(t, (call) => part(call, bytes), {
           clientAbort: { finishFrom: from },
@@ -293,7 +296,10 @@ describe('{ finishFrom }', () => {
         await gone(1);
         await answer;
         if (!finishes) await call.closed;
-        else await until(() => call.res.listenerCount('close') > 0);
+        else {
+          await until(() => served.length === 1);
+          assert.equal(call.res.destroyed, false);
+        }
         call.res.end(body.subarray(bytes));
         await filter?.idle();
         assert.deepEqual(

@@ -1,5 +1,4 @@
 import { read as readFile, writev } from 'node:fs';
-import type { FileHandle } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import {
   CacheFilterError,
@@ -10,9 +9,10 @@ import {
 } from '../../errors.ts';
 import type { ResponseHead } from '../../http/body.ts';
 import type { Digest } from '../../http/digest.ts';
-import type { EntryInfo, FillInfo, FillOptions, FillReader, Key, Proof, RunningFill } from '../cache.ts';
+import type { EntryInfo, FillInfo, FillOptions, FillReader, Proof, RunningFill } from '../cache.ts';
 import type { Wreck } from '../invalid.ts';
 import { inheritedClaim, type Orphan } from './continuation.ts';
+import type { FillOwner } from './fill-owner.ts';
 import { fillInfo, GrowingReader } from './fill-reader.ts';
 import { Growing } from './growing.ts';
 import { belated, checkDigests, checkLength, tooSmall } from './proof.ts';
@@ -24,33 +24,6 @@ const pread = promisify(readFile);
 
 /** As many pieces go into one write. */
 const WRITE_PIECES = 64;
-
-/** What a fill needs of the cache it belongs to. */
-export interface FillOwner {
-  key: Key;
-  head: ResponseHead;
-  options: FillOptions;
-  file: FileHandle;
-  /** Whether other processes read it along. */
-  elsewhere: { readonly isSet: boolean };
-  /** Asks for this many bytes on disk in all. @throws StoreError where they are not to be had */
-  grow(bytes: number): Promise<void>;
-  /** Publishes the body, with the checksums of its blocks, under its key. @throws SupersededError */
-  publish(info: EntryInfo, blocks: Uint32Array): Promise<void>;
-  /** Nobody may join any more: it ended, or its store failed. */
-  unjoinable(): void;
-  /** Nothing more will come. */
-  ended(): void;
-  /** The store takes no more; the rest goes through memory, to those who read it already. */
-  storeLost(): void;
-  /**
-   * It will never be published: what it has on disk goes, though those who read it still can.
-   * @param wreck where it is the body that was wrong, and all of it that came is on disk
-   */
-  discard(why: Error, wreck?: Wreck): Promise<void>;
-  /** Nobody reads or writes it any more. */
-  closed(): Promise<void>;
-}
 
 /** A body on its way to disk. */
 export class FileFill implements Orphan {
@@ -241,7 +214,8 @@ export class FileFill implements Orphan {
         const batch = this.#pending.slice(0, WRITE_PIECES);
         const bytes = batch.reduce((sum, { byteLength }) => sum + byteLength, 0);
         await this.#owner.grow(this.#growing.stored + bytes);
-        await this.#writeAll(batch);
+        const rest = Math.max(bytes, (this.#growing.size ?? 0) - this.#growing.stored);
+        await this.#owner.attempt(() => this.#writeAll(batch), rest);
         this.#pending.splice(0, batch.length);
         this.#growing.advanceStored(this.#growing.stored + bytes);
         this.#verifier.advance(this.#growing.stored);
@@ -305,6 +279,9 @@ export class FileFill implements Orphan {
       );
       if (bytesRead === 0) throw new StoreError(`the file of a fill ends at ${position} bytes`);
       return buffer.subarray(0, bytesRead);
+    } catch (error) {
+      this.#owner.unreadable(error);
+      throw error;
     } finally {
       void this.#leave();
     }

@@ -44,12 +44,13 @@ export async function pour(
   for (const piece of pieces) giveBack(piece);
 }
 
-function borrow(bytes: number): Buffer {
+/** A piece of memory for reading up to so many bytes at a time; to be given back once nobody can be using it any more. */
+export function borrow(bytes: number): Buffer {
   if (bytes < PIECE_BYTES) return Buffer.allocUnsafeSlow(bytes);
   return spare.pop() ?? Buffer.allocUnsafeSlow(PIECE_BYTES);
 }
 
-function giveBack(piece: Buffer): void {
+export function giveBack(piece: Buffer): void {
   if (piece.byteLength === PIECE_BYTES && spare.length < SPARE_PIECES) spare.push(piece);
 }
 

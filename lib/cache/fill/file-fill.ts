@@ -117,7 +117,7 @@ export class FileFill implements Orphan {
   reader(): FillReader {
     this.#users++;
     let released = false;
-    return new GrowingReader(this.#growing, (position, length) => this.#read(position, length), {
+    return new GrowingReader(this.#growing, (...args) => this.#read(...args), {
       head: this.#owner.head,
       info: this.#info,
       succession: this.#succession,
@@ -264,17 +264,15 @@ export class FileFill implements Orphan {
     this.#progress();
   }
 
-  async #read(position: number, length: number): Promise<Uint8Array> {
+  async #read(
+    position: number,
+    length: number,
+    into: Buffer = Buffer.allocUnsafeSlow(length),
+  ): Promise<Uint8Array> {
     // A descriptor in use must not be closed: its number would soon be somebody else's.
     this.#users++;
     try {
-      const { bytesRead, buffer } = await pread(
-        this.#owner.file.fd,
-        Buffer.allocUnsafeSlow(length),
-        0,
-        length,
-        position,
-      );
+      const { bytesRead, buffer } = await pread(this.#owner.file.fd, into, 0, length, position);
       if (bytesRead === 0) throw new StoreError(`the file of a fill ends at ${position} bytes`);
       return buffer.subarray(0, bytesRead);
     } finally {

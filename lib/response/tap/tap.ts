@@ -13,6 +13,7 @@ import { VirtualHeaders } from './headers.ts';
 import { wireOf } from './passing.ts';
 import { type VirtualSocket, virtualSocket } from './socket.ts';
 import { chained, type Member, Overlay, Scope } from './view.ts';
+import { wireTo } from './wire.ts';
 
 export interface TapListener {
   /** Called once, within the handler's own call. Answer, then or later, with `divert` or `pass`; until then the body waits. */
@@ -119,14 +120,7 @@ export class Tap {
 
   /** The client's response, to be used by us while the handler has the other. */
   get wire(): AnyResponse {
-    return new Proxy(this.#res, {
-      get: (target, name) => {
-        const value: unknown = this.#scope.asReal(() => Reflect.get(target, name, target));
-        if (typeof value !== 'function') return value;
-        return (...args: unknown[]) => this.#scope.asReal(() => value.apply(target, args));
-      },
-      set: (target, name, value) => this.#scope.asReal(() => Reflect.set(target, name, value, target)),
-    });
+    return wireTo(this.#res, this.#scope);
   }
 
   /** Whether the client has left. */

@@ -17,12 +17,10 @@ import { fillInfo, GrowingReader } from './fill-reader.ts';
 import { Growing, UNSTORED_BYTES } from './growing.ts';
 import { belated, checkDigests, checkLength, tooSmall } from './proof.ts';
 import { Succession } from './succession.ts';
+import { Unwritten } from './unwritten.ts';
 import { Verifier } from './verify.ts';
 
 const pread = promisify(readFile);
-
-/** As many pieces go into one write. */
-const WRITE_PIECES = 64;
 
 /** What a fill needs of the cache it belongs to. */
 export interface FillOwner {
@@ -54,7 +52,7 @@ export class FileFill implements Orphan {
   readonly #verifier: Verifier;
   readonly #info: FillInfo;
   readonly #succession = new Succession();
-  #pending: Uint8Array[] = [];
+  readonly #unwritten = new Unwritten();
   #storing: Promise<void> | undefined;
   #storeError: Error | undefined;
   /** Digests of the whole body, once they are known. */
@@ -99,7 +97,7 @@ export class FileFill implements Orphan {
     this.#growing.take(chunk);
     if (this.#storeError !== undefined) this.#verifier.feed(chunk);
     else {
-      this.#pending.push(chunk);
+      this.#unwritten.push(chunk);
       this.#storing ??= this.#store();
     }
     return this.#hasRoom();
@@ -175,6 +173,7 @@ export class FileFill implements Orphan {
   async matches(position: number, bytes: Uint8Array): Promise<boolean> {
     const end = position + bytes.byteLength;
     while (this.#growing.stored < end) {
+      this.#unwritten.hurry();
       if (this.#over || this.#storeError !== undefined) return false;
       await this.#progressed();
     }
@@ -189,6 +188,7 @@ export class FileFill implements Orphan {
 
   async #verify(proof: Proof): Promise<EntryInfo> {
     const { taken } = this.#growing;
+    this.#unwritten.hurry();
     while (this.#storeError === undefined && this.#growing.stored < taken) await this.#progressed();
     checkLength(proof, this.#growing.size, taken);
     const found = await this.#verifier.digest();
@@ -210,12 +210,13 @@ export class FileFill implements Orphan {
   /** Writes what is pending, in as few and as large writes as there is. */
   async #store(): Promise<void> {
     try {
-      while (this.#pending.length > 0 && this.#storeError === undefined && !this.#over) {
-        const batch = this.#pending.slice(0, WRITE_PIECES);
+      while (!this.#unwritten.isEmpty && this.#storeError === undefined && !this.#over) {
+        const batch = await this.#unwritten.next();
+        if (this.#over) break;
         const bytes = batch.reduce((sum, { byteLength }) => sum + byteLength, 0);
         await this.#owner.grow(this.#growing.stored + bytes);
         await this.#writeAll(batch);
-        this.#pending.splice(0, batch.length);
+        this.#unwritten.written(batch);
         this.#growing.advanceStored(this.#growing.stored + bytes);
         this.#verifier.advance(this.#growing.stored);
         this.#progress();
@@ -258,7 +259,7 @@ export class FileFill implements Orphan {
       error instanceof StoreError
         ? error
         : new StoreError('the cache directory could not be written', { cause: error });
-    for (const chunk of this.#pending.splice(0)) this.#verifier.feed(chunk);
+    for (const chunk of this.#unwritten.drop()) this.#verifier.feed(chunk);
     this.#growing.loseStore();
     this.#owner.unjoinable();
     this.#progress();
@@ -297,7 +298,7 @@ export class FileFill implements Orphan {
     this.#over = true;
     this.#growing.finish(end, error);
     this.#verifier.close();
-    this.#pending = [];
+    this.#unwritten.drop();
     this.#owner.unjoinable();
     this.#owner.ended();
     this.#progress();

@@ -170,7 +170,7 @@ describe('what is wrong ends a benchmark', () => {
     const pretender = (name: 'http' | 'filter-http') => ({
       name,
       port: server.port,
-      usage: async () => ({ cpuSeconds: undefined, calls }),
+      usage: async () => ({ cpuSeconds: undefined, calls, lastEnd: 0, rss: undefined }),
       purge: async () => undefined,
       stop: async () => undefined,
     });
@@ -186,7 +186,7 @@ describe('what is wrong ends a benchmark', () => {
 
   test('an option that is none', () => {
     const given: [args: string[], message: RegExp][] = [
-      [['warm'], /expected 'hits' or 'cold', got 'warm'/],
+      [['warm'], /expected one of hits, cold, join, .*; got 'warm'/],
       [['--peer', 'squid'], /--peer is one of http, express, .*; got 'squid'/],
       [['--size', '1x'], /--size takes a size such as 64k or 256m, got '1x'/],
       [['--rounds', '1.5'], /--rounds takes a whole number greater than 0, got '1.5'/],

@@ -22,7 +22,7 @@ export interface Lane {
 
 const WIDTH = 760;
 const MARGIN = { left: 64, right: 24, top: 40 };
-const COLOURS = 6;
+const COLOURS = 7;
 
 /** Colours that keep apart for those who see red and green alike (Okabe and Ito), lighter on dark. */
 const STYLE = `
@@ -35,13 +35,13 @@ const STYLE = `
   .dashed { stroke-dasharray: 5 4 }
   .area { opacity: 0.18; stroke: none }
   .wait { opacity: 0.3 }
-  ${palette(['#0072b2', '#d55e00', '#009e73', '#b65f96', '#a07800', '#3a9bd0'])}
+  ${palette(['#0072b2', '#d55e00', '#009e73', '#b65f96', '#a07800', '#5b5fc7', '#57606a'])}
   @media (prefers-color-scheme: dark) {
     text { fill: #e6edf3 }
     .quiet { fill: #9198a1 }
     .page { fill: #0d1117 }
     .grid { stroke: #30363d }
-    ${palette(['#56b4e9', '#ff9d4d', '#3fcf9f', '#e29bc6', '#f0e442', '#9bd0f5'])}
+    ${palette(['#56b4e9', '#ff9d4d', '#3fcf9f', '#e29bc6', '#f0e442', '#a5a8ff', '#9198a1'])}
   }`;
 
 function palette(colours: readonly string[]): string {
@@ -61,7 +61,7 @@ export function lineChart({
   lines: readonly Line[];
 }): string {
   const points = lines.flatMap((line) => line.points);
-  const legend = Math.ceil(lines.length / 2) * 18;
+  const legend = Math.ceil(lines.length / 2) * 18 + 14;
   const box = { top: MARGIN.top + legend, height: 300 };
   const x = scale(0, Math.max(0, ...points.map((point) => point.x)), MARGIN.left, WIDTH - MARGIN.right);
   const y = scale(0, Math.max(0, ...points.map((point) => point.y)), box.top + box.height, box.top);

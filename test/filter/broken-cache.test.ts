@@ -84,6 +84,10 @@ function breakingFills(fault: (fill: Fill) => Partial<Fill>): { cache: Cache; fi
           write: (chunk) => fill.write(chunk),
           drained: () => fill.drained(),
           reader: () => fill.reader(),
+          get readers() {
+            return fill.readers;
+          },
+          onDeserted: (deserted) => fill.onDeserted(deserted),
           commit: (proof) => fill.commit(proof),
           abort: (reason) => fill.abort(reason),
           orphan: (reason) => fill.orphan(reason),

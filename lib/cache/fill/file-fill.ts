@@ -18,12 +18,10 @@ import { Growing } from './growing.ts';
 import { belated, checkDigests, checkLength, tooSmall } from './proof.ts';
 import { Readers } from './readers.ts';
 import { Succession } from './succession.ts';
+import { Unwritten } from './unwritten.ts';
 import { Verifier } from './verify.ts';
 
 const pread = promisify(readFile);
-
-/** As many pieces go into one write. */
-const WRITE_PIECES = 64;
 
 /** A body on its way to disk. */
 export class FileFill implements Orphan {
@@ -33,7 +31,7 @@ export class FileFill implements Orphan {
   readonly #info: FillInfo;
   readonly #succession: Succession;
   readonly #readers: Readers;
-  #pending: Uint8Array[] = [];
+  readonly #unwritten = new Unwritten();
   #storing: Promise<void> | undefined;
   #storeError: Error | undefined;
   /** Digests of the whole body, once they are known. */
@@ -83,7 +81,7 @@ export class FileFill implements Orphan {
     this.#growing.take(chunk);
     if (this.#storeError !== undefined) this.#verifier.feed(chunk);
     else {
-      this.#pending.push(chunk);
+      this.#unwritten.push(chunk);
       this.#storing ??= this.#store();
     }
     return this.#hasRoom();
@@ -102,7 +100,7 @@ export class FileFill implements Orphan {
     this.#users++;
     const leave = this.#readers.enter();
     let released = false;
-    return new GrowingReader(this.#growing, (position, length) => this.read(position, length), {
+    return new GrowingReader(this.#growing, (...args) => this.read(...args), {
       head: this.#owner.head,
       info: this.#info,
       succession: this.#succession,
@@ -175,6 +173,7 @@ export class FileFill implements Orphan {
   async matches(position: number, bytes: Uint8Array): Promise<boolean> {
     const end = position + bytes.byteLength;
     while (this.#growing.stored < end) {
+      this.#unwritten.hurry();
       if (this.#over || this.#storeError !== undefined) return false;
       await this.#progressed();
     }
@@ -189,6 +188,7 @@ export class FileFill implements Orphan {
 
   async #verify(proof: Proof): Promise<{ info: EntryInfo; blocks: Uint32Array }> {
     const { taken } = this.#growing;
+    this.#unwritten.hurry();
     while (this.#storeError === undefined && this.#growing.stored < taken) await this.#progressed();
     checkLength(proof, this.#growing.size, taken);
     const { digests: found, blocks } = await this.#verifier.digest();
@@ -210,13 +210,14 @@ export class FileFill implements Orphan {
   /** Writes what is pending, in as few and as large writes as there is. */
   async #store(): Promise<void> {
     try {
-      while (this.#pending.length > 0 && this.#storeError === undefined && !this.#over) {
-        const batch = this.#pending.slice(0, WRITE_PIECES);
+      while (!this.#unwritten.isEmpty && this.#storeError === undefined && !this.#over) {
+        const batch = await this.#unwritten.next();
+        if (this.#over) break;
         const bytes = batch.reduce((sum, { byteLength }) => sum + byteLength, 0);
         await this.#owner.grow(this.#growing.stored + bytes);
         const rest = Math.max(bytes, (this.#growing.size ?? 0) - this.#growing.stored);
         await this.#owner.attempt(() => this.#writeAll(batch), rest);
-        this.#pending.splice(0, batch.length);
+        this.#unwritten.written(batch);
         this.#growing.advanceStored(this.#growing.stored + bytes);
         this.#verifier.advance(this.#growing.stored);
         this.#progress();
@@ -259,24 +260,22 @@ export class FileFill implements Orphan {
       error instanceof StoreError
         ? error
         : new StoreError('the cache directory could not be written', { cause: error });
-    for (const chunk of this.#pending.splice(0)) this.#verifier.feed(chunk);
+    for (const chunk of this.#unwritten.drop()) this.#verifier.feed(chunk);
     this.#growing.loseStore();
     this.#owner.unjoinable();
     this.#owner.storeLost();
     this.#progress();
   }
 
-  async read(position: number, length: number): Promise<Uint8Array> {
+  async read(
+    position: number,
+    length: number,
+    into: Buffer = Buffer.allocUnsafeSlow(length),
+  ): Promise<Uint8Array> {
     // A descriptor in use must not be closed: its number would soon be somebody else's.
     this.#users++;
     try {
-      const { bytesRead, buffer } = await pread(
-        this.#owner.file.fd,
-        Buffer.allocUnsafeSlow(length),
-        0,
-        length,
-        position,
-      );
+      const { bytesRead, buffer } = await pread(this.#owner.file.fd, into, 0, length, position);
       if (bytesRead === 0) throw new StoreError(`the file of a fill ends at ${position} bytes`);
       return buffer.subarray(0, bytesRead);
     } catch (error) {
@@ -304,7 +303,7 @@ export class FileFill implements Orphan {
     this.#over = true;
     this.#growing.finish(end, error);
     this.#verifier.close();
-    this.#pending = [];
+    this.#unwritten.drop();
     this.#readers.close();
     this.#owner.unjoinable();
     this.#owner.ended();

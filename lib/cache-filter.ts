@@ -25,6 +25,9 @@ import { Uses } from './uses.ts';
 
 const debug = createDebug('cache-filter:filter');
 
+/** So many processes may die or give way, one after the other, before they have begun what a request waits for. */
+const MOST_LOSSES = 5;
+
 /** How long a key is remembered whose responses can't be kept, in milliseconds. */
 const UNCACHEABLE_MS = 10_000;
 
@@ -186,7 +189,7 @@ class Story {
     const unwilling =
       reluctanceOf(this.#config, asked) ?? (this.#uses.areTooFew(key) ? 'min-uses' : undefined);
     const newerThan = exchange.staleSince === undefined ? {} : { newerThan: exchange.staleSince };
-    for (let attempt = 0; ; attempt++) {
+    for (let attempt = 0, losses = 0; ; ) {
       const lasting = this.#uncacheable.get(idOf(exchange.key));
       if (lasting !== undefined) return () => this.#pass(exchange, lasting, 'uri-miss');
       const reluctance = unwilling ?? (this.#leads.isFull(key) ? 'fills-full' : undefined);
@@ -200,7 +203,9 @@ class Story {
       const following = () => this.#follow(exchange, claim);
       const answer = attempt === 0 ? await this.#leads.awaiting(key, following) : undefined;
       if (answer !== undefined) return answer;
-      if (attempt === 0) continue;
+      // Where nothing is known of it yet, that is no reason to let all go.
+      if (claim.again && losses++ < MOST_LOSSES) continue;
+      if (attempt++ === 0) continue;
       leave(claim);
       return () => this.#pass(exchange, 'collapse', 'uri-miss');
     }

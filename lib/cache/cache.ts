@@ -144,7 +144,12 @@ export type Claim =
   | { role: 'entry'; entry: Entry }
   | LeaderClaim
   /** Somebody else fetches. undefined: there was nothing to share. */
-  | { role: 'follower'; fill: Promise<FillReader | undefined> }
+  | {
+      role: 'follower';
+      fill: Promise<FillReader | undefined>;
+      /** Once `fill` has resolved to undefined: nothing is known of what it would have been, as whoever was to fetch it died, or gave way. */
+      readonly again?: boolean;
+    }
   | { role: 'declined'; reason: DeclineReason };
 
 /** What a claim is to be. */

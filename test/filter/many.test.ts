@@ -105,29 +105,28 @@ describe(`${CLIENTS} clients for one cold file`, () => {
     });
   }
 
-  // Until followers of another process offer to go on, theirs break off when it dies.
-  const todo = 'a fill is handed on to a follower in another process';
-  test('the process that fetches is killed half way: the clients of the others get the whole', {
-    ...LIMIT,
-    todo,
-  }, async (t) => {
-    const { directory, requests, half, servers } = await stage(t, 4);
-    const { outcomes } = await crowd(
-      t,
-      servers.map(({ port }) => port),
-    );
-    const { pid } = await half;
-    const leader = servers.find(({ child }) => child.pid === pid);
-    assert.ok(leader !== undefined);
-    leader.child.kill('SIGKILL');
-    const all = await outcomes;
-    const cut = all.filter(({ port }) => port === leader.port);
-    assert.ok(cut.length > 0 && cut.every(({ sha256 }) => sha256 !== SHA256), 'the fault fired');
-    assertWhole(all.filter(({ port }) => port !== leader.port));
-    assert.ok(
-      requests() <= 2,
-      `${requests()} requests: ${await reasonsOf(servers.filter((each) => each !== leader))}`,
-    );
-    assert.deepEqual(problemsOf(directory), []);
-  });
+  test(
+    'the process that fetches is killed half way: the clients of the others get the whole',
+    LIMIT,
+    async (t) => {
+      const { directory, requests, half, servers } = await stage(t, 4);
+      const { outcomes } = await crowd(
+        t,
+        servers.map(({ port }) => port),
+      );
+      const { pid } = await half;
+      const leader = servers.find(({ child }) => child.pid === pid);
+      assert.ok(leader !== undefined);
+      leader.child.kill('SIGKILL');
+      const all = await outcomes;
+      const cut = all.filter(({ port }) => port === leader.port);
+      assert.ok(cut.length > 0 && cut.every(({ sha256 }) => sha256 !== SHA256), 'the fault fired');
+      assertWhole(all.filter(({ port }) => port !== leader.port));
+      assert.ok(
+        requests() <= 2,
+        `${requests()} requests: ${await reasonsOf(servers.filter((each) => each !== leader))}`,
+      );
+      assert.deepEqual(problemsOf(directory), []);
+    },
+  );
 });

@@ -73,6 +73,7 @@ export async function begin(place: FillPlace, beginning: Beginning): Promise<Fil
   const path = layout.incompleteBody(name, claim.fill);
   const decline = async (declined: Declined['declined']): Promise<Declined> => {
     reservation.release();
+    await claim.say({ ended: 'failed' }).catch(() => undefined);
     await beginning.over(false);
     return { declined };
   };

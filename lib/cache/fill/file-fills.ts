@@ -126,6 +126,7 @@ export class FileFills {
     }
     const entry = await open(key);
     if (entry !== undefined && entry.info.storedAt > newerThan) {
+      run.isOpen = true;
       await giveUp();
       return { role: 'entry', entry };
     }
@@ -138,7 +139,11 @@ export class FileFills {
     return {
       role: 'leader',
       start: (head, options = {}) => this.#start(run, { claim: claim as ClaimFile, head, options }),
-      abandon: giveUp,
+      abandon: async () => {
+        // Those who wait in other processes are to know that there is nothing to share.
+        await claim?.say({ ended: 'failed' }).catch(() => undefined);
+        await giveUp();
+      },
     };
   }
 
@@ -218,7 +223,10 @@ export class FileFills {
         if (next !== undefined) run.path = next.path;
         return next;
       },
-      died: (fill) => this.#dead.set(fill, true),
+      died: (dead) => this.#dead.set(dead, true),
+      vanished: () => {
+        run.isOpen = true;
+      },
       succeed: (orphan, heir) => this.#succeed(run, orphan, heir),
       ended: () => {
         this.#foreign.delete(fill);
@@ -330,5 +338,11 @@ export class FileFills {
 }
 
 function joining(run: FileRun): Claim {
-  return { role: 'follower', fill: run.shared().then((fill) => fill?.join()) };
+  return {
+    role: 'follower',
+    fill: run.shared().then((fill) => fill?.join()),
+    get again() {
+      return run.isOpen;
+    },
+  };
 }

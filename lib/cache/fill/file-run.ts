@@ -15,6 +15,8 @@ export class FileRun extends Run<Joinable> {
   /** Resolves when that moment has come, or will not come. */
   readonly claimed: Promise<void>;
   #settleClaim!: () => void;
+  /** Whoever was to fetch it died, or gave way, before it was known what it is. */
+  isOpen = false;
   /** Where the claim is that it is fetched under. */
   path: string | undefined;
 

@@ -33,6 +33,8 @@ export interface ForeignOwner {
   succeed(fill: ForeignFill, heir: Heir): Promise<'succeeded' | 'declined' | 'beaten'>;
   /** The process that owned the claim of this fill is dead. */
   died(fill: string): void;
+  /** It went before it began. */
+  vanished(): void;
   /** Nobody may join any more. */
   ended(): void;
 }
@@ -76,10 +78,6 @@ export class ForeignFill {
     this.#timer.unref();
     this.#watch(claim.path);
     this.#look();
-  }
-
-  get claimPath(): string {
-    return this.#claim.path;
   }
 
   /** Names under which it can be invalidated; once it has begun. */
@@ -172,7 +170,8 @@ export class ForeignFill {
     if (growing === undefined) {
       const begun = text?.begun ?? record;
       if (begun !== undefined) void this.#open(begun);
-      else if (!named || !alive || ended !== undefined) this.#finish('failed');
+      else if (ended !== undefined) this.#finish('failed');
+      else if (!named || !alive) this.#vanish();
       return;
     }
     // The file before its end: what the claim says was true of a file that was at least as long.
@@ -196,7 +195,7 @@ export class ForeignFill {
     const fd = await openBody(layout, this.#claim);
     if (fd === undefined || this.#over) {
       if (fd !== undefined) closeSync(fd);
-      this.#finish('failed');
+      this.#vanish();
       return;
     }
     this.#fd = fd;
@@ -207,10 +206,16 @@ export class ForeignFill {
     this.#begin(true);
   }
 
+  /** Before it was known what it is. */
+  #vanish(): void {
+    if (!this.#over) this.#owner.vanished();
+    this.#finish('failed');
+  }
+
   /** Its writer can't go on: somebody here does, or somebody elsewhere, or it fails. */
   #lose(error: Error): void {
     if (this.#growing === undefined) {
-      this.#finish('failed');
+      this.#vanish();
       return;
     }
     this.#lost = true;

@@ -50,6 +50,8 @@ export interface CacheFilterEvents {
   'cache-filter:refuse': RequestEvent & { reason: Reason; status: number };
   /** An answer of the filter's is over. */
   'cache-filter:served': ServedEvent;
+  /** The handler of this request goes on with a fill where another's could not, and that has so many bytes. */
+  'cache-filter:hand-over': RequestEvent & { bytes: number };
   /** A response has become an entry. */
   'cache-filter:store': RequestEvent & { size: number };
   /** A response was not kept. */
@@ -70,6 +72,8 @@ export interface CacheFilterEvents {
 
 /** The context of the tracing channel `cache-filter:fill`: one fill, from the claim to its end. */
 export interface FillTrace extends RequestEvent {
+  /** Bytes that were there already, where it goes on with what another request began. */
+  inherited?: number;
   /** Bytes of the entry; once it is stored. */
   size?: number;
   /** Why nothing was kept. */
@@ -83,6 +87,7 @@ const names = {
   'cache-filter:bypass': true,
   'cache-filter:refuse': true,
   'cache-filter:served': true,
+  'cache-filter:hand-over': true,
   'cache-filter:store': true,
   'cache-filter:reject': true,
   'cache-filter:purge': true,

@@ -4,6 +4,7 @@ import createDebug from 'debug';
 import { requireBytes } from '../checks.ts';
 import { OptionError } from '../errors.ts';
 import { Layout } from '../fs/layout.ts';
+import { WorkLock } from '../fs/lock.ts';
 import { prepareDirectory } from '../fs/prepare.ts';
 import { Space } from '../fs/space.ts';
 import { Log } from '../log.ts';
@@ -19,6 +20,8 @@ import type {
   Key,
   Removed,
   RunningFill,
+  Verified,
+  VerifyOptions,
 } from './cache.ts';
 import { type FileCacheOptions, resolveFileCacheOptions } from './file-cache-options.ts';
 import { FileEntries } from './file-entries.ts';
@@ -28,7 +31,9 @@ import { InvalidBodies } from './invalid.ts';
 import { concerned, records } from './janitor.ts';
 import { removeLeftovers } from './leftovers.ts';
 import { Notices } from './notices.ts';
+import { Pace } from './pace.ts';
 import { FileQueue } from './queue.ts';
+import { scrub } from './scrub.ts';
 import { Standby } from './standby.ts';
 
 const debug = createDebug('cache-filter:store');
@@ -53,7 +58,7 @@ export class FileCache implements Cache {
   readonly #standby: Standby;
   #scanned: Promise<void> = Promise.resolve();
   readonly #heart: NodeJS.Timeout;
-  #closed = false;
+  readonly #closing = new AbortController();
 
   /** @throws DirectoryError where the directory can't be used, OptionError */
   constructor(options: FileCacheOptions) {
@@ -72,19 +77,23 @@ export class FileCache implements Cache {
     this.#entries = new FileEntries(layout, {
       directory,
       maxBytes,
+      verify: rest.verify,
       fileMode,
       inactiveMs,
       space: new Space(directory, minFreeBytes),
       notices: this.#notices,
       expendable: this.#invalid,
       hot: this.#hot,
+      lock: new WorkLock(layout.upkeepLock, rest.locks),
+      ownFills: () => this.#fills.ids,
+      scanned: () => this.#scanned,
     });
     this.queue = new FileQueue({
       layout,
       modes,
       isDown: () => this.#standby.down,
       isStored: (key) => this.#isStored(key),
-      isFetched: (key) => this.#closed || this.#fills.has(key),
+      isFetched: (key) => this.#isClosed || this.#fills.has(key),
       charge: (bytes) => this.#entries.ledger.charge('queue', bytes),
     });
     this.#fills = new FileFills({
@@ -95,7 +104,7 @@ export class FileCache implements Cache {
       maxEntryBytes,
       entries: this.#entries,
       invalid: this.#invalid,
-      isClosed: () => this.#closed,
+      isClosed: () => this.#isClosed,
       open: (key) => this.open(key),
       isNewer: (name) => this.#notices.isNewer(name),
       stored: (name) =>
@@ -114,7 +123,7 @@ export class FileCache implements Cache {
 
   /** Without a wait where the entry is hot. */
   open(key: Key): Promise<Entry | undefined> | Entry | undefined {
-    if (this.#closed || this.#standby.down) return undefined;
+    if (this.#isClosed || this.#standby.down) return undefined;
     try {
       return this.#entries.openHot(key) ?? this.#openCold(key);
     } catch (error) {
@@ -138,7 +147,7 @@ export class FileCache implements Cache {
   ): Promise<Claim | undefined> {
     const follower = this.#fills.follow(key);
     if (follower !== undefined) return follower;
-    if (this.#closed) return join ? undefined : { role: 'declined', reason: 'closed' };
+    if (this.#isClosed) return join ? undefined : { role: 'declined', reason: 'closed' };
     if (this.#standby.down) return join ? undefined : { role: 'declined', reason: 'store-down' };
     return join ? this.#followOthers(key) : this.#fills.lead(key, newerThan);
   }
@@ -190,6 +199,10 @@ export class FileCache implements Cache {
     return { entries: entries + removed.entries, bytes: bytes + removed.bytes };
   }
 
+  verify(options: VerifyOptions = {}): AsyncGenerator<Verified> {
+    return this.#verify(new Pace(options).until(this.#closing.signal));
+  }
+
   fills(): RunningFill[] {
     return this.#fills.running;
   }
@@ -211,25 +224,42 @@ export class FileCache implements Cache {
       corrupt,
       unknown,
       invalid,
+      unlinked: this.#entries.openFiles.unlinked,
       ...memory,
     };
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
+    this.#closing.abort();
     this.#standby.close();
     this.#invalid.close();
     clearInterval(this.#heart);
     this.#fills.close();
     await this.#hot?.close();
+    await this.#entries.inventory.close();
     await this.#scanned;
     await this.#entries.upkeep.close();
+  }
+
+  get #isClosed(): boolean {
+    return this.#closing.signal.aborted;
+  }
+
+  async *#verify(pace: Pace): AsyncGenerator<Verified> {
+    await this.#scanned;
+    if (this.#isClosed || this.#standby.down) return;
+    try {
+      yield* scrub(this.#layout, this.#entries, pace);
+    } catch (error) {
+      // A cache that is closed has nothing.
+      if (error !== this.#closing.signal.reason) throw error;
+    }
   }
 
   async #scan(): Promise<void> {
     try {
       await this.#invalid.start();
-      await this.#entries.scan(this.#fills.ids);
+      await this.#entries.inventory.scan();
       await this.queue.count();
     } catch (error) {
       debug('the start-up scan failed: %o', error);

@@ -2,6 +2,7 @@ import * as fs from 'node:fs/promises';
 import { StoreError } from '../errors.ts';
 import { readIfThere } from '../fs/files.ts';
 import type { Layout } from '../fs/layout.ts';
+import type { WorkLock } from '../fs/lock.ts';
 import type { EntryInfo, EntryUse, Removed } from './cache.ts';
 import { Expiry } from './expiry.ts';
 import { namesOf } from './janitor.ts';
@@ -21,6 +22,8 @@ export interface UpkeepOptions {
   fileMode: number;
   /** In milliseconds; undefined: entries don't expire. */
   inactiveMs: number | undefined;
+  /** Held by who lets entries expire. */
+  lock: WorkLock;
 }
 
 /** What becomes of entries on disk once they are there: how often and when they are used, who is kept, and who has to go. */
@@ -35,12 +38,12 @@ export class Upkeep {
   readonly #expiry: Expiry;
 
   constructor(layout: Layout, ledger: Ledger, options: UpkeepOptions) {
-    const { inactiveMs } = options;
+    const { inactiveMs, lock } = options;
     this.#layout = layout;
     this.#ledger = ledger;
     this.#options = options;
     this.touchMs = Math.min(TOUCH_MS, Math.floor((inactiveMs ?? Number.POSITIVE_INFINITY) / 4));
-    this.#expiry = new Expiry(inactiveMs, () => this.expire());
+    this.#expiry = new Expiry(inactiveMs, () => lock.run(() => this.expire()));
   }
 
   /** What is known of an entry. */

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { Client } from './client.ts';
 import { measureCold, serversForCold } from './cold.ts';
 import { measureHits, serversForHits } from './hits.ts';
+import { measureEntries } from './many-entries.ts';
 import { prepare } from './material.ts';
 import { type Options, parseOptions, USAGE } from './options.ts';
 import { formatRatios } from './report.ts';
@@ -26,7 +27,12 @@ async function main(): Promise<void> {
     });
   }
   try {
-    await measure(options, root);
+    if (options.what === 'start' || options.what === 'count') {
+      const found = await measureEntries(options, root);
+      if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(found, undefined, 2)}\n`);
+    } else {
+      await measure(options, root);
+    }
   } finally {
     await rm(root, { recursive: true, force: true, maxRetries: 10 });
   }

@@ -6,10 +6,12 @@ import { parseArgs } from 'node:util';
 import { PEERS, type Peer } from './comparisons.ts';
 import { KIB, MIB, parseSize } from './sizes.ts';
 
-export const USAGE = `npm run bench -- [hits | cold] [options]
+export const USAGE = `npm run bench -- [hits | cold | start | count] [options]
 
   hits               answers from the cache, side by side with others (the default)
   cold               a fill against the bare handler, and many clients for one cold file
+  start              a start with many entries: the first hit, the longest hold of the event loop, the scan
+  count              hits with many entries, against hits with 100
 
   --size SIZE        1k, 64k, 1m, 256m, …; may be given several times
   --peer PEER        compare with this one only: ${PEERS.join(', ')}; may be given several times
@@ -17,6 +19,7 @@ export const USAGE = `npm run bench -- [hits | cold] [options]
   --seconds S        length of a run
   --connections N    kept connections of the client; by default fewer for larger files
   --clients N        cold: how many ask at once
+  --entries N        start, count: how many
   --before FILE      an earlier build (its dist/index.js), to compare with as one more peer
   --package FILE     measure this build instead of the one in dist/
   --directory DIR    where files and caches are put for the time being
@@ -26,14 +29,17 @@ export const USAGE = `npm run bench -- [hits | cold] [options]
   --help
 `;
 
+const WHATS = ['hits', 'cold', 'start', 'count'] as const;
+
 export interface Options {
-  what: 'hits' | 'cold';
+  what: (typeof WHATS)[number];
   sizes: readonly number[];
   peers: readonly Peer[];
   rounds: number;
   seconds: number;
   connections: number | undefined;
   clients: number;
+  entries: number;
   /** What servers import in place of the build in dist/, as URLs. */
   packageUrl: string;
   beforeUrl: string | undefined;
@@ -56,6 +62,7 @@ export function parseOptions(args: readonly string[]): Options | undefined {
       seconds: { type: 'string' },
       connections: { type: 'string' },
       clients: { type: 'string' },
+      entries: { type: 'string' },
       before: { type: 'string' },
       package: { type: 'string' },
       directory: { type: 'string' },
@@ -66,9 +73,10 @@ export function parseOptions(args: readonly string[]): Options | undefined {
     },
   });
   if (values.help) return undefined;
-  const [what = 'hits', ...more] = positionals;
-  if ((what !== 'hits' && what !== 'cold') || more.length > 0)
-    throw new Error(`expected 'hits' or 'cold', got '${positionals.join(' ')}'`);
+  const [word = 'hits', ...more] = positionals;
+  const what = WHATS.find((each) => each === word);
+  if (what === undefined || more.length > 0)
+    throw new Error(`expected one of ${WHATS.join(', ')}; got '${positionals.join(' ')}'`);
   const { smoke } = values;
   const before = values.before === undefined ? undefined : moduleUrl('--before', values.before);
   return {
@@ -85,6 +93,7 @@ export function parseOptions(args: readonly string[]): Options | undefined {
     connections:
       values.connections === undefined ? undefined : parseNumber('--connections', values.connections, 0),
     clients: parseNumber('--clients', values.clients, smoke ? 4 : 16),
+    entries: parseNumber('--entries', values.entries, smoke ? 200 : 100_000),
     packageUrl:
       values.package === undefined
         ? import.meta.resolve('cache-filter')

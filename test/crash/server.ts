@@ -22,6 +22,7 @@ const filter = cacheFilter({
   cacheStatus: { key: true },
   routes: [
     { path: '/keep/:id', freshness: 'immutable' },
+    { path: '/still/:id', freshness: 'immutable' },
     { path: '/brief/:id', freshness: { ttlMs: 200 } },
   ],
   ...options,

@@ -26,6 +26,7 @@ function broken(breakIt: (cache: MemoryCache, fail: () => never) => Partial<Cach
     queue: cache.queue,
     prune: (options) => cache.prune(options),
     clean: () => cache.clean(),
+    verify: (options) => cache.verify(options),
     fills: () => cache.fills(),
     stats: () => cache.stats(),
     close: () => cache.close(),
@@ -80,6 +81,10 @@ function breakingFills(fault: (fill: Fill) => Partial<Fill>): { cache: Cache; fi
         const fill = await claim.start(head, given);
         if ('declined' in fill) return fill;
         const whole: Fill = {
+          get readers() {
+            return fill.readers;
+          },
+          onDeserted: (deserted) => fill.onDeserted(deserted),
           write: (chunk) => fill.write(chunk),
           drained: () => fill.drained(),
           reader: () => fill.reader(),
@@ -96,7 +101,7 @@ function breakingFills(fault: (fill: Fill) => Partial<Fill>): { cache: Cache; fi
             return (method as (...args: never[]) => unknown)(...args);
           },
         ]);
-        return { ...whole, ...Object.fromEntries(wrong) };
+        return Object.assign(whole, Object.fromEntries(wrong));
       };
       return { ...claim, start };
     },

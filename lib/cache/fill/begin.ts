@@ -5,7 +5,8 @@ import { createNew, unlink, writeAt } from '../../fs/files.ts';
 import type { Layout } from '../../fs/layout.ts';
 import type { ResponseHead } from '../../http/body.ts';
 import type { Declined, FillOptions, Key } from '../cache.ts';
-import { charge, type FileEntries } from '../file-entries.ts';
+import { charge } from '../charge.ts';
+import type { FileEntries } from '../file-entries.ts';
 import type { InvalidBodies } from '../invalid.ts';
 import { mostRecordBytes } from '../record.ts';
 import { Reservation } from '../reservation.ts';
@@ -15,6 +16,7 @@ import { fillInfo } from './fill-reader.ts';
 import type { ForeignFill } from './foreign-fill.ts';
 import { tooLarge } from './proof.ts';
 import { publish } from './publish.ts';
+import { ReaderMark } from './reader-mark.ts';
 
 const debug = createDebug('cache-filter:fill');
 
@@ -57,7 +59,7 @@ export async function begin(place: FillPlace, beginning: Beginning): Promise<Fil
   const publishing = { modes, durable: durability === 'commit' };
   const { name } = claim;
   const { size } = options;
-  const reservation = new Reservation(entries.ledger);
+  const reservation = new Reservation(entries.ledger, (reserved) => claim.say({ reserved }));
   const path = layout.incompleteBody(name, claim.fill);
   const decline = async (declined: Declined['declined']): Promise<Declined> => {
     reservation.release();
@@ -78,7 +80,9 @@ export async function begin(place: FillPlace, beginning: Beginning): Promise<Fil
     debug('no body file for %s: %o', key.primary, error);
     return decline('store-down');
   }
+  const closing = entries.openFiles.add(file.fd);
   const drop = async (): Promise<Declined> => {
+    closing();
     await file.close().catch(() => undefined);
     await unlink(path).catch(() => undefined);
     return decline('store-down');
@@ -104,6 +108,7 @@ export async function begin(place: FillPlace, beginning: Beginning): Promise<Fil
       head,
       options: { ...options, storedAt: info.storedAt },
       file,
+      elsewhere: new ReaderMark(layout, claim, modes.file),
       grow: async (bytes) => {
         const limit = tooLarge(bytes, maxEntryBytes, options);
         if (limit !== undefined) throw limit;
@@ -111,11 +116,11 @@ export async function begin(place: FillPlace, beginning: Beginning): Promise<Fil
           (await reservation.reach(charge(bytes, record), spare)) && (await reservation.write(bytes));
         if (!fits) throw new StoreError('the budget has no room for more', { reason: 'no-room' });
       },
-      publish: async (info) => {
+      publish: async (info, blocks) => {
         const { fill } = claim;
         await entries.replace(
           { name, fill, size: info.size },
-          () => publish(layout, claim, { ...info, head, fill }, publishing),
+          () => publish(layout, claim, { record: { ...info, head, fill }, blocks }, publishing),
           () => {
             void beginning.over(true);
             reservation.release(charge(info.size, record));
@@ -142,7 +147,10 @@ export async function begin(place: FillPlace, beginning: Beginning): Promise<Fil
         // The note may be longer than the record would have been.
         if (kept) await entries.ledger.evict(maxBytes);
       },
-      closed: () => file.close().catch(() => undefined),
+      closed: () => {
+        closing();
+        return file.close().catch(() => undefined);
+      },
     },
     before,
   );

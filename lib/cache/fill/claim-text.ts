@@ -17,6 +17,8 @@ export interface ClaimText {
   since: number;
   /** No other claim of this key came before: others follow it. */
   leads?: boolean;
+  /** Bytes on disk that the fill will take in all; absent until they are asked for. */
+  reserved?: number;
   begun?: Begun;
   /** Nothing more comes. `orphaned`: somebody else may go on. */
   ended?: ClaimEnd;
@@ -45,4 +47,10 @@ export function endOfNote(bytes: Uint8Array): ClaimEnd | undefined {
   const why = unseal(bytes)?.['why'];
   if (!isObject(why)) return undefined;
   return why['code'] === 'ERR_CACHE_FILTER_INTEGRITY' ? 'failed' : 'orphaned';
+}
+
+/** How many bytes on disk a claim has announced; undefined where it does not say (yet), or is being written at this moment. */
+export function reservedOf(bytes: Uint8Array): number | undefined {
+  const { reserved } = decodeClaim(bytes) ?? {};
+  return typeof reserved === 'number' && reserved >= 0 ? reserved : undefined;
 }

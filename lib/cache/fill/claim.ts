@@ -42,8 +42,8 @@ export class ClaimFile {
     return claim;
   }
 
-  /** Says what has become of the fill. */
-  say(news: Partial<Pick<ClaimText, 'leads' | 'begun' | 'ended'>>): Promise<void> {
+  /** Says what has become of the fill; `reserved`: how many bytes on disk it will take in all, so that others leave them to it. */
+  say(news: Partial<Pick<ClaimText, 'leads' | 'reserved' | 'begun' | 'ended'>>): Promise<void> {
     this.#text = { ...this.#text, ...news };
     return this.#write(() => encodeClaim(this.#text));
   }

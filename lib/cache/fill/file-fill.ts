@@ -16,6 +16,7 @@ import { inheritedClaim, type Orphan } from './continuation.ts';
 import { fillInfo, GrowingReader } from './fill-reader.ts';
 import { Growing } from './growing.ts';
 import { belated, checkDigests, checkLength, tooSmall } from './proof.ts';
+import { Readers } from './readers.ts';
 import { Succession } from './succession.ts';
 import { Verifier } from './verify.ts';
 
@@ -30,10 +31,12 @@ export interface FillOwner {
   head: ResponseHead;
   options: FillOptions;
   file: FileHandle;
+  /** Whether other processes read it along. */
+  elsewhere: { readonly isSet: boolean };
   /** Asks for this many bytes on disk in all. @throws StoreError where they are not to be had */
   grow(bytes: number): Promise<void>;
-  /** Publishes the body under its key. @throws SupersededError */
-  publish(info: EntryInfo): Promise<void>;
+  /** Publishes the body, with the checksums of its blocks, under its key. @throws SupersededError */
+  publish(info: EntryInfo, blocks: Uint32Array): Promise<void>;
   /** Nobody may join any more: it ended, or its store failed. */
   unjoinable(): void;
   /** Nothing more will come. */
@@ -56,6 +59,7 @@ export class FileFill implements Orphan {
   readonly #verifier: Verifier;
   readonly #info: FillInfo;
   readonly #succession: Succession;
+  readonly #readers: Readers;
   #pending: Uint8Array[] = [];
   #storing: Promise<void> | undefined;
   #storeError: Error | undefined;
@@ -76,6 +80,7 @@ export class FileFill implements Orphan {
     this.#verifier = new Verifier(owner.file.fd, options.algorithms ?? []);
     this.#verifier.advance(this.#growing.stored);
     this.#info = fillInfo(key, options);
+    this.#readers = new Readers(owner.elsewhere);
   }
 
   get head(): ResponseHead {
@@ -122,6 +127,7 @@ export class FileFill implements Orphan {
 
   reader(): FillReader {
     this.#users++;
+    const leave = this.#readers.enter();
     let released = false;
     return new GrowingReader(this.#growing, (position, length) => this.read(position, length), {
       head: this.#owner.head,
@@ -131,20 +137,29 @@ export class FileFill implements Orphan {
         if (released) return;
         released = true;
         void this.#leave();
+        leave();
       },
     });
   }
 
+  get readers(): number {
+    return this.#readers.count;
+  }
+
+  onDeserted(deserted: () => void): void {
+    this.#readers.onDeserted(deserted);
+  }
+
   async commit(proof: Proof): Promise<EntryInfo> {
     try {
-      const info = await this.#verify(proof);
+      const { info, blocks } = await this.#verify(proof);
       if (this.#storeError !== undefined) {
         // Verified all the same, so its readers may have it to the end.
         this.#finish('complete');
         throw this.#storeError;
       }
       try {
-        await this.#owner.publish(info);
+        await this.#owner.publish(info, blocks);
       } catch (error) {
         this.#finish(error instanceof SupersededError ? 'superseded' : 'complete');
         throw error;
@@ -199,17 +214,17 @@ export class FileFill implements Orphan {
     return true;
   }
 
-  async #verify(proof: Proof): Promise<EntryInfo> {
+  async #verify(proof: Proof): Promise<{ info: EntryInfo; blocks: Uint32Array }> {
     const { taken } = this.#growing;
     while (this.#storeError === undefined && this.#growing.stored < taken) await this.#progressed();
     checkLength(proof, this.#growing.size, taken);
-    const found = await this.#verifier.digest();
+    const { digests: found, blocks } = await this.#verifier.digest();
     const more = belated(proof, found);
     if (more.length > 0 && this.#storeError === undefined) found.push(...(await this.#verifier.again(more)));
     this.#found = found;
     checkDigests(proof, found);
     this.#storeError ??= tooSmall(taken, this.#owner.options);
-    return { ...this.#info, size: taken, digests: found };
+    return { info: { ...this.#info, size: taken, digests: found }, blocks };
   }
 
   /** Undefined where it is not all on disk: then it is the disk that failed, and needs the room. */
@@ -313,6 +328,7 @@ export class FileFill implements Orphan {
     this.#growing.finish(end, error);
     this.#verifier.close();
     this.#pending = [];
+    this.#readers.close();
     this.#owner.unjoinable();
     this.#owner.ended();
     this.#progress();

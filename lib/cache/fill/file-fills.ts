@@ -1,6 +1,7 @@
 // docs/reference/disk-format.md
 
 import createDebug from 'debug';
+import { LRUCache } from 'lru-cache';
 import { IntegrityError, StoreError } from '../../errors.ts';
 import { unlink } from '../../fs/files.ts';
 import type { ResponseHead } from '../../http/body.ts';
@@ -12,7 +13,7 @@ import { Continuation } from './continuation.ts';
 import type { FileFill } from './file-fill.ts';
 import { FileRun } from './file-run.ts';
 import { ForeignFill } from './foreign-fill.ts';
-import { contest, doomOthers, leaderOf, OthersClaim } from './others.ts';
+import { contest, doomOthers, type Known, leaderOf, OthersClaim } from './others.ts';
 import { Runs } from './runs.ts';
 import type { Heir } from './succession.ts';
 
@@ -34,6 +35,8 @@ export class FileFills {
   readonly #claims = new Set<ClaimFile>();
   readonly #bodies = new Set<FileFill>();
   readonly #foreign = new Set<ForeignFill>();
+  /** Fills of processes that died. */
+  readonly #dead = new LRUCache<string, true>({ max: 1000 });
 
   constructor(owner: FillsOwner) {
     this.#owner = owner;
@@ -99,7 +102,7 @@ export class FileFills {
       const claim = await ClaimFile.create(layout, name, key, modes.file);
       this.#claims.add(claim);
       run.claimUnder(claim);
-      const other = isClosed() ? undefined : await contest(layout, claim, this.ids);
+      const other = isClosed() ? undefined : await contest(layout, claim, this.#known);
       if (other !== undefined) {
         await this.#giveUp(claim);
         return this.#followOther(run, other);
@@ -146,6 +149,7 @@ export class FileFills {
   /** Says that the process of the running fills lives. */
   beat(): void {
     for (const claim of this.#claims) claim.beat().catch(() => undefined);
+    for (const fill of this.#foreign) fill.beat();
   }
 
   /** What other processes fetch is not followed any longer. */
@@ -183,14 +187,16 @@ export class FileFills {
   /** Reads along; what was to be ours alone is shared with whoever comes. */
   #followOther(run: FileRun, other: OthersClaim): Claim {
     run.path = other.path;
-    const { layout } = this.#owner;
+    const { layout, modes } = this.#owner;
     const fill = new ForeignFill(run.key, other, {
       layout,
+      modes,
       next: async () => {
         const next = (await this.#leader(run.key)) ?? (await OthersClaim.published(layout, other.name));
         if (next !== undefined) run.path = next.path;
         return next;
       },
+      died: (fill) => this.#dead.set(fill, true),
       succeed: (orphan, heir) => this.#succeed(run, orphan, heir),
       ended: () => {
         this.#foreign.delete(fill);
@@ -217,7 +223,7 @@ export class FileFills {
     const claim = await ClaimFile.create(layout, layout.name(key.primary, key.variant), key, modes.file);
     this.#claims.add(claim);
     run.claimUnder(claim);
-    const other = await contest(layout, claim, this.ids).catch(() => 'declined' as const);
+    const other = await contest(layout, claim, this.#known).catch(() => 'declined' as const);
     if (other !== undefined) {
       await this.#giveUp(claim);
       if (other === 'declined') return other;
@@ -260,9 +266,13 @@ export class FileFills {
     return new Continuation(fill);
   }
 
+  get #known(): Known {
+    return { own: this.ids, dead: this.#dead };
+  }
+
   #leader(key: Key): Promise<OthersClaim | undefined> {
     const { layout } = this.#owner;
-    return leaderOf(layout, layout.name(key.primary, key.variant), this.ids);
+    return leaderOf(layout, layout.name(key.primary, key.variant), this.#known);
   }
 
   async #giveUp(claim: ClaimFile | undefined): Promise<void> {

@@ -12,6 +12,7 @@ import { fillInfo, GrowingReader } from './fill-reader.ts';
 import { Growing } from './growing.ts';
 import type { ClaimState, OthersClaim } from './others.ts';
 import { openBody, PIECE_BYTES, readPiece, sameBeginning } from './others-body.ts';
+import { ReaderMark } from './reader-mark.ts';
 import { type Heir, Succession } from './succession.ts';
 
 const debug = createDebug('cache-filter:fill');
@@ -25,10 +26,13 @@ const ORPHAN_WAIT_MS = 5_000;
 /** What a foreign fill asks of those who know the other fills. */
 export interface ForeignOwner {
   layout: Layout;
+  modes: { file: number };
   /** Who has begun to fetch the key since, other than this process, or has stored it; undefined: nobody. */
   next(): Promise<OthersClaim | undefined>;
   /** Somebody here would go on with it: resolves to undefined where another process does. */
   succeed(fill: ForeignFill, heir: Heir): Promise<'succeeded' | 'declined' | 'beaten'>;
+  /** The process that owned the claim of this fill is dead. */
+  died(fill: string): void;
   /** Nobody may join any more. */
   ended(): void;
 }
@@ -41,6 +45,7 @@ export class ForeignFill {
   readonly succession: Succession = new Succession();
   readonly #owner: ForeignOwner;
   #claim: OthersClaim;
+  #mark: ReaderMark;
   #begin!: (begun: boolean) => void;
   #from: Begun | undefined;
   #growing: Growing | undefined;
@@ -55,6 +60,7 @@ export class ForeignFill {
   #letGo: (() => void) | undefined;
   #watchers: FSWatcher[] = [];
   readonly #timer: NodeJS.Timeout;
+  #marked: Promise<void> = Promise.resolve();
   #users = 0;
   #over = false;
 
@@ -62,6 +68,7 @@ export class ForeignFill {
     this.key = key;
     this.#claim = claim;
     this.#owner = owner;
+    this.#mark = new ReaderMark(owner.layout, claim, owner.modes.file);
     this.begun = new Promise((resolve) => {
       this.#begin = resolve;
     });
@@ -99,6 +106,7 @@ export class ForeignFill {
     if (this.#successor !== undefined) return this.#successor.join();
     if (this.#over || this.#growing === undefined || this.#growing.end !== undefined) return undefined;
     this.#users++;
+    this.beat();
     let released = false;
     const { storedAt, tags, version } = this.begunWith;
     return new GrowingReader(this.#growing, (position, length) => this.#read(position, length), {
@@ -111,6 +119,13 @@ export class ForeignFill {
         this.#leave();
       },
     });
+  }
+
+  /** Tells the process that writes it that somebody reads along. */
+  beat(): void {
+    if (this.#users === 0 || this.#over || this.#lost) return;
+    const mark = this.#mark;
+    this.#marked = this.#marked.then(() => mark.set()).catch(() => undefined);
   }
 
   /** Copies what there is to another file. @throws StoreError */
@@ -127,6 +142,7 @@ export class ForeignFill {
   becomes(successor: FileFill): void {
     this.#successor = successor;
     this.#letGo = successor.hold();
+    this.#unmark();
     this.#stop();
     if (this.#users === 0) this.#close();
   }
@@ -152,6 +168,7 @@ export class ForeignFill {
 
   #see({ text, record, alive, ended, named }: ClaimState): void {
     const growing = this.#growing;
+    if (!alive) this.#owner.died(this.#claim.fill);
     if (growing === undefined) {
       const begun = text?.begun ?? record;
       if (begun !== undefined) void this.#open(begun);
@@ -197,6 +214,7 @@ export class ForeignFill {
       return;
     }
     this.#lost = true;
+    this.#unmark();
     this.#goOn(error).catch((failure: unknown) => {
       const known = failure instanceof CacheFilterError ? failure : error;
       this.#finish('failed', known);
@@ -245,12 +263,14 @@ export class ForeignFill {
     const before = this.#fd;
     this.#claim.close();
     this.#claim = claim;
+    this.#mark = new ReaderMark(this.#owner.layout, claim, this.#owner.modes.file);
     this.#fd = fd;
     if (before !== undefined) this.#former.push(before);
     this.#unwatch();
     this.#watch(claim.path);
     this.#watch(this.#owner.layout.incompleteBody(claim.name, claim.fill));
     this.#lost = false;
+    this.beat();
     this.#look();
   }
 
@@ -288,12 +308,18 @@ export class ForeignFill {
   }
 
   #close(): void {
+    this.#unmark();
     this.#claim.close();
     for (const fd of this.#former.splice(0)) closeSync(fd);
     if (this.#fd !== undefined) closeSync(this.#fd);
     this.#fd = undefined;
     this.#letGo?.();
     this.#letGo = undefined;
+  }
+
+  #unmark(): void {
+    const mark = this.#mark;
+    this.#marked = this.#marked.then(() => mark.remove()).catch(() => undefined);
   }
 
   #watch(path: string): void {

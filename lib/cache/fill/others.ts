@@ -10,8 +10,14 @@ import { type ClaimEnd, type ClaimText, decodeClaim, endOfNote } from './claim-t
 
 const openFd = promisify(openFile);
 
-/** A claim that has not said for so long that its owner lives is an orphan, in milliseconds. It says so three times in that time. */
-const ORPHAN_MS = 1_500;
+/** A claim that has not said for so long that its owner lives is suspect, in milliseconds. It says so three times in that time. */
+export const ORPHAN_MS = 1_500;
+
+/** Who suspects it looks on for so long: it may have been asleep itself. */
+const SUSPENSE_MS = 600;
+
+/** After so long there is nothing to suspect any more. */
+const DEAD_MS = 10_000;
 
 /** From one look at a contender to the next, in milliseconds. */
 const CONTEST_MS = 2;
@@ -35,6 +41,8 @@ export class OthersClaim {
   readonly fill: string;
   readonly path: string;
   readonly #fd: number;
+  /** The last sign of life that was seen, and since when there has been no other, by our own clock. */
+  #beat = { at: 0, since: 0 };
   #open = true;
 
   private constructor(name: string, fill: string, path: string, fd: number) {
@@ -77,9 +85,16 @@ export class OthersClaim {
       text,
       record,
       ended: text === undefined && record === undefined ? endOfNote(content) : text?.ended,
-      alive: Date.now() - mtimeMs < ORPHAN_MS,
+      alive: this.#isAlive(mtimeMs),
       named: nlink > 0,
     };
+  }
+
+  #isAlive(beatAt: number): boolean {
+    const now = performance.now();
+    if (beatAt !== this.#beat.at) this.#beat = { at: beatAt, since: now };
+    const age = Date.now() - beatAt;
+    return age < ORPHAN_MS || (age < DEAD_MS && now - this.#beat.since < SUSPENSE_MS);
   }
 
   close(): void {
@@ -89,15 +104,21 @@ export class OthersClaim {
   }
 }
 
-/** The fill that others than `own` lead under this name, or are about to; undefined where there is none. */
+/** Fill ids: those of this process, and those whose owner is known to be dead. */
+export interface Known {
+  own: ReadonlySet<string>;
+  dead: { has(fill: string): boolean };
+}
+
+/** The fill that others lead under this name, or are about to; undefined where there is none. */
 export async function leaderOf(
   layout: Layout,
   name: string,
-  own: ReadonlySet<string>,
+  { own, dead }: Known,
 ): Promise<OthersClaim | undefined> {
   for await (const other of othersOf(layout, name, own)) {
     const { record, alive, ended } = other.look();
-    if (alive && record === undefined && ended === undefined) return other;
+    if (alive && !dead.has(other.fill) && record === undefined && ended === undefined) return other;
     other.close();
   }
   return undefined;
@@ -111,13 +132,13 @@ export async function leaderOf(
 export async function contest(
   layout: Layout,
   claim: ClaimFile,
-  own: ReadonlySet<string>,
+  { own, dead }: Known,
 ): Promise<OthersClaim | undefined> {
   for (;;) {
     let undecided = false;
     for await (const other of othersOf(layout, claim.name, own)) {
       const { text, record, alive, ended } = other.look();
-      if (!alive) {
+      if (!alive || dead.has(other.fill)) {
         await removeDead(layout, other);
       } else if (record !== undefined) {
         // About to be an entry.

@@ -1,7 +1,7 @@
 // docs/reference/events.md
 
 import { type Channel, channel, type TracingChannel, tracingChannel } from 'node:diagnostics_channel';
-import type { Invalidation, Key } from './cache/cache.ts';
+import type { Invalidation, Key, StoreState } from './cache/cache.ts';
 import type { AnyRequest } from './http/message.ts';
 import type { Reason } from './reasons.ts';
 
@@ -64,8 +64,8 @@ export interface CacheFilterEvents {
   'cache-filter:expire': EvictEvent;
   /** What was stored is damaged, and has been dropped. */
   'cache-filter:corrupt': { directory?: string; key?: Key; why: string };
-  /** With `startDegraded`: the directory can't be used at the start, or can be now. */
-  'cache-filter:health': { directory?: string; state: 'up' | 'down'; error?: unknown };
+  /** What can be used of the store has changed; `error`: why it is not all. */
+  'cache-filter:health': { directory?: string; state: StoreState; error?: unknown };
   /** A hook threw, took too long, or answered what it can't mean, where that fails no request. */
   'cache-filter:hook-error': RequestEvent & { hook: string; error: unknown };
 }

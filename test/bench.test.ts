@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Client } from './bench/client.ts';
+import { type Finding, finding, isMet, quantile, type Wanted } from './bench/findings.ts';
 import { measureHits } from './bench/hits.ts';
 import type { Material } from './bench/material.ts';
 import { parseOptions } from './bench/options.ts';
@@ -81,6 +82,56 @@ describe('npm run bench', () => {
     );
     for (const { what, throughput } of raw.ratios) assert.ok(throughput.median > 0, what);
   });
+});
+
+describe('npm run bench, of downloads under way', () => {
+  const found = (raw: object) => (raw as { findings: Finding[] }).findings;
+
+  test('joins: one request to the application, and a picture', async (t) => {
+    const svg = join(temporaryDirectory(t), 'join.svg');
+    const { output, raw } = await bench(t, 'join', '--svg', svg);
+    const calls = found(raw).find(({ what }) => what === 'requests to the application');
+    assert.deepEqual(calls?.found, { median: 1, least: 1, most: 1 });
+    assert.match(output, /^requests to the application +filter-http +1\.00 .* 1 +yes$/m);
+    const picture = readFileSync(svg, 'utf8');
+    assert.match(picture, /^<svg .*<\/svg>\n$/s);
+    assert.equal(picture.match(/ wait"/g)?.length, 4, 'one line for each client');
+  });
+
+  for (const [what, rows] of [
+    ['stored-range', 3],
+    ['slow-first', 1],
+    ['memory', 3],
+    ['fill', 7],
+  ] as const) {
+    test(`${what}: a row for each thing that is wanted`, async (t) => {
+      const { raw } = await bench(t, what);
+      assert.equal(found(raw).length, rows);
+      for (const finding of found(raw)) {
+        assert.ok(Number.isFinite(finding.found.median), finding.what);
+        assert.equal(isMet(finding) === undefined, finding.wanted === undefined, finding.what);
+      }
+    });
+  }
+});
+
+test('what is wanted is wanted of the median, and of every round where it is counted', () => {
+  const met = (rounds: number[], wanted: Wanted) => isMet(finding('x', 'http', '', rounds, wanted));
+  assert.equal(met([9, 10, 99], { atMost: 10 }), true);
+  assert.equal(met([9, 11, 11], { atMost: 10 }), false);
+  assert.equal(met([1, 10, 11], { atLeast: 10 }), true);
+  assert.equal(met([1, 9, 99], { atLeast: 10 }), false);
+  assert.equal(met([1, 1, 2], { exactly: 1 }), false);
+  assert.equal(met([1, 1, 1], { exactly: 1 }), true);
+});
+
+test('a quantile is a value that was found', () => {
+  const values = [5, 1, 4, 2, 3];
+  assert.deepEqual(
+    [0, 0.2, 0.5, 0.99, 1].map((part) => quantile(values, part)),
+    [1, 1, 3, 5, 5],
+  );
+  assert.throws(() => quantile([], 0.5), /nothing/);
 });
 
 test('a ratio is formed round by round, and at best of the cheapest run of each', () => {
@@ -183,7 +234,7 @@ describe('what is wrong ends a benchmark', () => {
     const pretender = (name: 'http' | 'filter-http') => ({
       name,
       port: server.port,
-      usage: async () => ({ cpuSeconds: undefined, calls }),
+      usage: async () => ({ cpuSeconds: undefined, calls, lastEnd: 0, rss: undefined }),
       purge: async () => undefined,
       stop: async () => undefined,
     });

@@ -164,8 +164,13 @@ export interface Removed {
   bytes: number;
 }
 
+/** What can be done with a store. 'read-only': what is there is served, nothing new is stored. 'down': neither. */
+export type StoreState = 'up' | 'read-only' | 'down';
+
 /** What a cache holds, and what has gone from it since it was made. */
 export interface CacheStats {
+  /** Whether what it is kept in works. */
+  state: StoreState;
   entries: number;
   /** Bytes charged to the budget: bodies, records, running fills and invalid bodies, in whole blocks. */
   bytes: number;

@@ -6,8 +6,11 @@ import { OptionError } from '../errors.ts';
 import { Layout } from '../fs/layout.ts';
 import { WorkLock } from '../fs/lock.ts';
 import { prepareDirectory } from '../fs/prepare.ts';
+import { Presence } from '../fs/presence.ts';
+import { probe, readBack } from '../fs/probe.ts';
 import { Space } from '../fs/space.ts';
 import { Log } from '../log.ts';
+import { Breaker } from './breaker.ts';
 import type {
   Cache,
   CacheStats,
@@ -23,18 +26,20 @@ import type {
   Verified,
   VerifyOptions,
 } from './cache.ts';
+import type { Doing } from './fault.ts';
 import { type FileCacheOptions, resolveFileCacheOptions } from './file-cache-options.ts';
 import { FileEntries } from './file-entries.ts';
+import { FilePurges } from './file-purges.ts';
 import { FileFills } from './fill/file-fills.ts';
 import { HotEntries } from './hot-entries.ts';
 import { InvalidBodies } from './invalid.ts';
-import { concerned, records } from './janitor.ts';
+import { records } from './janitor.ts';
 import { removeLeftovers } from './leftovers.ts';
 import { Notices } from './notices.ts';
 import { Pace } from './pace.ts';
 import { FileQueue } from './queue.ts';
+import { infoOf } from './record.ts';
 import { scrub } from './scrub.ts';
-import { Standby } from './standby.ts';
 
 const debug = createDebug('cache-filter:store');
 
@@ -55,9 +60,12 @@ export class FileCache implements Cache {
   readonly #fills: FileFills;
   readonly #invalid: InvalidBodies;
   readonly #notices: Notices;
-  readonly #standby: Standby;
+  readonly #purges: FilePurges;
+  readonly #breaker: Breaker;
+  readonly #presence: Presence;
   #scanned: Promise<void> = Promise.resolve();
   readonly #heart: NodeJS.Timeout;
+  #begun = false;
   readonly #closing = new AbortController();
 
   /** @throws DirectoryError where the directory can't be used, OptionError */
@@ -74,6 +82,8 @@ export class FileCache implements Cache {
     this.#notices = new Notices(directory, log);
     this.#invalid = new InvalidBodies(layout, { maxBytes: maxInvalidBytes, directoryMode });
     this.#hot = memory && new HotEntries(layout, memory);
+    this.#presence = new Presence([layout.entries, layout.incomplete]);
+    const failed = (error: unknown, doing: Doing) => this.#breaker.failed(error, doing);
     this.#entries = new FileEntries(layout, {
       directory,
       maxBytes,
@@ -87,11 +97,12 @@ export class FileCache implements Cache {
       lock: new WorkLock(layout.upkeepLock, rest.locks),
       ownFills: () => this.#fills.ids,
       scanned: () => this.#scanned,
+      failed,
     });
     this.queue = new FileQueue({
       layout,
       modes,
-      isDown: () => this.#standby.down,
+      isDown: () => this.#breaker.down,
       isStored: (key) => this.#isStored(key),
       isFetched: (key) => this.#isClosed || this.#fills.has(key),
       charge: (bytes) => this.#entries.ledger.charge('queue', bytes),
@@ -105,27 +116,46 @@ export class FileCache implements Cache {
       entries: this.#entries,
       invalid: this.#invalid,
       isClosed: () => this.#isClosed,
+      attempt: (act, bytes) => this.#breaker.attempt('store', act, bytes),
+      failed,
       open: (key) => this.open(key),
       isNewer: (name) => this.#notices.isNewer(name),
       stored: (name) =>
         this.queue.clear(name).catch((error: unknown) => debug('%s stays queued: %o', name, error)),
     });
-    const prepare = () => prepareDirectory(directory, layout, modes);
-    const purge = (what: Invalidation) => this.#invalidate(what);
-    const ready = () => {
-      this.#scanned = this.#scan();
-      this.#entries.upkeep.start();
-    };
-    this.#standby = new Standby({ directory, log, prepare, purge, ready }, rest.startDegraded);
+    this.#purges = new FilePurges({
+      layout,
+      entries: this.#entries,
+      fills: this.#fills,
+      queue: this.queue,
+      breaker: () => this.#breaker,
+    });
+    this.#breaker = new Breaker(
+      {
+        directory,
+        log,
+        prepare: () => prepareDirectory(directory, layout, modes),
+        probe: () => probe(layout, modes),
+        readBack: () => readBack(layout),
+        changed: () => this.#presence.changed(),
+        makeUp: () => this.#purges.makeUp(),
+        waiting: () => this.#purges.waiting,
+        closeFiles: async () => this.#hot?.closeFiles() ?? 0,
+        makeRoom: (bytes) => this.#makeRoom(bytes),
+        ready: (afresh) => this.#ready(afresh),
+      },
+      rest.startDegraded,
+    );
     this.#heart = setInterval(() => this.#beat(), HEARTBEAT_MS);
     this.#heart.unref();
   }
 
   /** Without a wait where the entry is hot. */
   open(key: Key): Promise<Entry | undefined> | Entry | undefined {
-    if (this.#isClosed || this.#standby.down) return undefined;
+    if (this.#isClosed || this.#breaker.down) return undefined;
     try {
-      return this.#entries.openHot(key) ?? this.#openCold(key);
+      const hot = this.#entries.openHot(key);
+      return hot === undefined ? this.#openCold(key) : this.#unlessHidden(hot);
     } catch (error) {
       debug('%s could not be looked at: %o', key.primary, error);
       return this.#openCold(key);
@@ -134,11 +164,18 @@ export class FileCache implements Cache {
 
   async #openCold(key: Key): Promise<Entry | undefined> {
     try {
-      return await this.#entries.open(key);
+      return this.#unlessHidden(await this.#breaker.attempt('read', () => this.#entries.open(key)));
     } catch (error) {
       debug('%s could not be opened: %o', key.primary, error);
       return undefined;
     }
+  }
+
+  /** What should have been purged, and could not be, is none. */
+  #unlessHidden(entry: Entry | undefined): Entry | undefined {
+    if (entry === undefined || !this.#purges.hides(entry.info)) return entry;
+    entry.release(false);
+    return undefined;
   }
 
   async claim(
@@ -148,7 +185,7 @@ export class FileCache implements Cache {
     const follower = this.#fills.follow(key);
     if (follower !== undefined) return follower;
     if (this.#isClosed) return join ? undefined : { role: 'declined', reason: 'closed' };
-    if (this.#standby.down) return join ? undefined : { role: 'declined', reason: 'store-down' };
+    if (this.#breaker.state !== 'up') return join ? undefined : { role: 'declined', reason: 'store-down' };
     return join ? this.#followOthers(key) : this.#fills.lead(key, newerThan);
   }
 
@@ -159,31 +196,32 @@ export class FileCache implements Cache {
     });
   }
 
-  async invalidate(what: Invalidation): Promise<number> {
-    if (!this.#standby.down) return this.#invalidate(what);
-    this.#standby.remember(what);
-    return 0;
+  invalidate(what: Invalidation): Promise<number> {
+    return this.#purges.invalidate(what);
   }
 
   async info(key: Key): Promise<(EntryInfo & EntryUse) | undefined> {
-    if (this.#standby.down) return undefined;
+    if (this.#breaker.down) return undefined;
     const record = await this.#entries.record(key);
-    return record && this.#entries.upkeep.info(this.#layout.name(key.primary, key.variant), record);
+    if (record === undefined || this.#purges.hides(infoOf(record))) return undefined;
+    return this.#entries.upkeep.info(this.#layout.name(key.primary, key.variant), record);
   }
 
   async *list(): AsyncGenerator<EntryInfo & EntryUse> {
-    if (this.#standby.down) return;
-    for await (const { name, record } of records(this.#layout)) yield this.#entries.upkeep.info(name, record);
+    if (this.#breaker.down) return;
+    for await (const { name, record } of records(this.#layout)) {
+      if (!this.#purges.hides(infoOf(record))) yield this.#entries.upkeep.info(name, record);
+    }
   }
 
   async pin(key: string, on: boolean): Promise<number> {
-    return this.#standby.down ? 0 : this.#entries.upkeep.pin(key, on);
+    return this.#breaker.down ? 0 : this.#entries.upkeep.pin(key, on);
   }
 
   async prune({ toBytes = this.maxBytes }: { toBytes?: number } = {}): Promise<Removed> {
     requireBytes('toBytes', toBytes);
     await this.#scanned;
-    return this.#entries.upkeep.prune(toBytes);
+    return this.#breaker.down ? { entries: 0, bytes: 0 } : this.#entries.upkeep.prune(toBytes);
   }
 
   async clean({ stalledMs = 86_400_000 }: { stalledMs?: number } = {}): Promise<Removed> {
@@ -193,7 +231,7 @@ export class FileCache implements Cache {
         `stalledMs must be milliseconds, 0 or more, got ${String(stalledMs)}`,
       );
     await this.#scanned;
-    if (this.#standby.down) return { entries: 0, bytes: 0 };
+    if (this.#breaker.down) return { entries: 0, bytes: 0 };
     const { removed } = await removeLeftovers(this.#layout, this.#fills.ids, stalledMs);
     const { entries, bytes } = await this.#invalid.clean();
     return { entries: entries + removed.entries, bytes: bytes + removed.bytes };
@@ -214,6 +252,7 @@ export class FileCache implements Cache {
     const invalid = { files: this.#invalid.files, bytes: this.#invalid.bytes };
     const memory = this.#hot && { memory: this.#hot.stats };
     return {
+      state: this.#breaker.state,
       entries,
       bytes,
       maxBytes,
@@ -231,10 +270,11 @@ export class FileCache implements Cache {
 
   async close(): Promise<void> {
     this.#closing.abort();
-    this.#standby.close();
+    const closing = this.#breaker.close();
     this.#invalid.close();
     clearInterval(this.#heart);
     this.#fills.close();
+    await closing;
     await this.#hot?.close();
     await this.#entries.inventory.close();
     await this.#scanned;
@@ -247,7 +287,7 @@ export class FileCache implements Cache {
 
   async *#verify(pace: Pace): AsyncGenerator<Verified> {
     await this.#scanned;
-    if (this.#isClosed || this.#standby.down) return;
+    if (this.#isClosed || this.#breaker.down) return;
     try {
       yield* scrub(this.#layout, this.#entries, pace);
     } catch (error) {
@@ -256,25 +296,35 @@ export class FileCache implements Cache {
     }
   }
 
-  async #scan(): Promise<void> {
+  /** The directory can be used, all of it or a part. */
+  #ready(afresh: boolean): void {
     try {
-      await this.#invalid.start();
+      this.#presence.remember();
+    } catch (error) {
+      debug('%s has gone again: %o', this.directory, error);
+    }
+    if (afresh) this.#entries.reset();
+    const isFirst = !this.#begun;
+    this.#begun = true;
+    if (isFirst) this.#entries.upkeep.start();
+    this.#scanned = this.#scanned.then(() => this.#scan(isFirst));
+  }
+
+  async #scan(isFirst: boolean): Promise<void> {
+    try {
+      await this.#fills.removeRemains();
+      await (isFirst ? this.#invalid.start() : this.#invalid.look());
       await this.#entries.inventory.scan();
       await this.queue.count();
     } catch (error) {
-      debug('the start-up scan failed: %o', error);
+      debug('the scan of %s failed: %o', this.directory, error);
     }
   }
 
-  /** Claims first, the records second: a commit in between finds its claim gone, or has its record removed. */
-  async #invalidate(what: Invalidation): Promise<number> {
-    await this.#fills.doom(what);
-    const names: string[] = [];
-    for await (const name of concerned(this.#layout, what)) names.push(name);
-    let count = 0;
-    for (const name of names) if (await this.#entries.remove(name)) count++;
-    await this.queue.purge(what).catch((error: unknown) => debug('the queue stays as it is: %o', error));
-    return count;
+  async #makeRoom(bytes: number): Promise<boolean> {
+    const { ledger } = this.#entries;
+    // Nothing goes in vain.
+    return ledger.removable >= bytes && (await ledger.clear(bytes)) >= bytes;
   }
 
   /** By whatever version of this package: what a newer one has stored need not be fetched. */
@@ -285,6 +335,7 @@ export class FileCache implements Cache {
 
   #beat(): void {
     this.#fills.beat();
+    void this.#breaker.look();
     this.#hot?.closeUnlinked();
   }
 }

@@ -4,13 +4,11 @@ import { publish as tell } from '../events.ts';
 import { isMissing, readWithStat } from '../fs/files.ts';
 import { identityOf } from '../fs/identity.ts';
 import type { Layout } from '../fs/layout.ts';
-import type { WorkLock } from '../fs/lock.ts';
-import type { Space } from '../fs/space.ts';
 import type { ResponseHead } from '../http/body.ts';
 import { BodyChecks } from './body-check.ts';
 import type { Entry, EntryInfo, Key } from './cache.ts';
 import { charge } from './charge.ts';
-import type { Expendable } from './expendable.ts';
+import type { FileEntriesOptions } from './file-entries-options.ts';
 import { FileEntry } from './file-entry.ts';
 import type { HotEntries, HotEntry, SeenRecord } from './hot-entries.ts';
 import { Inventory } from './inventory.ts';
@@ -23,32 +21,12 @@ import { decodeNewerRecord, decodeRecord, type EntryRecord, infoOf } from './rec
 import { isNeeded, type RemovedEntry, removeBody, removeEntry } from './removal.ts';
 import { SharedFile } from './shared-file.ts';
 import { StoredBody } from './stored-body.ts';
-import { Upkeep, type UpkeepOptions } from './upkeep.ts';
+import { Upkeep } from './upkeep.ts';
 
 const debug = createDebug('cache-filter:store');
 
-/** An entry that is replaced again and again while it is opened is a miss in the end. */
+/** One that is replaced again and again while it is opened is a miss in the end. */
 const OPEN_ATTEMPTS = 10;
-
-/** What the entries have to do with. */
-export interface FileEntriesOptions extends UpkeepOptions {
-  /** As events name it. */
-  directory: string;
-  maxBytes: number;
-  /** Which stored bytes are checked before they go out. */
-  verify: 'first' | 'always' | 'size';
-  space: Space;
-  notices: Notices;
-  /** What goes before any entry when room is needed. */
-  expendable: Expendable;
-  hot: HotEntries | undefined;
-  /** Held by who clears up. */
-  lock: WorkLock;
-  /** Ids of the fills that this process runs. */
-  ownFills(): ReadonlySet<string>;
-  /** Resolves when the start-up scan is over. Never rejects. */
-  scanned(): Promise<unknown>;
-}
 
 /** The entries on disk, and the account of them. */
 export class FileEntries {
@@ -65,21 +43,22 @@ export class FileEntries {
   readonly #verify: FileEntriesOptions['verify'];
   /** Damaged bodies on their way out, by their fill. */
   readonly #damaged = new Map<string, Promise<void>>();
-  readonly #touched = new Map<string, number>();
+  readonly #failed: FileEntriesOptions['failed'];
   /** How many wait for an entry. */
   #opening = 0;
   /** Bodies removed since somebody began to look at, or to write, what is on disk; one set for each of them. */
   readonly #watches = new Set<Set<string>>();
 
   constructor(layout: Layout, options: FileEntriesOptions) {
-    const { directory, maxBytes, verify, space, notices, expendable, hot, lock, ownFills, scanned } = options;
+    const { maxBytes, space, notices, expendable, lock, ownFills, scanned } = options;
     this.#layout = layout;
-    this.#directory = directory;
+    this.#directory = options.directory;
     this.#notices = notices;
-    this.#hot = hot;
-    this.#verify = verify;
+    this.#hot = options.hot;
+    this.#failed = options.failed;
+    this.#verify = options.verify;
     this.checks = new BodyChecks(layout, options.fileMode);
-    this.ledger = new Ledger(maxBytes, (name, removal) => this.#evict(name, removal), {
+    this.ledger = new Ledger(maxBytes, (name, removal) => this.#tryToEvict(name, removal), {
       expendable,
       space,
       outlook: {
@@ -164,19 +143,25 @@ export class FileEntries {
     return (await this.#unlink(name, { newer: true })) !== undefined;
   }
 
+  /** What was known of the files on disk does not hold any more. */
+  reset(): void {
+    this.ledger.reset();
+    this.#hot?.clear();
+  }
+
   async #openOnce(name: string, key: Key): Promise<Entry | 'replaced' | undefined> {
     const known = this.ledger.bodyOf(name);
     const found = await this.#read(name, key);
     // Another process may have removed it.
     if (found === undefined && known !== undefined) {
       this.ledger.drop(name, known);
-      this.#touched.delete(name);
+      this.upkeep.forget(name);
     }
     if (found === undefined || idOf(found.record.key) !== idOf(key)) return undefined;
     const { record, bytes } = found;
+    const path = this.#layout.body(name, record.fill);
     const hot = this.#hot?.renew(name, found);
     if (hot !== undefined) return this.#entryOf(hot);
-    const path = this.#layout.body(name, record.fill);
     const handle = await fs.open(path, 'r').catch((error: unknown) => {
       if (isMissing(error)) return undefined;
       throw error;
@@ -206,7 +191,7 @@ export class FileEntries {
         if (!this.ledger.has(name)) this.#hot?.forget(name);
         return this.#entryOf(admitted);
       }
-      this.#touch(name);
+      this.upkeep.touch(name);
       return this.#fileEntry(
         name,
         { head: record.head, info: infoOf(record), fill: record.fill, path },
@@ -218,7 +203,7 @@ export class FileEntries {
   }
 
   #entryOf({ name, head, info, fill, body, bodyPath: path }: HotEntry): Entry {
-    this.#touch(name);
+    this.upkeep.touch(name);
     // Its bytes need no file; who asks for the path does, and what is being read should not be the first to go.
     if (!(body instanceof SharedFile)) return new MemoryEntry(head, info, body, this.#holding(name), path);
     return this.#fileEntry(name, { head, info, fill, path }, body);
@@ -235,11 +220,15 @@ export class FileEntries {
     const always = this.#verify === 'always';
     const check =
       this.#verify === 'size' ? undefined : this.checks.of({ name, fill, size, digests }, file.fd, always);
-    const body = new StoredBody(file.fd, check, (why) => this.damaged(name, fill, why, key));
-    return new FileEntry(head, info, path, body, (used) => {
+    const body = new StoredBody(file.fd, check, (why, error) => {
+      this.#failed(error, 'read');
+      return this.damaged(name, fill, why, key);
+    });
+    const released = (used: boolean) => {
       release(used);
       void close();
-    });
+    };
+    return new FileEntry(head, info, path, body, released);
   }
 
   #holding(name: string): (used: boolean) => void {
@@ -294,16 +283,11 @@ export class FileEntries {
     await this.#unlink(name);
   }
 
-  #touch(name: string): void {
-    if (!this.ledger.has(name)) return;
-    this.ledger.touch(name);
-    this.upkeep.usage.count(name);
-    const now = Date.now();
-    if (now - (this.#touched.get(name) ?? 0) < this.upkeep.touchMs) return;
-    this.#touched.set(name, now);
-    const time = new Date(now);
-    // Losing it is harmless: recency is a little older after a restart.
-    fs.utimes(this.#layout.record(name), time, time).catch(() => undefined);
+  #tryToEvict(name: string, removal: Removal): Promise<'pinned' | undefined> {
+    return this.#evict(name, removal).catch((error: unknown) => {
+      this.#failed(error, 'change');
+      throw error;
+    });
   }
 
   /** For want of room, or because nobody uses it. 'pinned': another process has pinned it, and it stays. */
@@ -328,16 +312,14 @@ export class FileEntries {
     if (removed === undefined) return undefined;
     this.inventory.touched(name);
     this.#notices.known(name);
-    const { fill } = removed;
-    if (fill !== undefined) for (const watch of this.#watches) watch.add(fill);
-    this.ledger.drop(name, fill);
+    if (removed.fill !== undefined) for (const watch of this.#watches) watch.add(removed.fill);
+    this.ledger.drop(name, removed.fill);
     return removed;
   }
 
   /** What is known of a body that has gone, or was replaced. */
   #forget(name: string): void {
-    this.#touched.delete(name);
-    this.upkeep.usage.forget(name);
+    this.upkeep.forget(name);
     this.#hot?.forget(name);
   }
 

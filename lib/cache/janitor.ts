@@ -47,6 +47,18 @@ export async function* concerned(layout: Layout, what: Invalidation): AsyncGener
   }
 }
 
+/** Of these names, those whose entries were stored at this time (milliseconds since the epoch) or before, or nobody knows when. */
+export async function* storedUntil(
+  layout: Layout,
+  time: number,
+  names: AsyncIterable<string>,
+): AsyncGenerator<string> {
+  for await (const name of names) {
+    const record = decodeRecord((await readIfThere(layout.record(name))) ?? Buffer.alloc(0));
+    if (record === undefined || record.storedAt <= time) yield name;
+  }
+}
+
 /** What the records of a primary key are called, those of all its variants. */
 export async function namesOf(layout: Layout, primary: string): Promise<string[]> {
   const base = layout.name(primary, undefined);

@@ -142,7 +142,6 @@ export class Ledger {
     return this.accounts.get(name)?.pinned ?? false;
   }
 
-  /** The names of what is pinned. */
   pins(): string[] {
     return this.pinned === 0 ? [] : [...this.accounts.names()].filter((name) => this.isPinned(name));
   }
@@ -163,6 +162,11 @@ export class Ledger {
     if (account === undefined || (body !== undefined && account.body !== body)) return;
     this.accounts.delete(name);
     this.#space.wrote(-account.bytes);
+  }
+
+  /** Takes all entries out: what is there has to be found anew. */
+  reset(): void {
+    for (const name of [...this.accounts.names()]) this.drop(name);
   }
 
   /** Keeps an entry from being evicted until the returned function is called. */
@@ -234,6 +238,8 @@ export class Ledger {
       // Or some turned out to be pinned: others have to go.
       again = more || this.pinned > before;
     }
+    // What somebody else has taken meanwhile makes the room as well, once it has gone.
+    await Promise.all([...this.#removals.values(), ...this.#expenses]);
     return removed;
   }
 

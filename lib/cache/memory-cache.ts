@@ -191,7 +191,19 @@ export class MemoryCache implements Cache {
     const { entries, bytes, maxBytes, evictions, expired, pinned } = this.#ledger;
     const disk = { unknown: 0, invalid: { files: 0, bytes: 0 } };
     const corrupt = this.#corrupt;
-    return { entries, bytes, maxBytes, fills: this.#fills, evictions, expired, pinned, corrupt, ...disk };
+    const state = 'up';
+    return {
+      state,
+      entries,
+      bytes,
+      maxBytes,
+      fills: this.#fills,
+      evictions,
+      expired,
+      pinned,
+      corrupt,
+      ...disk,
+    };
   }
 
   async close(): Promise<void> {

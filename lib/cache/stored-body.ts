@@ -14,7 +14,7 @@ const NOTHING = Buffer.alloc(0);
 export class StoredBody {
   readonly #fd: number;
   readonly #check: BodyCheck | undefined;
-  readonly #giveUp: (why: string) => Promise<void>;
+  readonly #giveUp: (why: string, error: unknown) => Promise<void>;
   /** A block that was read and checked before anybody asked for its bytes. */
   #ahead: { start: number; bytes: Buffer } | undefined;
 
@@ -22,7 +22,11 @@ export class StoredBody {
    * @param check undefined: its bytes are taken as they are
    * @param giveUp takes the entry away. Never rejects; it may be called more than once
    */
-  constructor(fd: number, check: BodyCheck | undefined, giveUp: (why: string) => Promise<void>) {
+  constructor(
+    fd: number,
+    check: BodyCheck | undefined,
+    giveUp: (why: string, error: unknown) => Promise<void>,
+  ) {
     this.#fd = fd;
     this.#check = check;
     this.#giveUp = giveUp;
@@ -74,7 +78,7 @@ export class StoredBody {
 
   /** Gives it up because of an error, and throws that. */
   async lost(error: unknown): Promise<never> {
-    await this.#giveUp(whyOf(error as Error));
+    await this.#giveUp(whyOf(error as Error), error);
     throw error;
   }
 

@@ -44,6 +44,6 @@ export interface Body {
    * its `take` has resolved. Rejects with what `take` rejected with, or where the bytes can't all be had.
    */
   pour?(range: ByteRange | undefined, take: (piece: Uint8Array) => Promise<void>): Promise<void>;
-  /** Says that nothing more will be read. Calling it again does nothing. */
+  /** Says that nothing more will be read: a `pour` that waits for bytes to come rejects. Calling it again does nothing. */
   release(): void;
 }

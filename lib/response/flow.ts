@@ -5,6 +5,7 @@ import { StoreError } from '../errors.ts';
 import type { Body, ByteRange } from '../http/body.ts';
 import { type AnyResponse, isHttp2 } from '../http/message.ts';
 import { DeafWatch } from './deaf.ts';
+import { memberOf } from './tap/wire.ts';
 
 /** The client has left; nobody's fault. */
 export class ClientGone extends Error {}
@@ -29,7 +30,7 @@ function copiesWhatIsWritten(res: AnyResponse): boolean {
   const { socket } = res;
   return (
     !isHttp2(res) &&
-    (res as ServerResponse).write === nodesWrite &&
+    memberOf(res, 'write') === nodesWrite &&
     socket instanceof Socket &&
     !Object.hasOwn(socket, 'write')
   );
@@ -45,6 +46,8 @@ export class Flow {
   readonly #res: AnyResponse;
   #wake: (() => void) | undefined;
   #stop: ((reason: Error) => void) | undefined;
+  /** Poured at the moment. */
+  #body: Body | undefined;
   #stopped: Error | undefined;
   readonly #signal: AbortSignal | undefined;
   readonly #watch: DeafWatch;
@@ -78,6 +81,8 @@ export class Flow {
     this.#stopped ??= reason;
     this.#wake?.();
     this.#stop?.(this.#stopped);
+    // It may be waiting for bytes that are still to come.
+    this.#body?.release();
   }
 
   release(): void {
@@ -126,10 +131,14 @@ export class Flow {
       return this.write(range === undefined ? body.bytes : body.bytes.subarray(range.start, range.end));
     }
     if (body.pour !== undefined && copiesWhatIsWritten(this.#res)) {
+      this.#body = body;
       try {
         return await body.pour(range, (piece) => this.#flush(piece));
+      } catch (error) {
+        throw this.#stopped ?? error;
       } finally {
         this.#stop = undefined;
+        this.#body = undefined;
       }
     }
     const stream = body.read(range);

@@ -13,6 +13,8 @@ export interface Material {
   sha256: string;
   /** Handlers read it from disk, in pieces of 1 MiB; others they keep in memory, and write in one go. */
   streamed: boolean;
+  /** How fast the handler writes it; default: as fast as it can. */
+  bytesPerSecond?: number;
 }
 
 /** Random bytes in `<root>/files/`, one file for each size. */
@@ -35,4 +37,15 @@ export async function prepare(root: string, sizes: readonly number[]): Promise<M
     made.push({ url, path, size, sha256: hash.digest('hex'), streamed: size > MIB });
   }
   return made;
+}
+
+/** The same file under another name, written at a pace. */
+export function paced(file: Material, bytesPerSecond: number): Material {
+  const url = file.url.replace('/files/', `/files/paced-${bytesPerSecond}-`);
+  return { ...file, url, streamed: true, bytesPerSecond };
+}
+
+/** The same file under a key that no cache has seen. */
+export function cold(file: Material): Material {
+  return { ...file, url: `${file.url}?${randomBytes(8).toString('hex')}` };
 }

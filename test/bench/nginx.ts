@@ -48,7 +48,7 @@ export async function startNginx(build: string, directory: string, origin: numbe
   // Without this it would outlive a benchmark that is interrupted.
   const end = () => child.kill('SIGTERM');
   process.once('exit', end);
-  await listening(child, port);
+  await listening('nginx', child, port);
   return {
     port,
     cpuSeconds: () => workersCpu(child.pid ?? 0),
@@ -62,10 +62,11 @@ export async function startNginx(build: string, directory: string, origin: numbe
   };
 }
 
-async function listening(child: ChildProcess, port: number): Promise<void> {
+/** Resolves when somebody answers on the port of `child`. */
+export async function listening(name: string, child: ChildProcess, port: number): Promise<void> {
   for (;;) {
     if (child.exitCode !== null || child.signalCode !== null)
-      throw new Error(`nginx ended with ${child.signalCode ?? child.exitCode} before it was ready`);
+      throw new Error(`${name} ended with ${child.signalCode ?? child.exitCode} before it was ready`);
     const socket = connect(port, '127.0.0.1');
     const answered = await new Promise<boolean>((resolve) => {
       socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
@@ -89,7 +90,7 @@ function workersCpu(master: number): number | undefined {
   }
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const address = server.address();

@@ -6,10 +6,16 @@ import { parseArgs } from 'node:util';
 import { PEERS, type Peer } from './comparisons.ts';
 import { KIB, MIB, parseSize } from './sizes.ts';
 
-export const USAGE = `npm run bench -- [hits | cold | start | count] [options]
+export const USAGE = `npm run bench -- [WHAT] [options]
 
   hits               answers from the cache, side by side with others (the default)
   cold               a fill against the bare handler, and many clients for one cold file
+  join               many clients join a download that is under way
+  stored-range       a range that is stored already, asked for while the rest is being fetched
+  slow-first         a client beside a first one that is slow
+  memory             memory of the process while many read one large body
+  fill               what storing and verifying costs one client, paced and unpaced
+  large-hit          hits on a large file, beside nginx with sendfile
   start              a start with many entries: the first hit, the longest hold of the event loop, the scan
   count              hits with many entries, against hits with 100
 
@@ -18,21 +24,34 @@ export const USAGE = `npm run bench -- [hits | cold | start | count] [options]
   --rounds N         runs of each server, alternating
   --seconds S        length of a run
   --connections N    kept connections of the client; by default fewer for larger files
-  --clients N        cold: how many ask at once
+  --clients N        cold, join, stored-range, memory: how many ask at once
   --entries N        start, count: how many
   --before FILE      an earlier build (its dist/index.js), to compare with as one more peer
   --package FILE     measure this build instead of the one in dist/
   --directory DIR    where files and caches are put for the time being
-  --json FILE        write everything that was measured to a file
+  --json FILE        add everything that was measured to a file, one line a run
+  --svg FILE         join, memory: draw a picture of it
   --cpu-prof DIR     let each server that Node runs write a CPU profile
   --smoke            tiny, once, without nginx: tries the benchmark rather than the cache
   --help
 `;
 
-const WHATS = ['hits', 'cold', 'start', 'count'] as const;
+export const WHATS = [
+  'hits',
+  'cold',
+  'join',
+  'stored-range',
+  'slow-first',
+  'memory',
+  'fill',
+  'large-hit',
+  'start',
+  'count',
+] as const;
+export type What = (typeof WHATS)[number];
 
 export interface Options {
-  what: (typeof WHATS)[number];
+  what: What;
   sizes: readonly number[];
   peers: readonly Peer[];
   rounds: number;
@@ -45,6 +64,7 @@ export interface Options {
   beforeUrl: string | undefined;
   directory: string;
   json: string | undefined;
+  svg: string | undefined;
   cpuProf: string | undefined;
   /** No warming up: nothing is concluded from the figures. */
   smoke: boolean;
@@ -67,16 +87,19 @@ export function parseOptions(args: readonly string[]): Options | undefined {
       package: { type: 'string' },
       directory: { type: 'string' },
       json: { type: 'string' },
+      svg: { type: 'string' },
       'cpu-prof': { type: 'string' },
       smoke: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
   });
   if (values.help) return undefined;
-  const [word = 'hits', ...more] = positionals;
-  const what = WHATS.find((each) => each === word);
+  const [given = 'hits', ...more] = positionals;
+  const what = WHATS.find((each) => each === given);
   if (what === undefined || more.length > 0)
     throw new Error(`expected one of ${WHATS.join(', ')}; got '${positionals.join(' ')}'`);
+  if (values.svg !== undefined && what !== 'join' && what !== 'memory')
+    throw new Error(`--svg draws join and memory; there is no picture of '${what}'`);
   const { smoke } = values;
   const before = values.before === undefined ? undefined : moduleUrl('--before', values.before);
   return {
@@ -88,11 +111,11 @@ export function parseOptions(args: readonly string[]): Options | undefined {
         return size;
       }) ?? defaultSizes(what, smoke),
     peers: values.peer?.map(parsePeer) ?? PEERS.filter((peer) => !smoke || peer !== 'nginx'),
-    rounds: parseNumber('--rounds', values.rounds, smoke ? 1 : 7),
-    seconds: parseNumber('--seconds', values.seconds, smoke ? 0.05 : 0.7),
+    rounds: parseNumber('--rounds', values.rounds, smoke ? 1 : DEFAULTS[what].rounds),
+    seconds: parseNumber('--seconds', values.seconds, smoke ? 0.05 : what === 'large-hit' ? 2 : 0.7),
     connections:
       values.connections === undefined ? undefined : parseNumber('--connections', values.connections, 0),
-    clients: parseNumber('--clients', values.clients, smoke ? 4 : 16),
+    clients: parseNumber('--clients', values.clients, smoke ? 4 : DEFAULTS[what].clients),
     entries: parseNumber('--entries', values.entries, smoke ? 200 : 100_000),
     packageUrl:
       values.package === undefined
@@ -101,14 +124,29 @@ export function parseOptions(args: readonly string[]): Options | undefined {
     beforeUrl: before,
     directory: resolve(values.directory ?? tmpdir()),
     json: values.json,
+    svg: values.svg,
     cpuProf: values['cpu-prof'],
     smoke,
   };
 }
 
-function defaultSizes(what: Options['what'], smoke: boolean): number[] {
-  if (smoke) return what === 'hits' ? [KIB, 2 * MIB] : [2 * MIB];
-  return what === 'hits' ? [KIB, 64 * KIB, MIB, 256 * MIB] : [256 * MIB];
+const DEFAULTS: Record<What, { sizes: number[]; rounds: number; clients: number }> = {
+  hits: { sizes: [KIB, 64 * KIB, MIB, 256 * MIB], rounds: 7, clients: 16 },
+  cold: { sizes: [256 * MIB], rounds: 7, clients: 16 },
+  join: { sizes: [64 * MIB], rounds: 3, clients: 50 },
+  'stored-range': { sizes: [64 * MIB], rounds: 3, clients: 50 },
+  'slow-first': { sizes: [128 * MIB], rounds: 5, clients: 2 },
+  memory: { sizes: [4 * 1024 * MIB], rounds: 1, clients: 100 },
+  fill: { sizes: [KIB, 1024 * MIB], rounds: 7, clients: 1 },
+  'large-hit': { sizes: [1024 * MIB], rounds: 5, clients: 8 },
+  // Of entries that they make themselves.
+  start: { sizes: [], rounds: 7, clients: 1 },
+  count: { sizes: [], rounds: 7, clients: 1 },
+};
+
+function defaultSizes(what: What, smoke: boolean): number[] {
+  if (!smoke) return DEFAULTS[what].sizes;
+  return what === 'hits' || what === 'fill' ? [KIB, 2 * MIB] : [2 * MIB];
 }
 
 function parsePeer(text: string): Peer {

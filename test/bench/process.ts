@@ -7,7 +7,7 @@ const DEADLINE_MS = 120_000;
 
 type Reply = { id: number; answer?: unknown; error?: string };
 
-/** A process of the benchmark that answers questions: `server.mjs` or `client.mjs`. */
+/** A process of the benchmark that answers questions: `server.mjs`, `client.mjs` or `flights.mjs`. */
 export class Process {
   readonly pid: number;
   readonly #child: ChildProcess;
@@ -36,7 +36,7 @@ export class Process {
   /** @returns the process, and what it said when it was ready */
   static async start<Ready>(
     name: string,
-    script: 'server.mjs' | 'client.mjs',
+    script: 'server.mjs' | 'client.mjs' | 'flights.mjs',
     given: { config?: unknown; env?: NodeJS.ProcessEnv; execArgv?: string[] } = {},
   ): Promise<{ process: Process; ready: Ready }> {
     const child = fork(
@@ -58,7 +58,7 @@ export class Process {
     return { process: started, ready: first.ready };
   }
 
-  async ask<Answer>(ask: string, more: object = {}): Promise<Answer> {
+  async ask<Answer>(ask: string, more: object = {}, deadlineMs: number = DEADLINE_MS): Promise<Answer> {
     if (this.#ended !== undefined) throw this.#ended;
     const id = ++this.#asked;
     let timer: NodeJS.Timeout | undefined;
@@ -66,8 +66,8 @@ export class Process {
       return await new Promise<Answer>((resolve, reject) => {
         this.#waiting.set(id, { resolve: (answer) => resolve(answer as Answer), reject });
         timer = setTimeout(
-          () => reject(new Error(`${this.#name} has not answered '${ask}' in ${DEADLINE_MS / 1000} s`)),
-          DEADLINE_MS,
+          () => reject(new Error(`${this.#name} has not answered '${ask}' in ${deadlineMs / 1000} s`)),
+          deadlineMs,
         );
         this.#child.send({ ...more, id, ask });
       });

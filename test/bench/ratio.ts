@@ -74,11 +74,11 @@ function leastCost(samples: readonly Sample[]): number {
   return Math.min(...samples.map(({ cpuSecondsEach }) => cpuSecondsEach ?? Number.POSITIVE_INFINITY));
 }
 
-function spreadOf(ratios: readonly number[]): Spread {
-  return { median: median(ratios), least: Math.min(...ratios), most: Math.max(...ratios) };
+export function spreadOf(values: readonly number[]): Spread {
+  return { median: median(values), least: Math.min(...values), most: Math.max(...values) };
 }
 
-function median(values: readonly number[]): number {
+export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = sorted.slice(Math.floor((sorted.length - 1) / 2), Math.floor(sorted.length / 2) + 1);
   return middle.reduce((sum, each) => sum + each, 0) / middle.length;

@@ -1,3 +1,4 @@
+import { type Finding, isMet, type Wanted } from './findings.ts';
 import type { Ratio, Spread } from './ratio.ts';
 import { formatSize } from './sizes.ts';
 
@@ -13,7 +14,30 @@ export function formatRatios(ratios: readonly Ratio[]): string[] {
     wanted === undefined ? '' : throughput.median >= wanted ? 'yes' : 'no',
     heldUpByClient.length === 0 ? '' : `client-bound: ${heldUpByClient.join(', ')}`,
   ]);
-  const head = ['', 'size', 'throughput', 'by CPU time', 'at best', 'wanted', '', ''];
+  return table(['', 'size', 'throughput', 'by CPU time', 'at best', 'wanted', '', ''], rows);
+}
+
+export function formatFindings(findings: readonly Finding[]): string[] {
+  const rows = findings.map((finding) => {
+    const { what, of, unit, found, wanted } = finding;
+    const met = isMet(finding);
+    return [
+      what,
+      of,
+      `${formatSpread(found)}${unit === '' ? '' : ` ${unit}`}`,
+      wanted === undefined ? '' : formatWanted(wanted),
+      met === undefined ? '' : met ? 'yes' : 'no',
+    ];
+  });
+  return table(['', 'server', 'found', 'wanted', ''], rows);
+}
+
+function formatWanted(wanted: Wanted): string {
+  if ('exactly' in wanted) return String(wanted.exactly);
+  return 'atMost' in wanted ? `<= ${wanted.atMost}` : `>= ${wanted.atLeast}`;
+}
+
+function table(head: readonly string[], rows: readonly string[][]): string[] {
   const widths = head.map((cell, i) => Math.max(cell.length, ...rows.map((row) => row[i]?.length ?? 0)));
   return [head, ...rows].map((row) =>
     row

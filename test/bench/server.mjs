@@ -5,26 +5,34 @@
  * Plain JavaScript, so that no loader stands between the servers and Node: what tsx makes of a closure costs more than some of the
  * differences that are measured.
  *
- * @typedef {{ url: string, path: string, size: number, streamed: boolean }} Material
- * @typedef {{ kind: string, root: string, directory: string, module: string, material: Material[] }} Config
+ * @typedef {{ url: string, path: string, size: number, streamed: boolean, bytesPerSecond?: number }} Material
+ * @typedef {{ kind: string, root: string, directory: string, module: string, material: Material[], objects?: number }} Config
  */
 import { createReadStream, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { pipeline } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 /** @type {Config} */
 const config = JSON.parse(process.argv[2] ?? '{}');
 
 /** Times that the application itself has answered. */
 let calls = 0;
+/** When it had last written all of an answer, in milliseconds since the epoch. */
+let lastEnd = 0;
 /** @type {import('../../lib/index.ts').CacheFilter | undefined} */
 let filter;
 
+/** An application has a heap. With next to none V8 collects it at every few MiB that pass through buffers. */
+const heap = Array.from({ length: config.objects ?? 0 }, (_, i) => ({ i, name: `object ${i}`, of: [i, {}] }));
+
 const PIECE = 2 ** 20;
+/** Of what is written at a pace: small, so that it comes evenly. */
+const PACED_PIECE = 64 * 1024;
 const files = new Map(
-  config.material.map(({ url, path, size, streamed }) => [
+  config.material.map(({ url, path, size, streamed, bytesPerSecond }) => [
     url,
-    { size, path, bytes: streamed ? undefined : readFileSync(path) },
+    { size, path, bytesPerSecond, bytes: streamed ? undefined : readFileSync(path) },
   ]),
 );
 
@@ -48,18 +56,59 @@ function application(req, res) {
   } else {
     res.writeHead(200, head);
   }
-  if (file.bytes !== undefined) res.end(file.bytes);
+  if (file.bytes !== undefined) {
+    res.end(file.bytes);
+    return;
+  }
+  res.once('finish', () => {
+    lastEnd = performance.timeOrigin + performance.now();
+  });
+  if (file.bytesPerSecond !== undefined) void writePaced(res, file);
   else pipeline(createReadStream(file.path, { highWaterMark: PIECE }), res, () => undefined);
 }
 
-async function cacheFilter() {
+async function writePaced(res, { path, bytesPerSecond }) {
+  let over = false;
+  let wake = () => undefined;
+  res.on('drain', () => wake());
+  res.on('close', () => {
+    over = true;
+    wake();
+  });
+  const begun = performance.now();
+  let written = 0;
+  for await (const piece of createReadStream(path, { highWaterMark: PACED_PIECE })) {
+    const early = begun + (written / bytesPerSecond) * 1000 - performance.now();
+    if (early >= 1) await sleep(early);
+    if (over) return;
+    written += piece.length;
+    if (!res.write(piece))
+      await new Promise((resolve) => {
+        wake = resolve;
+      });
+  }
+  res.end();
+}
+
+async function cacheFilter(options = {}) {
   const { cacheFilter } = await import(config.module);
   filter = cacheFilter({
     directory: config.directory,
-    maxBytes: 8 * 2 ** 30,
+    maxBytes: 12 * 2 ** 30,
     routes: [{ path: '/files/:name', freshness: 'immutable' }],
+    ...options,
   });
   return filter;
+}
+
+async function filtered(options) {
+  const filter = await cacheFilter(options);
+  return (req, res) => {
+    filter(req, res, (error) => {
+      if (error === undefined) application(req, res);
+      else res.writeHead(500).end();
+    });
+  };
 }
 
 /** @param {(app: import('express').Express, express: typeof import('express')) => unknown} fill */
@@ -73,15 +122,8 @@ async function inExpress(fill) {
 /** @type {Record<string, () => Promise<import('node:http').RequestListener> | import('node:http').RequestListener>} */
 const KINDS = {
   http: () => application,
-  'filter-http': async () => {
-    const filter = await cacheFilter();
-    return (req, res) => {
-      filter(req, res, (error) => {
-        if (error === undefined) application(req, res);
-        else res.writeHead(500).end();
-      });
-    };
-  },
+  'filter-http': () => filtered(),
+  'bypass-http': () => filtered({ bypass: () => true }),
   express: () => inExpress((app) => app.use(application)),
   static: () => inExpress((app, express) => app.use(express.static(config.root))),
   apicache: () =>
@@ -98,7 +140,13 @@ const KINDS = {
 };
 
 const ANSWERS = {
-  usage: () => ({ cpu: process.cpuUsage(), calls }),
+  usage: () => ({
+    cpu: process.cpuUsage(),
+    calls,
+    objects: heap.length,
+    lastEnd,
+    rss: process.memoryUsage.rss(),
+  }),
   /** Everything that is kept, once nothing is being written. */
   purge: async () => {
     await filter?.idle();

@@ -5,6 +5,7 @@ import type { Material } from './material.ts';
 import { nginxBuild, startNginx } from './nginx.ts';
 import type { Options } from './options.ts';
 import { Process } from './process.ts';
+import { hasVarnish, startVarnish } from './varnish.ts';
 
 /** One that runs, and is asked by the client. */
 export interface Server {
@@ -21,6 +22,10 @@ export interface Usage {
   cpuSeconds: number | undefined;
   /** How often the application behind the cache has answered. */
   calls: number;
+  /** When it had last written all of an answer, in milliseconds since the epoch; 0: not yet. */
+  lastEnd: number;
+  /** Memory of the process, in bytes; undefined where the system does not say. */
+  rss: number | undefined;
 }
 
 export interface Place {
@@ -29,12 +34,15 @@ export interface Place {
   root: string;
 }
 
-type RawUsage = { cpu: NodeJS.CpuUsage; calls: number };
+type RawUsage = Omit<Usage, 'cpuSeconds'> & { cpu: NodeJS.CpuUsage };
 
-/** Those of `names` that this machine can run; nginx where it is installed. */
+/** Those of `names` that this machine can run; nginx and Varnish where they are installed. */
 export async function startServers(names: readonly ServerName[], place: Place): Promise<Server[]> {
   const started = await Promise.allSettled(
-    names.map((name) => (name === 'nginx' ? withNginx(place) : withNode(name, place))),
+    names.map((name) => {
+      if (name === 'nginx') return withNginx(place);
+      return name === 'varnish' ? withVarnish(place) : withNode(name, place);
+    }),
   );
   const servers = started.flatMap((each) =>
     each.status === 'fulfilled' && each.value !== undefined ? [each.value] : [],
@@ -49,14 +57,18 @@ export async function stopServers(servers: readonly Server[]): Promise<void> {
   await Promise.all(servers.map((server) => server.stop()));
 }
 
+/** On the heap of a server whose processor time is compared: about 64 MiB. */
+const APPLICATION_OBJECTS = 400_000;
+
 async function withNode(name: ServerName, place: Place, folder: string = name): Promise<Server> {
   const { options, material, root } = place;
   const before = name.startsWith('before-');
   const directory = join(root, folder);
   mkdirSync(directory, { recursive: true });
+  const objects = options.what === 'fill' ? APPLICATION_OBJECTS : 0;
   const module = (before ? options.beforeUrl : undefined) ?? options.packageUrl;
   const { process: child, ready } = await Process.start<{ port: number }>(folder, 'server.mjs', {
-    config: { kind: name.replace(/^before-/, 'filter-'), root, directory, module, material },
+    config: { kind: name.replace(/^before-/, 'filter-'), root, directory, module, material, objects },
     execArgv:
       options.cpuProf === undefined
         ? []
@@ -69,8 +81,8 @@ async function withNode(name: ServerName, place: Place, folder: string = name): 
     name,
     port: ready.port,
     usage: async () => {
-      const { cpu, calls } = await child.ask<RawUsage>('usage');
-      return { cpuSeconds: (cpu.user + cpu.system) / 1e6, calls };
+      const { cpu, ...usage } = await child.ask<RawUsage>('usage');
+      return { ...usage, cpuSeconds: (cpu.user + cpu.system) / 1e6 };
     },
     purge: () => child.ask('purge'),
     stop: () => child.stop(),
@@ -86,12 +98,35 @@ async function withNginx(place: Place): Promise<Server | undefined> {
     return {
       name: 'nginx',
       port: nginx.port,
-      usage: async () => ({ cpuSeconds: nginx.cpuSeconds(), calls: (await origin.usage()).calls }),
+      usage: async () => ({ ...(await origin.usage()), cpuSeconds: nginx.cpuSeconds(), rss: undefined }),
       purge: async () => {
-        throw new Error('the cache of nginx is not emptied: it takes part with hits only');
+        throw new Error('the cache of nginx is not emptied: it is asked for what it has not seen');
       },
       stop: async () => {
         await nginx.stop();
+        await origin.stop();
+      },
+    };
+  } catch (error) {
+    await origin.stop();
+    throw error;
+  }
+}
+
+async function withVarnish(place: Place): Promise<Server | undefined> {
+  if (!hasVarnish()) return undefined;
+  const origin = await withNode('http', place, 'origin-of-varnish');
+  try {
+    const varnish = await startVarnish(join(place.root, 'varnish'), origin.port);
+    return {
+      name: 'varnish',
+      port: varnish.port,
+      usage: async () => ({ ...(await origin.usage()), cpuSeconds: undefined, rss: undefined }),
+      purge: async () => {
+        throw new Error('the cache of Varnish is not emptied: it is asked for what it has not seen');
+      },
+      stop: async () => {
+        await varnish.stop();
         await origin.stop();
       },
     };

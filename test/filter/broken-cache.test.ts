@@ -81,13 +81,13 @@ function breakingFills(fault: (fill: Fill) => Partial<Fill>): { cache: Cache; fi
         const fill = await claim.start(head, given);
         if ('declined' in fill) return fill;
         const whole: Fill = {
+          write: (chunk) => fill.write(chunk),
+          drained: () => fill.drained(),
+          reader: () => fill.reader(),
           get readers() {
             return fill.readers;
           },
           onDeserted: (deserted) => fill.onDeserted(deserted),
-          write: (chunk) => fill.write(chunk),
-          drained: () => fill.drained(),
-          reader: () => fill.reader(),
           commit: (proof) => fill.commit(proof),
           abort: (reason) => fill.abort(reason),
           orphan: (reason) => fill.orphan(reason),
@@ -101,7 +101,7 @@ function breakingFills(fault: (fill: Fill) => Partial<Fill>): { cache: Cache; fi
             return (method as (...args: never[]) => unknown)(...args);
           },
         ]);
-        return Object.assign(whole, Object.fromEntries(wrong));
+        return { ...whole, ...Object.fromEntries(wrong) };
       };
       return { ...claim, start };
     },

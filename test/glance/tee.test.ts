@@ -7,6 +7,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { test } from 'node:test';
 import { bytesOf } from '../../lib/contracts/cache/steps.ts';
+import { Health } from '../cache/health.ts';
 import { ask } from '../support/client.ts';
 import { barrier, said } from '../support/filtered.ts';
 import { heard } from '../support/heard.ts';
@@ -257,12 +258,15 @@ test('65. an empty image is stored, as an entry of no bytes', async (t) => {
 
 test('68. an entry is published by the very file that describes it: what can not be described is not served', async (t) => {
   const { get, filter, disk, stored } = await cached(t, { one: anImage() });
+  const health = new Health(t, disk.directory);
   const unblock = blocked(disk, 'entries');
   const answer = await get();
   assert.deepEqual([answer.status, answer.complete], [200, true]);
   await filter.idle();
   assert.deepEqual((await filter.stats()).reasons, { 'store-down': 1 }, 'the fault fired');
+  await health.until('down');
   unblock();
+  await health.until('up');
   assert.deepEqual([await stored(), disk.files()], [[], ['v1/CACHEDIR.TAG']]);
   await get();
   assert.equal(said(await get()), 'hit');

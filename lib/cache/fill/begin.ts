@@ -1,11 +1,12 @@
 import type * as fs from 'node:fs/promises';
 import createDebug from 'debug';
-import { IntegrityError, StoreError } from '../../errors.ts';
-import { createNew, unlink, writeAt } from '../../fs/files.ts';
+import { IntegrityError, StoreError, SupersededError } from '../../errors.ts';
+import { createNew, writeAt } from '../../fs/files.ts';
 import type { Layout } from '../../fs/layout.ts';
 import type { ResponseHead } from '../../http/body.ts';
 import type { Declined, FillOptions, Key } from '../cache.ts';
 import { charge } from '../charge.ts';
+import type { Doing } from '../fault.ts';
 import type { FileEntries } from '../file-entries.ts';
 import type { InvalidBodies } from '../invalid.ts';
 import { mostRecordBytes } from '../record.ts';
@@ -32,6 +33,10 @@ export interface FillPlace {
   maxEntryBytes: number;
   entries: FileEntries;
   invalid: InvalidBodies;
+  /** Stores something new; where room is wanting, makes so many bytes of it, and tries once more. */
+  attempt<T>(act: () => Promise<T>, bytes: number): Promise<T>;
+  /** Hears of what fails otherwise. Never throws. */
+  failed(error: unknown, doing: Doing): void;
   /** What has this name has been stored. Never rejects. */
   stored(name: string): Promise<void>;
 }
@@ -44,6 +49,10 @@ export interface Beginning {
   options: FillOptions;
   /** What another process has begun. */
   before?: ForeignFill;
+  /** It was purged, though the store may not have let go of its claim. */
+  isRevoked(): boolean;
+  /** Removes a file, now or when that is possible. Never rejects. */
+  remove(path: string): Promise<void>;
   /** Nobody may join any more. */
   unjoinable(): void;
   /** It has an end, but may still be read. */
@@ -54,7 +63,8 @@ export interface Beginning {
 
 /** Makes room and a file for a body. Where it is declined, `over` has been called. */
 export async function begin(place: FillPlace, beginning: Beginning): Promise<FileFill | Declined> {
-  const { layout, modes, durability, maxBytes, maxEntryBytes, entries, invalid, stored } = place;
+  const { layout, modes, durability, maxBytes, maxEntryBytes, entries, invalid, stored, attempt, failed } =
+    place;
   const { key, claim, head, options, before } = beginning;
   const publishing = { modes, durable: durability === 'commit' };
   const { name } = claim;
@@ -75,7 +85,7 @@ export async function begin(place: FillPlace, beginning: Beginning): Promise<Fil
   if (!hasRoom) return decline('no-room');
   let file: fs.FileHandle;
   try {
-    file = await createNew(path, modes.file);
+    file = await attempt(() => createNew(path, modes.file), known || spare);
   } catch (error) {
     debug('no body file for %s: %o', key.primary, error);
     return decline('store-down');
@@ -84,13 +94,14 @@ export async function begin(place: FillPlace, beginning: Beginning): Promise<Fil
   const drop = async (): Promise<Declined> => {
     closing();
     await file.close().catch(() => undefined);
-    await unlink(path).catch(() => undefined);
+    await beginning.remove(path);
     return decline('store-down');
   };
   try {
     await before?.copy((bytes, position) => writeAt(file, bytes, position));
   } catch (error) {
     debug('%s can not be gone on with: %o', key.primary, error);
+    failed(error, 'store');
     return drop();
   }
   const { key: _, ...info } = fillInfo(key, options);
@@ -100,6 +111,7 @@ export async function begin(place: FillPlace, beginning: Beginning): Promise<Fil
   } catch (error) {
     // It may be half written, and would never become a record.
     debug('nothing can be said of %s: %o', key.primary, error);
+    failed(error, 'store');
     return drop();
   }
   const fill: FileFill = new FileFill(
@@ -118,9 +130,17 @@ export async function begin(place: FillPlace, beginning: Beginning): Promise<Fil
       },
       publish: async (info, blocks) => {
         const { fill } = claim;
+        if (beginning.isRevoked())
+          throw new SupersededError('the key was purged while its body was being written');
+        const publishAll = () =>
+          publish(layout, claim, { record: { ...info, head, fill }, blocks }, publishing);
         await entries.replace(
           { name, fill, size: info.size },
-          () => publish(layout, claim, { record: { ...info, head, fill }, blocks }, publishing),
+          () =>
+            publishAll().catch((error: unknown) => {
+              failed(error, 'store');
+              throw error;
+            }),
           () => {
             void beginning.over(true);
             reservation.release(charge(info.size, record));
@@ -128,6 +148,8 @@ export async function begin(place: FillPlace, beginning: Beginning): Promise<Fil
         );
         await stored(name);
       },
+      attempt,
+      unreadable: (error) => failed(error, 'read'),
       unjoinable: () => beginning.unjoinable(),
       ended: () => beginning.ended(fill),
       storeLost: () => {
@@ -141,7 +163,7 @@ export async function begin(place: FillPlace, beginning: Beginning): Promise<Fil
         const kept =
           wreck !== undefined &&
           (await invalid.keep(claim, { key, head, wreck }, () => reservation.release()));
-        if (!kept) await unlink(path).catch(() => undefined);
+        if (!kept) await beginning.remove(path);
         await beginning.over(false);
         reservation.release();
         // The note may be longer than the record would have been.

@@ -1,5 +1,4 @@
 import { read as readFile, writev } from 'node:fs';
-import type { FileHandle } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import {
   CacheFilterError,
@@ -10,47 +9,19 @@ import {
 } from '../../errors.ts';
 import type { ResponseHead } from '../../http/body.ts';
 import type { Digest } from '../../http/digest.ts';
-import type { EntryInfo, FillInfo, FillOptions, FillReader, Key, Proof, RunningFill } from '../cache.ts';
+import type { EntryInfo, FillInfo, FillOptions, FillReader, Proof, RunningFill } from '../cache.ts';
 import type { Wreck } from '../invalid.ts';
 import { inheritedClaim, type Orphan } from './continuation.ts';
+import type { FillOwner } from './fill-owner.ts';
 import { fillInfo, GrowingReader } from './fill-reader.ts';
 import { Growing } from './growing.ts';
 import { belated, checkDigests, checkLength, tooSmall } from './proof.ts';
 import { Readers } from './readers.ts';
 import { Succession } from './succession.ts';
+import { Unwritten } from './unwritten.ts';
 import { Verifier } from './verify.ts';
 
 const pread = promisify(readFile);
-
-/** As many pieces go into one write. */
-const WRITE_PIECES = 64;
-
-/** What a fill needs of the cache it belongs to. */
-export interface FillOwner {
-  key: Key;
-  head: ResponseHead;
-  options: FillOptions;
-  file: FileHandle;
-  /** Whether other processes read it along. */
-  elsewhere: { readonly isSet: boolean };
-  /** Asks for this many bytes on disk in all. @throws StoreError where they are not to be had */
-  grow(bytes: number): Promise<void>;
-  /** Publishes the body, with the checksums of its blocks, under its key. @throws SupersededError */
-  publish(info: EntryInfo, blocks: Uint32Array): Promise<void>;
-  /** Nobody may join any more: it ended, or its store failed. */
-  unjoinable(): void;
-  /** Nothing more will come. */
-  ended(): void;
-  /** The store takes no more; the rest goes through memory, to those who read it already. */
-  storeLost(): void;
-  /**
-   * It will never be published: what it has on disk goes, though those who read it still can.
-   * @param wreck where it is the body that was wrong, and all of it that came is on disk
-   */
-  discard(why: Error, wreck?: Wreck): Promise<void>;
-  /** Nobody reads or writes it any more. */
-  closed(): Promise<void>;
-}
 
 /** A body on its way to disk. */
 export class FileFill implements Orphan {
@@ -60,7 +31,7 @@ export class FileFill implements Orphan {
   readonly #info: FillInfo;
   readonly #succession: Succession;
   readonly #readers: Readers;
-  #pending: Uint8Array[] = [];
+  readonly #unwritten = new Unwritten();
   #storing: Promise<void> | undefined;
   #storeError: Error | undefined;
   /** Digests of the whole body, once they are known. */
@@ -110,7 +81,7 @@ export class FileFill implements Orphan {
     this.#growing.take(chunk);
     if (this.#storeError !== undefined) this.#verifier.feed(chunk);
     else {
-      this.#pending.push(chunk);
+      this.#unwritten.push(chunk);
       this.#storing ??= this.#store();
     }
     return this.#hasRoom();
@@ -129,7 +100,7 @@ export class FileFill implements Orphan {
     this.#users++;
     const leave = this.#readers.enter();
     let released = false;
-    return new GrowingReader(this.#growing, (position, length) => this.read(position, length), {
+    return new GrowingReader(this.#growing, (...args) => this.read(...args), {
       head: this.#owner.head,
       info: this.#info,
       succession: this.#succession,
@@ -202,6 +173,7 @@ export class FileFill implements Orphan {
   async matches(position: number, bytes: Uint8Array): Promise<boolean> {
     const end = position + bytes.byteLength;
     while (this.#growing.stored < end) {
+      this.#unwritten.hurry();
       if (this.#over || this.#storeError !== undefined) return false;
       await this.#progressed();
     }
@@ -216,6 +188,7 @@ export class FileFill implements Orphan {
 
   async #verify(proof: Proof): Promise<{ info: EntryInfo; blocks: Uint32Array }> {
     const { taken } = this.#growing;
+    this.#unwritten.hurry();
     while (this.#storeError === undefined && this.#growing.stored < taken) await this.#progressed();
     checkLength(proof, this.#growing.size, taken);
     const { digests: found, blocks } = await this.#verifier.digest();
@@ -237,12 +210,14 @@ export class FileFill implements Orphan {
   /** Writes what is pending, in as few and as large writes as there is. */
   async #store(): Promise<void> {
     try {
-      while (this.#pending.length > 0 && this.#storeError === undefined && !this.#over) {
-        const batch = this.#pending.slice(0, WRITE_PIECES);
+      while (!this.#unwritten.isEmpty && this.#storeError === undefined && !this.#over) {
+        const batch = await this.#unwritten.next();
+        if (this.#over) break;
         const bytes = batch.reduce((sum, { byteLength }) => sum + byteLength, 0);
         await this.#owner.grow(this.#growing.stored + bytes);
-        await this.#writeAll(batch);
-        this.#pending.splice(0, batch.length);
+        const rest = Math.max(bytes, (this.#growing.size ?? 0) - this.#growing.stored);
+        await this.#owner.attempt(() => this.#writeAll(batch), rest);
+        this.#unwritten.written(batch);
         this.#growing.advanceStored(this.#growing.stored + bytes);
         this.#verifier.advance(this.#growing.stored);
         this.#progress();
@@ -285,26 +260,27 @@ export class FileFill implements Orphan {
       error instanceof StoreError
         ? error
         : new StoreError('the cache directory could not be written', { cause: error });
-    for (const chunk of this.#pending.splice(0)) this.#verifier.feed(chunk);
+    for (const chunk of this.#unwritten.drop()) this.#verifier.feed(chunk);
     this.#growing.loseStore();
     this.#owner.unjoinable();
     this.#owner.storeLost();
     this.#progress();
   }
 
-  async read(position: number, length: number): Promise<Uint8Array> {
+  async read(
+    position: number,
+    length: number,
+    into: Buffer = Buffer.allocUnsafeSlow(length),
+  ): Promise<Uint8Array> {
     // A descriptor in use must not be closed: its number would soon be somebody else's.
     this.#users++;
     try {
-      const { bytesRead, buffer } = await pread(
-        this.#owner.file.fd,
-        Buffer.allocUnsafeSlow(length),
-        0,
-        length,
-        position,
-      );
+      const { bytesRead, buffer } = await pread(this.#owner.file.fd, into, 0, length, position);
       if (bytesRead === 0) throw new StoreError(`the file of a fill ends at ${position} bytes`);
       return buffer.subarray(0, bytesRead);
+    } catch (error) {
+      this.#owner.unreadable(error);
+      throw error;
     } finally {
       void this.#leave();
     }
@@ -327,7 +303,7 @@ export class FileFill implements Orphan {
     this.#over = true;
     this.#growing.finish(end, error);
     this.#verifier.close();
-    this.#pending = [];
+    this.#unwritten.drop();
     this.#readers.close();
     this.#owner.unjoinable();
     this.#owner.ended();

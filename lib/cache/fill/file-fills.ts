@@ -19,6 +19,9 @@ import type { Heir } from './succession.ts';
 
 const debug = createDebug('cache-filter:store');
 
+/** What a claim takes on disk, in bytes. */
+const CLAIM_BYTES = 4096;
+
 /** What the fills ask of the cache that they belong to. */
 export interface FillsOwner extends FillPlace {
   isClosed(): boolean;
@@ -37,6 +40,10 @@ export class FileFills {
   readonly #foreign = new Set<ForeignFill>();
   /** Fills of processes that died. */
   readonly #dead = new LRUCache<string, true>({ max: 1000 });
+  /** Purged, though the store would not let go of them: they are not to be published when it does. */
+  readonly #revoked = new WeakSet<ClaimFile>();
+  /** Paths of what could not be removed. */
+  readonly #remains = new Set<string>();
 
   constructor(owner: FillsOwner) {
     this.#owner = owner;
@@ -89,7 +96,7 @@ export class FileFills {
 
   /** Claims a key that nobody in this process fetches: whoever of all processes came first leads. */
   async lead(key: Key, newerThan: number): Promise<Claim> {
-    const { layout, modes, isClosed, open, isNewer } = this.#owner;
+    const { layout, modes, isClosed, open, isNewer, attempt } = this.#owner;
     const name = layout.name(key.primary, key.variant);
     // Registered before the first wait: a second claim finds it.
     const run = new FileRun(key);
@@ -99,7 +106,7 @@ export class FileFills {
       this.#end(run);
     };
     try {
-      const claim = await ClaimFile.create(layout, name, key, modes.file);
+      const claim = await attempt(() => ClaimFile.create(layout, name, key, modes.file), CLAIM_BYTES);
       this.#claims.add(claim);
       run.claimUnder(claim);
       const other = isClosed() ? undefined : await contest(layout, claim, this.#known);
@@ -140,10 +147,23 @@ export class FileFills {
     const joined = new Set(this.#runs.all().map(({ claim }) => claim));
     // What is no longer joined, because it was handed on after a purge say, is looked at like the fills of others.
     const strays = [...this.#claims].filter((claim) => !joined.has(claim));
-    await Promise.all(this.#runs.cut(what).map((run) => this.#doom(run)));
+    await this.cut(what);
     const own = this.ids;
     for (const { fill } of strays) own.delete(fill);
     await doomOthers(this.#owner.layout, what, own);
+  }
+
+  /** The same in this process only, which can always be done. */
+  async cut(what: Invalidation): Promise<void> {
+    await Promise.all(this.#runs.cut(what).map((run) => this.#doom(run)));
+  }
+
+  /** Removes what could not be removed before. */
+  async removeRemains(): Promise<void> {
+    for (const path of [...this.#remains]) {
+      this.#remains.delete(path);
+      await this.#unlink(path);
+    }
   }
 
   /** Says that the process of the running fills lives. */
@@ -165,6 +185,8 @@ export class FileFills {
     const fill = await begin(this.#owner, {
       ...beginning,
       key: run.key,
+      isRevoked: () => this.#revoked.has(claim),
+      remove: (path) => this.#unlink(path),
       unjoinable: () => this.#end(run),
       ended: (body) => this.#bodies.delete(body),
       over: async (published) => {
@@ -277,8 +299,10 @@ export class FileFills {
 
   async #giveUp(claim: ClaimFile | undefined): Promise<void> {
     if (claim === undefined) return;
+    await claim.close().catch(() => undefined);
+    await this.#unlink(claim.path);
+    // Until then it is not to be taken for that of somebody else.
     this.#claims.delete(claim);
-    await claim.remove().catch((error: unknown) => debug('claim %s stays behind: %o', claim.path, error));
   }
 
   #end(run: FileRun): void {
@@ -289,7 +313,19 @@ export class FileFills {
   /** Cuts a running fill off from the cache: its claim is gone, so it can't be published. */
   async #doom(run: FileRun): Promise<void> {
     await run.claimed;
-    if (run.claim !== undefined) await unlink(run.claim.path).catch(() => undefined);
+    if (run.claim === undefined) return;
+    this.#revoked.add(run.claim);
+    await this.#unlink(run.claim.path);
+  }
+
+  async #unlink(path: string): Promise<void> {
+    try {
+      await unlink(path);
+    } catch (error) {
+      debug('%s stays behind: %o', path, error);
+      this.#remains.add(path);
+      this.#owner.failed(error, 'change');
+    }
   }
 }
 

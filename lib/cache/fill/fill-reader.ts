@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream';
 import type { BodyEnd, ByteRange, ResponseHead } from '../../http/body.ts';
 import type { FillInfo, FillOptions, FillReader, Key } from '../cache.ts';
 import type { Follower, Growing } from './growing.ts';
+import { GrowingPour } from './growing-pour.ts';
 import { GrowingReadable, type ReadStored } from './reader.ts';
 import type { Heir, Succession } from './succession.ts';
 
@@ -23,6 +24,7 @@ export class GrowingReader implements FillReader {
   readonly #pin: Follower = { position: 0, wake: () => undefined };
   readonly #unfollow: () => void;
   readonly #succession: Succession;
+  readonly #pours = new Set<GrowingPour>();
   #withdraw: () => void = () => undefined;
 
   constructor(
@@ -51,17 +53,33 @@ export class GrowingReader implements FillReader {
   }
 
   read(range?: ByteRange): Readable {
-    const pin = (position: number) => {
-      this.#pin.position = position;
-    };
-    const stream = new GrowingReadable(this.#growing, this.#readStored, range, pin);
-    // A stream of the whole stands for itself; of several parts, the next one is asked for when this one has ended.
+    const stream = new GrowingReadable(this.#growing, this.#readStored, range, this.#moved);
+    this.#begun(range);
+    return stream;
+  }
+
+  async pour(range: ByteRange | undefined, take: (piece: Uint8Array) => Promise<void>): Promise<void> {
+    const pour = new GrowingPour(this.#growing, this.#readStored, range, this.#moved);
+    this.#pours.add(pour);
+    this.#begun(range);
+    try {
+      await pour.run(take);
+    } finally {
+      this.#pours.delete(pour);
+    }
+  }
+
+  readonly #moved = (position: number): void => {
+    this.#pin.position = position;
+  };
+
+  #begun(range: ByteRange | undefined): void {
+    // Who reads the whole stands for itself; of several parts, the next one is asked for when this one has ended.
     if (range === undefined) this.#unfollow();
     else {
-      pin(range.start);
+      this.#moved(range.start);
       this.#growing.moved();
     }
-    return stream;
   }
 
   inherit(heir: Heir): void {
@@ -72,6 +90,7 @@ export class GrowingReader implements FillReader {
   release(): void {
     this.#withdraw();
     this.#unfollow();
+    for (const pour of this.#pours) pour.stop();
     this.#released();
   }
 }

@@ -3,8 +3,8 @@ import { StoreError } from '../../errors.ts';
 import type { ByteRange } from '../../http/body.ts';
 import type { Growing } from './growing.ts';
 
-/** Reads stored bytes: at least one at `position`, at most `length`. */
-export type ReadStored = (position: number, length: number) => Promise<Uint8Array>;
+/** Reads stored bytes: at least one at `position`, at most `length`; into `into`, where that is given. */
+export type ReadStored = (position: number, length: number, into?: Buffer) => Promise<Uint8Array>;
 
 /** Measured at more than twice the throughput of Node's 64 KiB. */
 export const READ_BYTES: number = 512 * 1024;

@@ -9,6 +9,9 @@ const debug = createDebug('cache-filter:fill');
 /** Below this a body is hashed on the spot: a message to another thread and back takes longer. */
 const INLINE_BYTES = 256 * 1024;
 
+/** The thread is told of so much at a time: a message costs as much as hashing 50 KiB. */
+const TOLD_BYTES = 1024 * 1024;
+
 type Waiting = { resolve(findings: Findings): void; reject(error: Error): void };
 
 /** The thread that hashes for all fills of this process; started when it is first needed, and no reason to keep the process alive. */
@@ -87,6 +90,8 @@ export class Verifier {
   readonly #fd: number;
   readonly #algorithms: DigestAlgorithm[];
   #stored = 0;
+  /** How much of it the thread has been told of. */
+  #told = 0;
   #fed: Uint8Array[] = [];
   /** Bytes were given to the thread that nobody else has. */
   #fedAway = false;
@@ -103,7 +108,7 @@ export class Verifier {
     if (this.#closed) return;
     this.#stored = to;
     if (this.#thread === undefined && to > INLINE_BYTES) this.#start();
-    this.#thread?.thread.post({ id: this.#thread.id, do: 'advance', to });
+    if (to >= this.#told + TOLD_BYTES) this.#tell();
   }
 
   /** Bytes that follow what the file holds, when it can take no more. */
@@ -115,12 +120,14 @@ export class Verifier {
       return;
     }
     this.#fedAway = true;
+    this.#tell();
     this.#thread.thread.post({ id: this.#thread.id, do: 'feed', bytes });
   }
 
   /** @throws StoreError where the file can't be read back */
   async digest(): Promise<Findings> {
     if (this.#thread !== undefined) {
+      this.#tell();
       try {
         return await this.#thread.thread.digest(this.#thread.id);
       } catch (error) {
@@ -147,7 +154,12 @@ export class Verifier {
     const thread = VerifyThread.get();
     if (thread === undefined) return;
     this.#thread = { thread, id: thread.open(this.#fd, this.#algorithms) };
-    this.#thread.thread.post({ id: this.#thread.id, do: 'advance', to: this.#stored });
+  }
+
+  #tell(): void {
+    if (this.#thread === undefined || this.#told === this.#stored) return;
+    this.#told = this.#stored;
+    this.#thread.thread.post({ id: this.#thread.id, do: 'advance', to: this.#told });
   }
 
   async #inline(algorithms: readonly DigestAlgorithm[]): Promise<Findings> {

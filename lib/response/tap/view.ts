@@ -42,18 +42,6 @@ export class Scope {
   }
 }
 
-/** An object as everybody else sees it, whoever asks and when: also once something is laid over it. */
-export function realFace<T extends object>(target: T, scope: Scope): T {
-  return new Proxy(target, {
-    get: (_, name) => {
-      const value: unknown = scope.asReal(() => Reflect.get(target, name, target));
-      if (typeof value !== 'function') return value;
-      return (...args: unknown[]) => scope.asReal(() => value.apply(target, args));
-    },
-    set: (_, name, value) => scope.asReal(() => Reflect.set(target, name, value, target)),
-  });
-}
-
 /** A member as the handler sees it. What is assigned to it shadows it, unless `set` says otherwise. */
 export interface Member {
   get(): unknown;

@@ -52,6 +52,8 @@ async function origin(req: IncomingMessage, res: ServerResponse): Promise<void> 
   }
   const size = sizeOf(path);
   res.setHeader('X-Version', version);
+  // Without it, nothing tells a process that goes on for another one that these are other bytes.
+  res.setHeader('ETag', `"${version}"`);
   if (saysLength(path)) res.setHeader('Content-Length', size);
   else {
     const digest = createHash('sha256')

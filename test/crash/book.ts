@@ -41,7 +41,8 @@ export class Book {
     const page = this.#page(path);
     page.seen.add(version);
     const banned = page.banned.get(version);
-    if (banned !== undefined && banned < since) {
+    // The same again, after a purge, is as good as new where nothing ever changes.
+    if (banned !== undefined && banned < since && !path.startsWith('/still/')) {
       this.fault(
         `${path}: version ${version} was given to a request that began after its purge had been acknowledged`,
       );
@@ -51,7 +52,7 @@ export class Book {
   /** It was answered to its end from an entry, or from a fill that has become one by then. */
   found({ path, purges, purging }: Asking): void {
     const page = this.#page(path);
-    if (!this.tight && !purging && page.purges === purges && path.startsWith('/keep/')) page.stored = true;
+    if (!this.tight && !purging && page.purges === purges && isLasting(path)) page.stored = true;
   }
 
   /** Before it is asked for: from now on nobody knows. */
@@ -77,7 +78,7 @@ export class Book {
   /** @param count of how many entries the cache said that they are pinned now */
   pinned({ path, purges, purging }: Asking, count: number): void {
     const page = this.#page(path);
-    if (count === 0 || purging || page.purges !== purges || !path.startsWith('/keep/')) return;
+    if (count === 0 || purging || page.purges !== purges || !isLasting(path)) return;
     page.stored = true;
     page.pinned = true;
   }
@@ -116,4 +117,8 @@ export class Book {
     this.#pages.set(path, page);
     return page;
   }
+}
+
+function isLasting(path: string): boolean {
+  return !path.startsWith('/brief/');
 }

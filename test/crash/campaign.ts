@@ -39,12 +39,6 @@ const REQUIRED = [
   'rename invalid/json',
 ];
 
-/**
- * Whether a fill whose process was killed is taken over by those who follow it from other processes. Until it is, their answers break
- * off, visibly.
- */
-const TAKEN_OVER = false;
-
 export interface CampaignOptions {
   /** How many processes are ended. */
   count: number;
@@ -190,8 +184,10 @@ class Campaign {
         await victim.kill();
         break;
       }
-      const load = this.#load.start([survivor, victim], (server, said) => {
-        return server === victim || (!TAKEN_OVER && said.includes('; collapsed'));
+      const load = this.#load.start([survivor, victim], (server, path, said) => {
+        // Where nothing has changed the survivor goes on in its place.
+        const isGoneOnWith = path.startsWith('/still/') || !said.includes('; collapsed');
+        return server === victim || !isGoneOnWith;
       });
       await this.#end(victim, crashAt);
       await sleep(50);

@@ -10,7 +10,10 @@ const FAULTS = ['cut', 'short', 'long', 'stall', 'throw'];
 /** Clients, each of which does one thing after the other. */
 const CLIENTS = 8;
 
-const PATHS = Array.from({ length: 40 }, (_, i) => (i % 5 === 4 ? `/brief/${i}` : `/keep/${i}`));
+const PATHS = Array.from(
+  { length: 40 },
+  (_, i) => `/${i % 5 === 4 ? 'brief' : i % 5 === 3 ? 'still' : 'keep'}/${i}`,
+);
 
 /** Whose origin breaks off now and then, for whoever reads along too. */
 const CUT = PATHS.map((path) => `${path}-cut`)
@@ -34,8 +37,8 @@ const DEEDS = {
   prune: 2,
 };
 
-/** Whether an answer of this server, with this Cache-Status, may break off. */
-type MayBreakOff = (server: ServerProcess, said: string) => boolean;
+/** Whether an answer of this server, for this path, with this Cache-Status, may break off. */
+type MayBreakOff = (server: ServerProcess, path: string, said: string) => boolean;
 
 export class Load {
   readonly book: Book;
@@ -112,7 +115,8 @@ export class Load {
     const random = this.#random;
     const path = PATHS[Math.floor(random.next() ** 1.5 * PATHS.length)] as string;
     const size = sizeOf(path);
-    const next = { 'X-Next': String(++this.#version) };
+    // What never changes can be gone on with by another process; of everything else each answer is a version of its own.
+    const next = { 'X-Next': path.startsWith('/still/') ? '1' : String(++this.#version) };
     const deed = random.weighed(DEEDS);
     switch (deed) {
       case 'whole':
@@ -122,7 +126,7 @@ export class Load {
         const headers = deed === 'whole' ? next : { ...next, Range };
         const { status, said, complete } = await client.get(path, { headers });
         const isRefused = status === 0 && isStopped();
-        if ((status === 0 || !complete) && !isRefused && !mayBreakOff(server, said)) {
+        if ((status === 0 || !complete) && !isRefused && !mayBreakOff(server, path, said)) {
           this.book.fault(`${path}: the answer breaks off (${status}, ${said})`);
         }
         if (complete) this.answered[kindOf(said)]++;

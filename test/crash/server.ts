@@ -22,6 +22,7 @@ const filter = cacheFilter({
   cacheStatus: { key: true },
   routes: [
     { path: '/keep/:id', freshness: 'immutable' },
+    { path: '/still/:id', freshness: 'immutable' },
     { path: '/brief/:id', freshness: { ttlMs: 200 } },
   ],
   ...options,
@@ -51,6 +52,8 @@ async function origin(req: IncomingMessage, res: ServerResponse): Promise<void> 
   }
   const size = sizeOf(path);
   res.setHeader('X-Version', version);
+  // Without it, nothing tells a process that goes on for another one that these are other bytes.
+  res.setHeader('ETag', `"${version}"`);
   if (saysLength(path)) res.setHeader('Content-Length', size);
   else {
     const digest = createHash('sha256')

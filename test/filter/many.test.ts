@@ -3,10 +3,13 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
+import { readdirSync, statSync } from 'node:fs';
 import { createServer, type ServerResponse } from 'node:http';
+import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { bytesOf } from '../../lib/contracts/cache/steps.ts';
+import { Layout } from '../../lib/fs/layout.ts';
 import { temporaryDirectory } from '../support/directory.ts';
 import { barrier } from '../support/filtered.ts';
 import { problemsOf } from '../support/invariants.ts';
@@ -40,24 +43,31 @@ interface Stage {
   directory: string;
   /** Requests that came to the origin. */
   requests: () => number;
-  /** Resolves with the response to the first, half of which has been sent. */
-  half: Promise<{ pid: number; res: ServerResponse }>;
+  /** Resolves with the response to the first, a part of which has been sent, and the process that has asked. */
+  asked: Promise<{ pid: number; res: ServerResponse }>;
+  /** Resolves with the response to the second, of which as much has been sent; of a first without any, all. */
+  again: Promise<ServerResponse>;
   servers: { child: ChildProcess; port: number }[];
 }
 
-/** An origin that stops half way the first time, and so many servers on one directory before it. */
-async function stage(t: TestContext, count: number): Promise<Stage> {
+/** An origin that stops after so many bytes the first time, and so many servers on one directory before it. */
+async function stage(t: TestContext, count: number, bytes: number): Promise<Stage> {
   const directory = temporaryDirectory(t);
-  const half = barrier<{ pid: number; res: ServerResponse }>();
+  const asked = barrier<{ pid: number; res: ServerResponse }>();
+  const again = barrier<ServerResponse>();
   let requests = 0;
   const origin = await listening(
     'http',
     createServer((req, res) => {
       res.setHeader('Content-Length', BODY.length);
-      if (++requests > 1) return void res.end(BODY);
-      res.write(BODY.subarray(0, BODY.length / 2), () =>
-        half.reach({ pid: Number(req.headers['x-pid']), res }),
-      );
+      // From the third on nobody is waited for.
+      if (++requests > 2) return void res.end(BODY);
+      if (requests === 2) {
+        again.reach(res);
+        return void res.write(bytes === 0 ? BODY : BODY.subarray(0, bytes));
+      }
+      asked.reach({ pid: Number(req.headers['x-pid']), res });
+      if (bytes > 0) res.write(BODY.subarray(0, bytes));
     }),
   );
   t.after(() => origin.close());
@@ -65,11 +75,12 @@ async function stage(t: TestContext, count: number): Promise<Stage> {
   const servers = await Promise.all(
     children.map(async (child) => ({ child, port: await message<number>(child, 'port') })),
   );
-  return { directory, requests: () => requests, half: half.reached, servers };
+  return { directory, requests: () => requests, asked: asked.reached, again: again.reached, servers };
 }
 
 /** The clients, all of whom have asked. */
-async function crowd(t: TestContext, ports: number[]): Promise<{ outcomes: Promise<Outcome[]> }> {
+async function crowd(t: TestContext, servers: Stage['servers']): Promise<{ outcomes: Promise<Outcome[]> }> {
+  const ports = servers.map(({ port }) => port);
   const child = start(t, { ports, clients: CLIENTS, path: PATH });
   const outcomes = message<Outcome[]>(child, 'outcomes');
   await message(child, 'asked');
@@ -85,48 +96,94 @@ async function reasonsOf(servers: Stage['servers']): Promise<string> {
   return JSON.stringify(await Promise.all(all));
 }
 
-function assertWhole(outcomes: readonly Outcome[]): void {
+function assertWhole(outcomes: readonly Outcome[], requests: number): void {
   const wrong = outcomes.filter(({ status, sha256 }) => status !== 200 || sha256 !== SHA256);
-  assert.deepEqual(wrong.slice(0, 3), [], `${wrong.length} of ${outcomes.length} did not get the whole`);
+  const some = wrong.slice(0, 3).map(({ port, status, bytes }) => ({ port, status, bytes }));
+  const story = `${wrong.length} of ${outcomes.length} did not get the whole, such as ${JSON.stringify(some)}; ${requests} requests`;
+  assert.equal(wrong.length, 0, story);
 }
 
 describe(`${CLIENTS} clients for one cold file`, () => {
-  for (const count of [1, 4]) {
-    test(`${count} ${count === 1 ? 'process asks' : 'processes ask'} the origin once`, LIMIT, async (t) => {
-      const { directory, requests, half, servers } = await stage(t, count);
-      const { outcomes } = await crowd(
-        t,
-        servers.map(({ port }) => port),
-      );
-      (await half).res.end(BODY.subarray(BODY.length / 2));
-      assertWhole(await outcomes);
-      assert.equal(requests(), 1, await reasonsOf(servers));
-      assert.deepEqual(problemsOf(directory), []);
+  // Each of these fails now and then where the machine is busy, as a process that lives is taken for dead.
+  test('one process asks the origin once', LIMIT, (t) => fetchedOnce(t, 1));
+  test('four processes ask the origin once', LIMIT, (t) => fetchedOnce(t, 4));
+
+  for (const first of ['the one that woke up', 'the one that went on in its place'] as const) {
+    const name = `the process that fetches is asleep for a while, and ${first} ends first: all get the whole`;
+    test(name, LIMIT, async (t) => {
+      const { directory, requests, asked, servers, again } = await stage(t, 4, BODY.length / 2);
+      const { outcomes } = await crowd(t, servers);
+      const { pid, res } = await asked;
+      const leader = servers.find(({ child }) => child.pid === pid);
+      await begun(directory);
+      leader?.child.kill('SIGSTOP');
+      // Whoever takes it for dead asks for itself.
+      const other = await again;
+      const rest = BODY.subarray(BODY.length / 2);
+      if (first !== 'the one that woke up') {
+        other.end(rest);
+        await published(directory);
+      }
+      leader?.child.kill('SIGCONT');
+      res.end(rest);
+      if (first === 'the one that woke up') {
+        await published(directory);
+        other.end(rest);
+      }
+      assertWhole(await outcomes, requests());
+      assert.ok(requests() >= 2, 'the fault fired');
     });
   }
 
-  test(
-    'the process that fetches is killed half way: the clients of the others get the whole',
-    LIMIT,
-    async (t) => {
-      const { directory, requests, half, servers } = await stage(t, 4);
-      const { outcomes } = await crowd(
-        t,
-        servers.map(({ port }) => port),
-      );
-      const { pid } = await half;
+  for (const when of ['half way', 'before its head has come'] as const) {
+    const name = `the process that fetches is killed ${when}: the clients of the others get the whole`;
+    test(name, LIMIT, async (t) => {
+      const early = when !== 'half way';
+      const { directory, requests, asked, servers, again } = await stage(t, 4, early ? 0 : BODY.length / 2);
+      const { outcomes } = await crowd(t, servers);
+      const { pid } = await asked;
       const leader = servers.find(({ child }) => child.pid === pid);
       assert.ok(leader !== undefined);
+      if (!early) await begun(directory);
       leader.child.kill('SIGKILL');
+      void again.then((res) => res.end(early ? undefined : BODY.subarray(BODY.length / 2)));
       const all = await outcomes;
       const cut = all.filter(({ port }) => port === leader.port);
       assert.ok(cut.length > 0 && cut.every(({ sha256 }) => sha256 !== SHA256), 'the fault fired');
-      assertWhole(all.filter(({ port }) => port !== leader.port));
-      assert.ok(
-        requests() <= 2,
-        `${requests()} requests: ${await reasonsOf(servers.filter((each) => each !== leader))}`,
-      );
-      assert.deepEqual(problemsOf(directory), []);
-    },
-  );
+      const others = all.filter(({ port }) => port !== leader.port);
+      assertWhole(others, requests());
+      const why = await reasonsOf(servers.filter((each) => each !== leader));
+      assert.ok(requests() <= 2, `${requests()} requests: ${why}`);
+    });
+  }
 });
+
+async function fetchedOnce(t: TestContext, count: number): Promise<void> {
+  const { directory, requests, asked, again, servers } = await stage(t, count, BODY.length / 2);
+  const rest = BODY.subarray(BODY.length / 2);
+  void again.then((res) => res.end(rest));
+  const { outcomes } = await crowd(t, servers);
+  (await asked).res.end(rest);
+  assertWhole(await outcomes, requests());
+  assert.equal(requests(), 1, await reasonsOf(servers));
+  assert.deepEqual(problemsOf(directory), []);
+}
+
+/** Resolves when there is an entry, or after a while: the fill may have been superseded. */
+async function published(directory: string): Promise<void> {
+  const { entries } = new Layout(directory);
+  for (let i = 0; i < 400; i++) {
+    const files = readdirSync(entries, { recursive: true, encoding: 'utf8' });
+    if (files.some((file) => file.endsWith('.json'))) return;
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+/** Resolves when a fill has bytes on disk. */
+async function begun(directory: string): Promise<void> {
+  const { incomplete } = new Layout(directory);
+  const bodies = () => readdirSync(incomplete).filter((file) => file.endsWith('.body'));
+  while (!bodies().some((file) => statSync(join(incomplete, file)).size > 0)) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}

@@ -1,50 +1,32 @@
 import type { IncomingMessage } from 'node:http';
 import createDebug from 'debug';
 import { LRUCache } from 'lru-cache';
-import type { Cache, Entry, LeaderClaim } from './cache/cache.ts';
+import type { Cache, Entry, LeaderClaim, VerifyOptions } from './cache/cache.ts';
 import { FileCache } from './cache/file-cache.ts';
 import { idOf } from './cache/key.ts';
 import { type RefusedError, SupersededError } from './errors.ts';
 import { Exchange, hasBody, hasContentRange, type Next } from './exchange.ts';
+import type { CacheFilter } from './filter.ts';
 import { type Following, follow, leave, reluctanceOf, unshareable, waitFor } from './follow.ts';
-import { hit, ttl } from './hit.ts';
+import { answerFrom, ttl } from './hit.ts';
 import type { AnyRequest, AnyResponse } from './http/message.ts';
 import { type FilterStats, Journal } from './journal.ts';
 import { lead } from './lead.ts';
+import { Leads } from './leads.ts';
 import { type CacheFilterOptions, type Config, resolveOptions } from './options.ts';
+import { type LeadAnswer, OwnAnswer } from './own-answer.ts';
 import { currentVersion, judge, type Verdict, wantsAround } from './policy/policy.ts';
 import { Purger, type PurgeTarget, purgeAfter } from './purge.ts';
 import type { Reason } from './reasons.ts';
 import { RouteTable } from './routes/table.ts';
 import { Running } from './running.ts';
 import { isPromise, run, type Steps, wait } from './steps.ts';
+import { Uses } from './uses.ts';
 
 const debug = createDebug('cache-filter:filter');
 
-/** The middleware, with what an application can ask of it: docs/reference/filter.md */
-export interface CacheFilter<Req extends AnyRequest = IncomingMessage> {
-  (req: Req, res: AnyResponse, next: Next): void;
-  /**
-   * Makes entries unreachable, and fills that run for them too. Resolves to how many entries there were.
-   * @throws OptionError (as a rejection) for a target that is none
-   */
-  purge(what: PurgeTarget): Promise<number>;
-  /** What was done since the filter was made, and what its cache holds. */
-  stats(): Promise<FilterStats>;
-  /** Resolves when no request is being answered by the filter and no fill runs. */
-  idle(): Promise<void>;
-  /** Waits for what runs, up to `closeTimeoutMs`, then ends it. Idempotent. Afterwards the filter lets everything pass. */
-  close(): Promise<void>;
-  [Symbol.asyncDispose](): Promise<void>;
-  /** To list, pin, queue, prune and clean. */
-  readonly cache: Cache;
-}
-
 /** How long a key is remembered whose responses can't be kept, in milliseconds. */
 const UNCACHEABLE_MS = 10_000;
-
-/** For so many keys it is known how often they have been asked for. */
-const COUNTED_KEYS = 100_000;
 
 /**
  * Middleware that keeps the responses of the handlers behind it, and answers from there.
@@ -61,6 +43,7 @@ export function cacheFilter<Req extends AnyRequest = IncomingMessage, R = unknow
   };
   return Object.assign(filter, {
     purge: (what: PurgeTarget) => story.purge(what),
+    verify: (options?: VerifyOptions) => story.cache.verify(options),
     stats: () => story.stats(),
     idle: () => story.idle(),
     close: () => story.close(),
@@ -77,8 +60,9 @@ class Story {
   readonly #journal: Journal;
   readonly #purger: Purger;
   readonly #running = new Running();
+  readonly #leads: Leads;
   readonly #uncacheable = new LRUCache<string, Reason>({ max: 10_000, ttl: UNCACHEABLE_MS });
-  readonly #uses = new LRUCache<string, number>({ max: COUNTED_KEYS });
+  readonly #uses: Uses;
   /** Routes whose resources have a version, as far as `metadata` has shown. */
   readonly #versioned = new Set<string>();
   #closing: Promise<void> | undefined;
@@ -89,6 +73,8 @@ class Story {
     this.#routes = new RouteTable(config.routes);
     this.#journal = new Journal(config);
     this.#purger = new Purger(config, this.cache);
+    this.#leads = new Leads(config.maxFills);
+    this.#uses = new Uses(config.minUses);
   }
 
   /** 1. What the request means; most requests mean nothing to us. */
@@ -147,8 +133,9 @@ class Story {
       return () => this.#pass(exchange, 'credentials');
     }
     const verdict = yield* this.#judge(exchange, entry);
-    // 5. Answer from it.
-    if (verdict.do === 'serve') return () => run(hit(exchange, entry, this.#journal));
+    // 5. Answer from it; where its bytes no longer are what was stored, it has gone.
+    if (verdict.do === 'serve')
+      return (yield* answerFrom(exchange, entry, this.#journal)) ?? (yield* wait(this.#miss(exchange)));
     entry.release(false);
     return yield* wait(this.#obey(exchange, verdict));
   }
@@ -196,19 +183,22 @@ class Story {
   async #miss(exchange: Exchange): Promise<() => unknown> {
     exchange.keepAsked();
     const { key, asked } = exchange;
-    const reluctance = reluctanceOf(this.#config, asked) ?? this.#tooFewUses(exchange);
+    const unwilling =
+      reluctanceOf(this.#config, asked) ?? (this.#uses.areTooFew(key) ? 'min-uses' : undefined);
     const newerThan = exchange.staleSince === undefined ? {} : { newerThan: exchange.staleSince };
     for (let attempt = 0; ; attempt++) {
       const lasting = this.#uncacheable.get(idOf(exchange.key));
       if (lasting !== undefined) return () => this.#pass(exchange, lasting, 'uri-miss');
+      const reluctance = unwilling ?? (this.#leads.isFull(key) ? 'fills-full' : undefined);
       const claiming = () => this.cache.claim(key, { join: reluctance !== undefined, ...newerThan });
-      const claim = await run(this.#try(exchange, claiming));
+      const claim = await this.#leads.claim(key, async () => run(this.#try(exchange, claiming)));
       if (claim === undefined) return () => this.#pass(exchange, reluctance ?? 'store-down', 'uri-miss');
       if (claim.role === 'declined') return () => this.#pass(exchange, claim.reason, 'uri-miss');
       if (claim.role === 'leader') return () => this.#lead(exchange, claim);
       if (claim.role === 'entry') return this.#late(exchange, claim.entry);
       // A fill that ended with nothing to share let its followers go all at once: one of them leads now, the rest pass.
-      const answer = attempt === 0 ? await this.#follow(exchange, claim) : undefined;
+      const following = () => this.#follow(exchange, claim);
+      const answer = attempt === 0 ? await this.#leads.awaiting(key, following) : undefined;
       if (answer !== undefined) return answer;
       if (attempt === 0) continue;
       leave(claim);
@@ -216,21 +206,14 @@ class Story {
     }
   }
 
-  /** What has not been asked for often enough is not worth a fill yet. */
-  #tooFewUses(exchange: Exchange): Reason | undefined {
-    const { minUses } = this.#config;
-    if (minUses <= 1) return undefined;
-    const name = idOf(exchange.key);
-    const uses = (this.#uses.get(name) ?? 0) + 1;
-    this.#uses.set(name, uses);
-    return uses < minUses ? 'min-uses' : undefined;
-  }
-
   /** Committed between looking and claiming: a hit after all. */
   async #late(exchange: Exchange, entry: Entry): Promise<() => unknown> {
     const verdict = await run(this.#judge(exchange, entry));
-    if (verdict.do === 'serve' && exchange.mayShare(entry.head))
-      return () => run(hit(exchange, entry, this.#journal));
+    if (verdict.do === 'serve' && exchange.mayShare(entry.head)) {
+      const answer = await run(answerFrom(exchange, entry, this.#journal));
+      // One that is damaged, and can't be removed, is none.
+      return answer ?? (() => this.#pass(exchange, 'store-down', 'uri-miss'));
+    }
     entry.release(false);
     return verdict.do === 'serve' ? () => this.#pass(exchange, 'credentials') : this.#obey(exchange, verdict);
   }
@@ -244,9 +227,17 @@ class Story {
         return undefined;
       });
     }
-    await lead(this.#config, exchange, claim, {
+    this.#journal.miss(exchange);
+    await this.#fetch(exchange, claim, new OwnAnswer(exchange, this.#journal));
+  }
+
+  #fetch(exchange: Exchange, claim: LeaderClaim, answer: LeadAnswer): Promise<void> {
+    const { key } = exchange;
+    return lead(this.#config, exchange, claim, answer, {
       journal: this.#journal,
-      remember: (reason) => this.#uncacheable.set(idOf(exchange.key), reason),
+      remember: (reason) => this.#uncacheable.set(idOf(key), reason),
+      ended: () => this.#leads.ended(),
+      awaited: (deserted) => this.#leads.isAwaited(key, deserted),
     });
   }
 
@@ -271,9 +262,16 @@ class Story {
     }
     if (fill === undefined) return undefined;
     const reason = unshareable(exchange, fill, verdict.version);
-    if (reason === undefined) return () => follow(exchange, fill, this.#journal);
-    fill.release();
-    return () => this.#pass(exchange, reason, 'uri-miss');
+    if (reason !== undefined) {
+      fill.release();
+      return () => this.#pass(exchange, reason, 'uri-miss');
+    }
+    exchange.version = verdict.version;
+    return () =>
+      follow(this.#config, exchange, fill, this.#journal, (inherited, answer) => {
+        this.#leads.inherited();
+        return this.#fetch(exchange, inherited, answer);
+      });
   }
 
   /** The policy has said no; how that is told is up to the application's error handler. */

@@ -1,7 +1,7 @@
 // docs/reference/events.md
 
 import { type Channel, channel, type TracingChannel, tracingChannel } from 'node:diagnostics_channel';
-import type { Invalidation, Key } from './cache/cache.ts';
+import type { Invalidation, Key, StoreState } from './cache/cache.ts';
 import type { AnyRequest } from './http/message.ts';
 import type { Reason } from './reasons.ts';
 
@@ -50,6 +50,8 @@ export interface CacheFilterEvents {
   'cache-filter:refuse': RequestEvent & { reason: Reason; status: number };
   /** An answer of the filter's is over. */
   'cache-filter:served': ServedEvent;
+  /** The handler of this request goes on with a fill where another's could not, and that has so many bytes. */
+  'cache-filter:hand-over': RequestEvent & { bytes: number };
   /** A response has become an entry. */
   'cache-filter:store': RequestEvent & { size: number };
   /** A response was not kept. */
@@ -62,14 +64,16 @@ export interface CacheFilterEvents {
   'cache-filter:expire': EvictEvent;
   /** What was stored is damaged, and has been dropped. */
   'cache-filter:corrupt': { directory?: string; key?: Key; why: string };
-  /** With `startDegraded`: the directory can't be used at the start, or can be now. */
-  'cache-filter:health': { directory?: string; state: 'up' | 'down'; error?: unknown };
+  /** What can be used of the store has changed; `error`: why it is not all. */
+  'cache-filter:health': { directory?: string; state: StoreState; error?: unknown };
   /** A hook threw, took too long, or answered what it can't mean, where that fails no request. */
   'cache-filter:hook-error': RequestEvent & { hook: string; error: unknown };
 }
 
 /** The context of the tracing channel `cache-filter:fill`: one fill, from the claim to its end. */
 export interface FillTrace extends RequestEvent {
+  /** Bytes that were there already, where it goes on with what another request began. */
+  inherited?: number;
   /** Bytes of the entry; once it is stored. */
   size?: number;
   /** Why nothing was kept. */
@@ -83,6 +87,7 @@ const names = {
   'cache-filter:bypass': true,
   'cache-filter:refuse': true,
   'cache-filter:served': true,
+  'cache-filter:hand-over': true,
   'cache-filter:store': true,
   'cache-filter:reject': true,
   'cache-filter:purge': true,

@@ -78,6 +78,11 @@ export class Exchange {
     return tagOf(this.#config, this.match.route.name, this.match.id);
   }
 
+  /** How long the client may take nothing of an answer, in milliseconds; 0: for ever. */
+  get sendTimeoutMs(): number {
+    return this.#config.sendTimeoutMs;
+  }
+
   /** Aborted when the client leaves, or with `closing`. Has to be asked for before the response is tapped. */
   get signal(): AbortSignal {
     this.#over ??= this.#watch();

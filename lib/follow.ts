@@ -1,8 +1,10 @@
-import type { Claim, FillReader } from './cache/cache.ts';
+import { AsyncResource } from 'node:async_hooks';
+import type { Claim, FillReader, LeaderClaim } from './cache/cache.ts';
 import type { Exchange } from './exchange.ts';
 import { parseCacheControl } from './http/cache-control.ts';
 import { isConditional } from './http/conditional.ts';
 import { firstPosition, parseRange } from './http/ranges.ts';
+import { AnswerUnderWay, mayInherit } from './inherit.ts';
 import type { Journal } from './journal.ts';
 import type { Config } from './options.ts';
 import type { Reason } from './reasons.ts';
@@ -17,16 +19,40 @@ export const UNVERIFIED: { detail: string } = { detail: 'unverified' };
 /** A claim on what somebody else fetches. */
 export type Following = Claim & { role: 'follower' };
 
-/** Streams a fill to one more client. */
-export async function follow(exchange: Exchange, fill: FillReader, journal: Journal): Promise<void> {
+/**
+ * Streams a fill to one more client.
+ * @param inherit goes on with the fill by this request's own handler, where that of its leader can't
+ */
+export async function follow(
+  config: Config,
+  exchange: Exchange,
+  fill: FillReader,
+  journal: Journal,
+  inherit: (claim: LeaderClaim, answer: AnswerUnderWay) => Promise<void>,
+): Promise<void> {
   journal.collapsed(exchange);
-  const sent = await send(exchange.asked, exchange.res, fill, {
-    headers: (partial) =>
-      exchange.statusField({ fwd: 'uri-miss', collapsed: true, ...(partial ? UNVERIFIED : {}) }),
-    provisional: true,
-    signal: exchange.signal,
-  });
-  journal.served(exchange, 'collapsed', fill.size, sent);
+  const answer = new AnswerUnderWay(exchange, fill);
+  let leading: Promise<void> | undefined;
+  if (mayInherit(config, exchange)) {
+    // In the context of this request: it is the other's failure that calls.
+    const heir = AsyncResource.bind((claim: LeaderClaim) => {
+      if (!answer.isOver) journal.handedOver(exchange, claim.inherited?.bytes ?? 0);
+      leading = answer.isOver ? claim.abandon().catch(() => undefined) : inherit(claim, answer);
+    });
+    fill.inherit((claim) => heir(claim));
+  }
+  const { size } = fill;
+  answer.sent = Promise.resolve(
+    send(exchange.asked, answer.wire, fill, {
+      headers: (partial) =>
+        exchange.statusField({ fwd: 'uri-miss', collapsed: true, ...(partial ? UNVERIFIED : {}) }),
+      provisional: true,
+      signal: exchange.signal,
+      timeoutMs: exchange.sendTimeoutMs,
+    }),
+  );
+  journal.served(exchange, 'collapsed', size, await answer.sent);
+  await leading;
 }
 
 /** Why a request should not begin a fill, though it may follow one. */

@@ -1,19 +1,50 @@
+import createDebug from 'debug';
 import type { Entry, EntryInfo } from './cache/cache.ts';
 import type { Exchange } from './exchange.ts';
 import type { HeaderPairs } from './http/body.ts';
 import { wantedReprDigest } from './http/digest.ts';
 import type { Journal } from './journal.ts';
 import { type Freshness, freshnessLifetime, initialAge } from './policy/freshness.ts';
+import { decide } from './response/plan.ts';
 import { send } from './response/send.ts';
-import { type Steps, wait } from './steps.ts';
+import { run, type Steps, wait } from './steps.ts';
+
+const debug = createDebug('cache-filter:filter');
 
 /** A body in memory of at most this size is handed to the connection in one go; a larger one goes at the client's pace. In bytes. */
 const AT_ONCE_BYTES = 2 ** 20;
 
+/**
+ * How to answer from a stored entry. undefined: what the answer begins with is not what was stored. The cache has dropped the entry then, it
+ * is released, and nothing has been said yet.
+ */
+export function* answerFrom(
+  exchange: Exchange,
+  entry: Entry,
+  journal: Journal,
+): Steps<(() => unknown) | undefined> {
+  return (yield* isSound(exchange, entry)) ? () => run(hit(exchange, entry, journal)) : undefined;
+}
+
+function* isSound(exchange: Exchange, entry: Entry): Steps<boolean> {
+  if (entry.prepare === undefined || exchange.asked.method === 'HEAD') return true;
+  const { asked } = exchange;
+  const { status, ranges } = decide(asked, entry.head, entry.size, supplementOf(exchange, entry));
+  if (status >= 300) return true;
+  try {
+    yield* wait(entry.prepare(ranges?.[0]));
+    return true;
+  } catch (error) {
+    debug('%s: nothing to answer from: %o', exchange.key.primary, error);
+    entry.release(false);
+    return false;
+  }
+}
+
 /** Answers from a stored entry: the head as it was, and what verified bytes let us add. */
-export function* hit(exchange: Exchange, entry: Entry, journal: Journal): Steps<void> {
+function* hit(exchange: Exchange, entry: Entry, journal: Journal): Steps<void> {
   journal.hit(exchange);
-  const { supplement, initialAgeMs } = factsOf(exchange, entry);
+  const { initialAgeMs } = factsOf(exchange, entry);
   const now = Date.now();
   const { storedAt } = entry.info;
   const left = ttl(exchange, entry, now);
@@ -25,8 +56,9 @@ export function* hit(exchange: Exchange, entry: Entry, journal: Journal): Steps<
   const sent = yield* wait(
     send(exchange.asked, exchange.res, entry, {
       headers: () => [...exchange.statusField(status), ['Age', String(age)]],
-      supplement: isPlain(exchange) ? supplement : supplementFor(exchange, entry.info),
+      supplement: supplementOf(exchange, entry),
       settled,
+      timeoutMs: exchange.sendTimeoutMs,
       ...(settled ? { signal: exchange.signal } : {}),
     }),
   );
@@ -56,7 +88,7 @@ function factsOf({ match }: Exchange, { head, info }: Entry): Facts {
       freshness,
       lifetimeMs: freshnessLifetime(head, freshness, info.storedAt) ?? 0,
       initialAgeMs: initialAge(head, info.storedAt),
-      supplement: supplementOf(info, undefined),
+      supplement: validators(info, undefined),
     };
     facts.set(info, found);
   }
@@ -68,16 +100,20 @@ function isPlain({ res, asked: { headers } }: Exchange): boolean {
   return headers['want-repr-digest'] === undefined && !Object.hasOwn(res, 'write');
 }
 
+function supplementOf(exchange: Exchange, entry: Entry): HeaderPairs {
+  return isPlain(exchange) ? factsOf(exchange, entry).supplement : supplementFor(exchange, entry.info);
+}
+
 function supplementFor({ res, asked: { headers } }: Exchange, info: EntryInfo): HeaderPairs {
   const want = headers['want-repr-digest'];
-  const all = supplementOf(info, Array.isArray(want) ? want.join(',') : want);
+  const all = validators(info, Array.isArray(want) ? want.join(',') : want);
   if (!Object.hasOwn(res, 'write') || headers['accept-encoding'] === undefined) return all;
   // Middleware outside that rewrites bodies (compression) makes of it what has other bytes: parts of the two must not be put together.
   return all.filter(([name]) => name === 'ETag').map(([name, value]) => [name, `W/${value}`]);
 }
 
 /** A strong validator, and the digest itself (RFC 9530), where the response has none. */
-function supplementOf({ digests }: EntryInfo, want: string | undefined): HeaderPairs {
+function validators({ digests }: EntryInfo, want: string | undefined): HeaderPairs {
   const sha256 = digests.find(({ algorithm }) => algorithm === 'sha256');
   if (sha256 === undefined) return [];
   const digest = wantedReprDigest(want, digests);

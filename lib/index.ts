@@ -18,11 +18,13 @@ export type {
   Proof,
   QueuedKey,
   Removed,
+  Verified,
+  VerifyOptions,
 } from './cache/cache.ts';
 export { FileCache, type FileCacheOptions } from './cache/file-cache.ts';
 export type { MemoryOptions } from './cache/hot-entries.ts';
 export { MemoryCache, type MemoryCacheOptions } from './cache/memory-cache.ts';
-export { type CacheFilter, cacheFilter, cacheFilter as default } from './cache-filter.ts';
+export { cacheFilter, cacheFilter as default } from './cache-filter.ts';
 export {
   CacheFilterError,
   DirectoryError,
@@ -37,14 +39,17 @@ export {
 } from './errors.ts';
 export type { CacheFilterEvents, EvictEvent, FillTrace, RequestEvent, ServedEvent } from './events.ts';
 export { type CacheInfo, getCacheInfo, type Next } from './exchange.ts';
+export type { CacheFilter } from './filter.ts';
 export type { Body, BodyEnd, ByteRange, HeaderPairs, ResponseHead } from './http/body.ts';
 export type { Digest, DigestAlgorithm } from './http/digest.ts';
 export type { AnyRequest, AnyResponse } from './http/message.ts';
 export type { FilterStats } from './journal.ts';
 export type { Logger } from './log.ts';
 export type { CacheFilterOptions } from './options.ts';
+export type { ClientAbort } from './policy/client-abort.ts';
 export type { Freshness } from './policy/freshness.ts';
 export type {
+  AbandonedContext,
   AuthorizeContext,
   AuthorizeOutcome,
   HookContext,

@@ -74,6 +74,12 @@ export class Journal {
     this.miss(exchange);
   }
 
+  /** Its handler goes on with what another's began. */
+  handedOver(exchange: Exchange, bytes: number): void {
+    debug('%s: goes on with a fill that has %d bytes', exchange.key.primary, bytes);
+    this.#publish('cache-filter:hand-over', exchange, { bytes });
+  }
+
   bypass(exchange: Exchange, reason: Reason): void {
     exchange.info.status = 'bypass';
     this.#requests.bypasses++;

@@ -1,33 +1,37 @@
+import { AsyncResource } from 'node:async_hooks';
+import { setImmediate as turn } from 'node:timers/promises';
 import createDebug from 'debug';
+import { Admission } from './admission.ts';
 import type { Declined, Fill, FillOptions, LeaderClaim } from './cache/cache.ts';
-import { HookError, IncompleteError, StoreError, SupersededError } from './errors.ts';
+import { IncompleteError, IntegrityError } from './errors.ts';
 import { type FillTrace, fillTracing } from './events.ts';
 import type { Exchange } from './exchange.ts';
-import { UNVERIFIED } from './follow.ts';
-import type { HeaderPairs, ResponseHead } from './http/body.ts';
-import { formatHttpDate } from './http/date.ts';
-import { type Digest, declaredDigests } from './http/digest.ts';
-import { fieldValue, fieldValues, storedHeaders } from './http/headers.ts';
+import type { ResponseHead } from './http/body.ts';
+import { storedHeaders } from './http/headers.ts';
 import type { Journal } from './journal.ts';
 import type { Config } from './options.ts';
-import { extended } from './policy/hooks.ts';
-import { wanted } from './policy/policy.ts';
-import { isLasting, refusal, unprovable } from './policy/storable.ts';
+import { failureOf, type Outcome, rejectionOf } from './outcome.ts';
+import type { LeadAnswer } from './own-answer.ts';
+import { Patience, TooSlowError } from './patience.ts';
+import { goesOn } from './policy/client-abort.ts';
+import { isLasting } from './policy/storable.ts';
 import type { Reason } from './reasons.ts';
-import { cutRange } from './response/cut.ts';
-import { failVisibly } from './response/flow.ts';
-import { send } from './response/send.ts';
-import type { TappedHead } from './response/tap/head.ts';
+import { ClientGone } from './response/flow.ts';
+import { type TappedHead, withDate } from './response/tap/head.ts';
 import { Tap } from './response/tap/tap.ts';
 import { isPromise } from './steps.ts';
 
 const debug = createDebug('cache-filter:fill');
 
-/** Told by a leader what became of its claim. */
+/** Told by a leader what became of its claim, and asked by it who waits for that. */
 export interface LeadListener {
   journal: Journal;
   /** The application's answer was not kept, and the next one will not be. */
   remember(reason: Reason): void;
+  /** The handler does no more for a fill. Called once. */
+  ended(): void;
+  /** Calls back, once, when nobody waits any more for the fill to begin; false: nobody does. */
+  awaited(deserted: () => void): boolean;
 }
 
 /**
@@ -38,61 +42,72 @@ export function lead(
   config: Config,
   exchange: Exchange,
   claim: LeaderClaim,
+  answer: LeadAnswer,
   listener: LeadListener,
 ): Promise<void> {
-  return new Lead(config, exchange, claim, listener).run();
+  return new Lead(config, exchange, claim, answer, listener).run();
 }
 
 class Lead {
   readonly #config: Config;
   readonly #exchange: Exchange;
   readonly #claim: LeaderClaim;
+  readonly #answer: LeadAnswer;
   readonly #listener: LeadListener;
+  readonly #admission: Admission;
   readonly #trace: FillTrace;
   readonly #tap: Tap;
-  readonly #signal: AbortSignal;
-  readonly #ranged: boolean;
+  readonly #patience: Patience;
+  /** Of this request, whoever makes something happen. */
+  readonly #context = new AsyncResource('cache-filter');
   #head: TappedHead | undefined;
   #fill: Fill | undefined;
   #failure: Error | undefined;
-  /** What the body must hash to, as far as that is known from elsewhere. */
-  #expected: Digest[] = [];
-  #settled = false;
-  /** The leader's own answer, once it is on its way. */
-  #sent: Promise<unknown> | undefined;
+  /** Bytes that the handler has written. */
+  #bytes = 0;
+  #ended = false;
+  #abandoned: Promise<void> | undefined;
+  /** What became of the response. */
+  #outcome: Outcome | undefined;
   #done!: () => void;
 
-  constructor(config: Config, exchange: Exchange, claim: LeaderClaim, listener: LeadListener) {
+  constructor(
+    config: Config,
+    exchange: Exchange,
+    claim: LeaderClaim,
+    answer: LeadAnswer,
+    listener: LeadListener,
+  ) {
     this.#config = config;
     this.#exchange = exchange;
     this.#claim = claim;
+    this.#answer = answer;
     this.#listener = listener;
-    const { req, key, match } = exchange;
+    const { req, res, key, match } = exchange;
+    const { inherited } = claim;
     this.#trace = { req, key, id: match.id, route: match.route.name };
-    if (match.digest !== undefined) this.#expected.push(match.digest);
-    // Before the tap: afterwards the client's leaving is hard to hear.
-    this.#signal = exchange.signal;
-    this.#ranged = exchange.asked.headers.range !== undefined;
+    if (inherited !== undefined) this.#trace.inherited = inherited.bytes;
+    this.#admission = new Admission(config, exchange, listener.journal);
     this.#tap = new Tap(
-      exchange.req,
-      exchange.res,
+      req,
+      res,
       {
-        head: (head) => this.#decide(head),
+        head: (head) => this.#context.runInAsyncScope(() => this.#decide(head)),
         failed: (error) => this.#failed(error),
         aside: () => this.#aside(),
       },
-      // The whole is fetched, whatever part of it this client wants.
-      this.#ranged ? { hide: ['range', 'if-range'] } : {},
+      answer.tap,
     );
+    this.#patience = new Patience(config, (error) => this.#tooSlow(error));
   }
 
   run(): Promise<void> {
     const done = new Promise<void>((resolve) => {
       this.#done = resolve;
     });
-    const { closing } = this.#exchange;
+    const { closing, signal } = this.#exchange;
     closing.addEventListener('abort', () => this.#tap.fail(closing.reason as Error));
-    this.#listener.journal.miss(this.#exchange);
+    signal.addEventListener('abort', () => void this.#clientLeft());
     try {
       const result = fillTracing.start.runStores(this.#trace, () => this.#exchange.next());
       // A bare handler may be async. What it throws stays its own to answer for, as without us; the fill only must not wait for it.
@@ -121,87 +136,45 @@ class Lead {
   /** The head is complete: kept or passed on. */
   #decide(head: TappedHead): void {
     this.#head = head;
-    const { match, credentials } = this.#exchange;
-    const reason =
-      refusal(head, { ...match.route, credentials }, Date.now()) ??
-      // Where a hook may know a digest it is asked first.
-      (this.#config.digest === undefined ? this.#unprovable(head) : undefined);
+    this.#patience.pause();
+    // Given up for lost, it has come after all.
+    const late = this.#outcome !== undefined && 'reason' in this.#outcome ? this.#outcome.reason : undefined;
+    const reason = late ?? this.#admission.refusal(head);
     if (reason === undefined) void this.#begin(head);
     else this.#decline(head, reason);
   }
 
-  #unprovable(head: TappedHead): Reason | undefined {
-    return unprovable(head, this.#config.integrity, this.#expected.length > 0);
-  }
-
-  /** Why the application does not want it kept, or can't say; undefined where it does. */
-  async #unwanted(head: TappedHead): Promise<Reason | undefined> {
-    const { shouldStore, digest } = this.#config;
-    if (shouldStore === undefined && digest === undefined) return undefined;
-    const { status, headers, length } = head;
-    const context = extended(this.#exchange.context, {
-      head: { status, headers, ...(length === undefined ? {} : { length }) },
-    });
-    try {
-      const wishes = await wanted(this.#config, context);
-      if (wishes === undefined) return 'should-store';
-      if (wishes.digest !== undefined) this.#expected.push(wishes.digest);
-      return this.#unprovable(head);
-    } catch (error) {
-      const hook = error instanceof HookError ? error.hook : 'shouldStore or digest';
-      this.#listener.journal.hookFailed(this.#exchange, hook, error);
-      return 'hook-error';
-    }
-  }
-
   async #begin(head: TappedHead): Promise<void> {
-    const unwanted = await this.#unwanted(head);
+    const unwanted = await this.#admission.unwanted(head);
     if (unwanted !== undefined) return this.#declineLate(head, unwanted);
-    const { match, tag, version } = this.#exchange;
     const own = withDate(head, this.#exchange.res.sendDate);
     const { status, statusMessage, removed = [], merged = [] } = head;
     const common = { status, ...(statusMessage === undefined ? {} : { statusMessage }), removed, merged };
-    const started = await this.#start(
-      { ...common, headers: storedHeaders(own, this.#config.dropHeaders) },
-      {
-        ...(head.length === undefined ? {} : { size: head.length }),
-        ...(version === undefined ? {} : { version }),
-        minBytes: match.route.minEntryBytes,
-        maxBytes: match.route.maxEntryBytes,
-        algorithms: [...declaredDigests(head.headers), ...this.#expected]
-          .map(({ algorithm }) => algorithm)
-          .concat(match.route.digests),
-        tags: [tag],
-      },
-    );
+    const kept = { ...common, headers: storedHeaders(own, this.#config.dropHeaders) };
+    const started = await this.#start(kept, this.#admission.terms(head));
     if ('declined' in started) return this.#declineLate(head, started.declined);
     this.#fill = started;
-    if (this.#failure !== undefined) return this.#abort(this.#failure);
     this.#exchange.info.stored = true;
-    this.#sent = this.#serve(started, { ...common, headers: own }, fieldValue(head.headers, 'cache-status'));
+    this.#answer.begin(started, { ...common, headers: own }, this.#tap);
+    if (this.#failure !== undefined) return this.#letGo(started, this.#failure);
     this.#tap.divert({
-      write: (chunk) => started.write(chunk),
-      drained: () => started.drained(),
+      write: (chunk) => this.#write(started, chunk),
+      drained: async () => {
+        await started.drained();
+        this.#patience.resume();
+      },
       end: () => void this.#commit(started, head),
     });
+    this.#patience.resume();
+    started.onDeserted(() => void this.#deserted(started));
   }
 
-  /** The leader's own client reads like everybody else, but for the parts of the head that are never stored. */
-  async #serve(fill: Fill, head: ResponseHead, existing: string | undefined): Promise<void> {
-    const exchange = this.#exchange;
-    const reader = fill.reader();
-    const sent = await send(exchange.asked, this.#tap.wire, reader, {
-      head: { ...head, headers: head.headers.filter(([name]) => !FRAMING.has(name.toLowerCase())) },
-      headers: (partial) =>
-        exchange.statusField(
-          { ...this.#forwarded(), stored: true, ...(partial ? UNVERIFIED : {}) },
-          existing,
-        ),
-      provisional: true,
-      trailers: () => this.#tap.trailers,
-      signal: this.#signal,
-    });
-    this.#listener.journal.served(exchange, 'fill', reader.size, sent);
+  #write(fill: Fill, chunk: Uint8Array): boolean {
+    this.#bytes += chunk.byteLength;
+    this.#patience.progress();
+    const room = fill.write(chunk);
+    if (!room) this.#patience.pause();
+    return room;
   }
 
   /** A cache that fails is one that declines: the response goes on. */
@@ -215,33 +188,28 @@ class Lead {
   }
 
   async #commit(fill: Fill, head: TappedHead): Promise<void> {
-    const digests = [
-      ...declaredDigests(head.headers),
-      ...declaredDigests(this.#tap.trailers),
-      ...this.#expected,
-    ];
+    this.#ended = true;
+    this.#patience.stop();
+    const digests = this.#admission.digests(head, this.#tap.trailers);
     try {
       const length = head.length === undefined ? {} : { length: head.length };
       const { size } = await fill.commit({ digests, ...length });
       this.#settle({ size });
     } catch (error) {
-      this.#settle({ reason: reasonOf(error), error });
+      this.#settle({ reason: rejectionOf(error), error });
     }
     await this.#end();
   }
 
   /** The answer is not kept; it goes to the client as it comes. */
   #decline(head: TappedHead, reason: Reason): void {
+    const failed = this.#failure !== undefined;
     this.#settle({ reason });
     if (isLasting(reason)) this.#listener.remember(reason);
-    const status = { ...this.#forwarded(), detail: reason };
-    const field = this.#exchange.statusField(status, fieldValue(head.all, 'cache-status'));
-    const ranged = this.#ranged ? cutRange(this.#exchange.asked, head) : {};
-    const failed = this.#failure !== undefined;
     void this.#abandon().then(() => this.#done());
-    this.#tap.pass({ ...ranged, headers: { ...Object.fromEntries(field), ...ranged.headers } });
+    this.#answer.decline(head, reason, this.#tap);
     // It failed while the cache was still making up its mind: nobody else will tell the client.
-    if (failed) failVisibly(this.#tap.wire);
+    if (failed) this.#answer.fail(this.#tap);
   }
 
   /** The same, when the handler's own call is over. */
@@ -251,15 +219,17 @@ class Lead {
     } catch (error) {
       // What Node refuses to send, it would have refused the handler.
       debug('%s: the response could not be passed on: %o', this.#exchange.key.primary, error);
-      failVisibly(this.#tap.wire);
+      this.#answer.fail(this.#tap);
     }
   }
 
   /** What became of the response, told once. */
-  #settle(outcome: { size: number } | { reason: Reason; error?: unknown }): void {
-    if (this.#settled) return;
-    this.#settled = true;
-    const { journal } = this.#listener;
+  #settle(outcome: Outcome): void {
+    if (this.#outcome !== undefined) return;
+    this.#outcome = outcome;
+    this.#patience.stop();
+    const { journal, ended } = this.#listener;
+    ended();
     fillTracing.asyncStart.publish(this.#trace);
     Object.assign(this.#trace, outcome);
     if ('size' in outcome) {
@@ -277,52 +247,97 @@ class Lead {
     void this.#abandon().then(() => this.#done());
   }
 
-  async #abandon(): Promise<void> {
-    await this.#claim.abandon().catch((error: unknown) => debug('%s: %o', this.#exchange.key.primary, error));
+  #abandon(): Promise<void> {
+    this.#abandoned ??= this.#claim
+      .abandon()
+      .catch((error: unknown) => debug('%s: %o', this.#exchange.key.primary, error));
+    return this.#abandoned;
   }
 
-  #forwarded(): { fwd: 'uri-miss' | 'stale' } {
-    return { fwd: this.#exchange.staleSince === undefined ? 'uri-miss' : 'stale' };
+  /** It does nothing, or is never done. */
+  #tooSlow(error: TooSlowError): void {
+    if (this.#head !== undefined || this.#claim.inherited !== undefined) {
+      this.#tap.fail(error);
+      return;
+    }
+    // Others may ask in its place. What it says after all is for its own client.
+    this.#settle({ reason: 'stalled', error });
+    void this.#abandon().then(() => this.#done());
   }
 
   #failed(error: Error): void {
     this.#failure = error;
-    this.#settle({ reason: 'unfinished', error });
+    this.#settle({ reason: failureOf(error), error });
     if (this.#head === undefined) {
-      // Nothing to read from yet: the client sees what it would see without us.
-      failVisibly(this.#tap.wire);
+      this.#answer.fail(this.#tap);
       void this.#abandon().then(() => this.#done());
     } else if (this.#fill !== undefined) {
-      void this.#abort(error);
+      void this.#letGo(this.#fill, error);
     }
   }
 
-  async #abort(error: Error): Promise<void> {
+  /** The handler stopped before the end: somebody who reads along goes on, unless nobody is to. */
+  async #letGo(fill: Fill, error: Error): Promise<void> {
     const reason = new IncompleteError('the application did not finish its response', { cause: error });
-    await this.#fill
-      ?.abort(reason)
-      .catch((failure: unknown) => debug('%s: %o', this.#exchange.key.primary, failure));
-    // Before its first reader has begun, nobody else will tell the client.
-    if (this.#sent === undefined) failVisibly(this.#tap.wire);
+    const isOver =
+      this.#exchange.closing.aborted ||
+      error instanceof IntegrityError ||
+      (error instanceof TooSlowError && !error.stalled);
+    await (isOver ? fill.abort(reason) : fill.orphan(reason)).catch((failure: unknown) =>
+      debug('%s: %o', this.#exchange.key.primary, failure),
+    );
     await this.#end();
   }
 
-  async #end(): Promise<void> {
-    await this.#sent;
+  /** Its own client has gone before there was anything to read; once the fill has begun, readers are counted. */
+  async #clientLeft(): Promise<void> {
+    if (this.#head !== undefined || this.#failure !== undefined || this.#claim.inherited !== undefined)
+      return;
+    const isDeserted = () =>
+      this.#head === undefined &&
+      this.#failure === undefined &&
+      !this.#listener.awaited(() => void this.#clientLeft());
+    if (this.#outcome === undefined) {
+      if (!isDeserted() || (await this.#goesOn()) || !isDeserted()) return;
+      this.#settle({ reason: 'discarded' });
+    }
+    this.#tap.pass();
+    await this.#abandon();
     this.#done();
   }
-}
 
-/** Said by whoever sends the message, not by what is sent. */
-const FRAMING: ReadonlySet<string> = new Set(['cache-status', 'content-length', 'transfer-encoding']);
+  /** Nobody reads any more. */
+  async #deserted(fill: Fill): Promise<void> {
+    const sent = await this.#answer.sent;
+    // Those who waited for the beginning have yet to come.
+    await turn();
+    const isDeserted = () => fill.readers === 0 && !this.#ended && this.#failure === undefined;
+    // Who got all that was asked for, a range say, has not left.
+    if (sent?.complete || !isDeserted() || (await this.#goesOn()) || !isDeserted()) return;
+    this.#failure = new ClientGone('its last client left');
+    this.#settle({ reason: 'discarded' });
+    // The handler sees what it would see without us.
+    this.#tap.pass();
+    await fill
+      .abort(this.#failure)
+      .catch((error: unknown) => debug('%s: %o', this.#exchange.key.primary, error));
+    await this.#end();
+  }
 
-/** With the time at which the answer was made, which later hits repeat (RFC 9110, 6.6.1). */
-function withDate(head: TappedHead, sendDate: boolean): HeaderPairs {
-  if (!sendDate || fieldValues(head.all, 'date').length > 0) return head.headers;
-  return [...head.headers, ['Date', formatHttpDate(Date.now())]];
-}
+  /** Whether to finish what nobody waits for. In doubt it is finished. */
+  async #goesOn(): Promise<boolean> {
+    const size = this.#head?.length;
+    const came = { bytes: this.#bytes, ...(size === undefined ? {} : { size }) };
+    try {
+      return await this.#context.runInAsyncScope(() => goesOn(this.#config, this.#exchange.context, came));
+    } catch (error) {
+      this.#listener.journal.hookFailed(this.#exchange, 'clientAbort', error);
+      return true;
+    }
+  }
 
-function reasonOf(error: unknown): Reason {
-  if (error instanceof StoreError) return error.reason;
-  return error instanceof SupersededError ? 'purge' : 'unproven';
+  async #end(): Promise<void> {
+    await this.#answer.sent;
+    this.#done();
+  }
 }

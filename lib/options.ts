@@ -6,6 +6,7 @@ import { FILE_CACHE_OPTIONS, type FileCacheOptions } from './cache/file-cache-op
 import { OptionReader, show } from './checks.ts';
 import { OptionError } from './errors.ts';
 import type { AnyRequest } from './http/message.ts';
+import { type ClientAbort, clientAbortProblem } from './policy/client-abort.ts';
 import { type Freshness, freshnessProblem } from './policy/freshness.ts';
 import type {
   AuthorizeContext,
@@ -73,6 +74,16 @@ export interface CacheFilterOptions<Req extends AnyRequest = IncomingMessage, R 
   cacheStatus?: boolean | { name?: string; key?: boolean };
   /** How long a request waits for the head of somebody else's fill, in milliseconds. Default 30,000. */
   collapseTimeoutMs?: number;
+  /** So many fills are led at a time. Default 64; what comes beyond is answered by the application, or joins one of them. */
+  maxFills?: number;
+  /** How long a handler may do nothing before its fill is handed over, in milliseconds; 0: for ever. Default 60,000. */
+  stallTimeoutMs?: number;
+  /** How long a handler may take for a fill in all, in milliseconds. Default: for ever. */
+  maxFillMs?: number;
+  /** How long a client may take nothing before it is cut off, in milliseconds; 0: for ever. Default 120,000. */
+  sendTimeoutMs?: number;
+  /** What becomes of a fill when its last client has left. Default `'finish'`. */
+  clientAbort?: ClientAbort<Req>;
   /** How long `close()` waits for what runs, in milliseconds. Default 25,000. */
   closeTimeoutMs?: number;
 }
@@ -94,6 +105,11 @@ export interface Config extends Hooks {
   coldRange: 'fill' | 'bypass';
   cacheStatus: { name: string; key: boolean } | undefined;
   collapseTimeoutMs: number;
+  maxFills: number;
+  stallTimeoutMs: number;
+  maxFillMs: number | undefined;
+  sendTimeoutMs: number;
+  clientAbort: ClientAbort;
   closeTimeoutMs: number;
 }
 
@@ -126,6 +142,10 @@ export function resolveOptions<Req extends AnyRequest, R>(options: CacheFilterOp
   const problem = freshnessProblem(freshness);
   if (problem !== undefined)
     throw new OptionError('freshness', `freshness ${problem}, got ${show(freshness)}`);
+  const { clientAbort = 'finish' } = options;
+  const wrong = clientAbortProblem(clientAbort);
+  if (wrong !== undefined)
+    throw new OptionError('clientAbort', `clientAbort ${wrong}, got ${show(clientAbort)}`);
   const minEntryBytes = read.bytes('minEntryBytes', 0);
   // A cache that was given has a limit of its own.
   const most = options.cache === undefined ? Math.floor(maxBytes / 2) : Number.MAX_SAFE_INTEGER;
@@ -154,6 +174,11 @@ export function resolveOptions<Req extends AnyRequest, R>(options: CacheFilterOp
     coldRange: read.oneOf('coldRange', ['fill', 'bypass']),
     cacheStatus: resolveCacheStatus(options.cacheStatus),
     collapseTimeoutMs: read.milliseconds('collapseTimeoutMs', 30_000),
+    maxFills: read.count('maxFills', 64),
+    stallTimeoutMs: read.milliseconds('stallTimeoutMs', 60_000),
+    maxFillMs: read.milliseconds('maxFillMs', undefined),
+    sendTimeoutMs: read.milliseconds('sendTimeoutMs', 120_000),
+    clientAbort: clientAbort as ClientAbort,
     closeTimeoutMs: read.milliseconds('closeTimeoutMs', 25_000),
   });
 }
@@ -185,6 +210,11 @@ const KNOWN: Record<keyof CacheFilterOptions, true> = {
   coldRange: true,
   cacheStatus: true,
   collapseTimeoutMs: true,
+  maxFills: true,
+  stallTimeoutMs: true,
+  maxFillMs: true,
+  sendTimeoutMs: true,
+  clientAbort: true,
   closeTimeoutMs: true,
 };
 
@@ -248,6 +278,7 @@ const CACHE_METHODS = [
   'pin',
   'prune',
   'clean',
+  'verify',
   'fills',
   'stats',
   'close',

@@ -11,10 +11,12 @@ export const REASONS = {
   deactivated: '`metadata` says that the resource is deactivated',
   deleted: '`metadata` says that the resource is deleted',
   denied: '`authorize` said no',
+  discarded: 'its last client left, and `clientAbort` said not to finish it',
   encoding: 'the response has a Content-Encoding that earlier middleware chose for this client',
   expired: 'the stored response is no longer fresh',
   head: 'a HEAD request for something not stored goes to the application',
   'head-sent': 'an earlier middleware has already begun the response',
+  'fills-full': 'as many fills run as `maxFills` allows',
   'hook-error': '`shouldStore` or `digest` threw, took too long, or answered what it can not mean',
   mismatch: 'what is stored is not what `metadata` describes',
   'min-uses': 'it has not been asked for `minUses` times yet',
@@ -31,12 +33,14 @@ export const REASONS = {
   'request-body': 'the request has a body, on which its answer may depend',
   'set-cookie': 'the response sets a cookie',
   'should-store': '`shouldStore` said no',
+  stalled: 'the application did nothing for `stallTimeoutMs`, or took longer than `maxFillMs`',
   'store-down': 'the cache could not be read or written',
   'too-large': 'the body is larger than `maxEntryBytes`',
   'too-small': 'the body is smaller than `minEntryBytes`',
   unfinished: 'the application did not finish the response',
   'unknown-format': 'a newer version of this package has stored it, in a format that this one does not know',
-  unproven: 'the body is not what its length or digests declare',
+  unproven:
+    'the body is not what its length or digests declare, or not what came of it before it was handed over',
   vary: 'the response varies by request headers that `vary` does not name',
 } as const;
 

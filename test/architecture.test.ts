@@ -24,7 +24,25 @@ const INNER = [
   'cache',
   'origin',
 ];
-const STORY = ['cache-filter', 'exchange', 'hit', 'follow', 'lead', 'purge', 'journal', 'running', 'keys'];
+const STORY = [
+  'cache-filter',
+  'filter',
+  'exchange',
+  'hit',
+  'follow',
+  'inherit',
+  'lead',
+  'own-answer',
+  'admission',
+  'patience',
+  'outcome',
+  'leads',
+  'uses',
+  'purge',
+  'journal',
+  'running',
+  'keys',
+];
 
 /**
  * A part is a folder of `lib/`, or a file directly in it. It may import itself, what `imports` names, and,

@@ -61,6 +61,19 @@ describe('npm run bench', () => {
       assert.ok(cpuSecondsEach > 0, `${server} has used CPU time: ${cpuSecondsEach}`);
   });
 
+  test('measures a start with many entries, and hits among them', async (t) => {
+    const start = await bench(t, 'start');
+    for (const what of [
+      'until the first hit',
+      'longest hold of the event loop',
+      'until the account is there',
+    ])
+      assert.match(start.output, new RegExp(`${what} +\\d+\\.\\d \\(`));
+    const count = await bench(t, 'count');
+    assert.match(count.output, /from memory +\d+\.\d\d \(/);
+    assert.match(count.output, /from files +\d+\.\d\d \(/);
+  });
+
   test('measures fills, and many clients for one cold file', async (t) => {
     const { raw } = await bench(t, 'cold');
     assert.deepEqual(
@@ -237,7 +250,7 @@ describe('what is wrong ends a benchmark', () => {
 
   test('an option that is none', () => {
     const given: [args: string[], message: RegExp][] = [
-      [['warm'], /expected one of hits, cold, join, .*; got 'warm'/],
+      [['warm'], /expected one of hits, cold, .*; got 'warm'/],
       [['--peer', 'squid'], /--peer is one of http, express, .*; got 'squid'/],
       [['--size', '1x'], /--size takes a size such as 64k or 256m, got '1x'/],
       [['--rounds', '1.5'], /--rounds takes a whole number greater than 0, got '1.5'/],

@@ -65,6 +65,8 @@ describe('documentation', () => {
       'Proof',
       'ClaimOptions',
       'CacheStats',
+      'VerifyOptions',
+      'Verified',
       'EntryUse',
       'QueuedKey',
     ];
@@ -83,7 +85,7 @@ describe('documentation', () => {
       ...propertiesOf('lib/exchange.ts', 'CacheInfo'),
       ...propertiesOf('lib/cache/cache.ts', 'CacheStats'),
       ...[...counted.matchAll(/(\w+)\??:/g)].map(([, name = '']) => name),
-      ...['purge', 'stats', 'idle', 'close', 'cache'],
+      ...['purge', 'verify', 'stats', 'idle', 'close', 'cache'],
     ];
     assert.ok(names.includes('servedBytes') && names.includes('collapsed'));
     assert.deepEqual(

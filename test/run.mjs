@@ -13,7 +13,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
 /** Slow, or in need of a registry or of other servers: run only when named. */
-const ON_REQUEST = ['test/bench', 'test/consumers', 'test/e2e'];
+const ON_REQUEST = ['test/bench', 'test/budget', 'test/consumers', 'test/e2e'];
 
 /** A hang, not a slow test. Node 20 and 22 apply it to a file, later ones to each test. */
 const TIMEOUT_MS = 180_000;

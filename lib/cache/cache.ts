@@ -92,6 +92,10 @@ export interface Fill {
   drained(): Promise<void>;
   /** A reader from the first byte on, at any time while it runs. */
   reader(): FillReader;
+  /** How many readers there are that have not been released, those of other processes included. */
+  readonly readers: number;
+  /** Calls `deserted` each time the last of them has been released, and now where there is none. The latest one given counts. */
+  onDeserted(deserted: () => void): void;
   /**
    * Verifies and publishes. Afterwards `open` finds the entry, and only then do readers get the rest.
    * @throws IntegrityError when the bytes are not what `proof` says; SupersededError when the key was purged meanwhile;
@@ -160,8 +164,13 @@ export interface Removed {
   bytes: number;
 }
 
+/** What can be done with a store. 'read-only': what is there is served, nothing new is stored. 'down': neither. */
+export type StoreState = 'up' | 'read-only' | 'down';
+
 /** What a cache holds, and what has gone from it since it was made. */
 export interface CacheStats {
+  /** Whether what it is kept in works. */
+  state: StoreState;
   entries: number;
   /** Bytes charged to the budget: bodies, records, running fills and invalid bodies, in whole blocks. */
   bytes: number;
@@ -181,8 +190,35 @@ export interface CacheStats {
   unknown: number;
   /** Bodies that were not what they should have been, kept for diagnosis; their bytes are among those charged. */
   invalid: { files: number; bytes: number };
+  /**
+   * Of a cache on disk: bodies that have been removed and take their room until their readers in this process are done. They are not
+   * charged. `bytes` is the sum of their sizes.
+   */
+  unlinked?: { files: number; bytes: number };
   /** Of a cache that keeps some of its entries in memory as well: how many, and their bytes, heads included. */
   memory?: { entries: number; bytes: number };
+}
+
+/** How `verify` goes about it. */
+export interface VerifyOptions {
+  /** Of bodies. Default: as fast as they can be read. */
+  maxBytesPerSecond?: number;
+  /** Ends it: the iteration throws its reason. */
+  signal?: AbortSignal;
+}
+
+/** What `verify` has found out about one entry. */
+export interface Verified {
+  key: Key;
+  /** Bytes of its body. */
+  size: number;
+  /** It is what was stored. Where not, it has been dropped. */
+  ok: boolean;
+  /** What is wrong with it, in words. */
+  why?: string;
+  /** Bytes of bodies that are done with, this one included, and of how many there were at the start. */
+  bytes: number;
+  totalBytes: number;
 }
 
 /** A key that is to be fetched ahead of time. */
@@ -242,6 +278,12 @@ export interface Cache {
    * @throws OptionError where `stalledMs` is no number of milliseconds
    */
   clean(options?: { stalledMs?: number }): Promise<Removed>;
+  /**
+   * Reads what is stored, all of it, and compares it with its digests; what is not what was stored is dropped. An entry is held while it
+   * is looked at, and that is no use of it. What comes or goes meanwhile is passed over.
+   * @throws OptionError
+   */
+  verify(options?: VerifyOptions): AsyncIterable<Verified>;
   /** The fills that run in this process. */
   fills(): RunningFill[];
   stats(): Promise<CacheStats>;

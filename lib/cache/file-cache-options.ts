@@ -22,12 +22,19 @@ export interface FileCacheOptions {
   /** Entries that are not used for so many milliseconds are removed. Default: they are not. */
   inactiveMs?: number;
   /**
-   * What is still there after a loss of power. `'none'` (default): what the system has written by then; a damaged record, or a
-   * body of another size than its record says, is dropped. `'commit'`: every entry, from the moment it can be found; each commit waits for the disk.
+   * What is still there after a loss of power. `'none'` (default): what the system has written by then; a damaged record
+   * or body is dropped. `'commit'`: every entry, from the moment it can be found; each commit waits for the disk.
    */
   durability?: 'none' | 'commit';
+  /**
+   * Which stored bytes are checked before they go out. `'first'` (default): each MiB once, and again when the file has been written to.
+   * `'always'`: each time. `'size'`: none; only the size of the file is.
+   */
+  verify?: 'first' | 'always' | 'size';
   /** What is kept in memory, or open, of the entries asked for most. false: nothing. */
   memory?: MemoryOptions | false;
+  /** Of several processes one clears up, by a lock. It saves work; false: each does it, and nothing else changes. Default true. */
+  locks?: boolean;
   /** Of every file that is created, whatever the umask. Default 0o600. */
   fileMode?: number;
   /** Of every directory that is created, whatever the umask. Default 0o700. */
@@ -56,7 +63,9 @@ export const FILE_CACHE_OPTIONS: Record<keyof FileCacheOptions, true> = {
   minFreeBytes: true,
   inactiveMs: true,
   durability: true,
+  verify: true,
   memory: true,
+  locks: true,
   fileMode: true,
   directoryMode: true,
   startDegraded: true,
@@ -84,7 +93,9 @@ export function resolveFileCacheOptions(options: FileCacheOptions): FileCacheCon
     minFreeBytes: read.bytes('minFreeBytes', undefined),
     inactiveMs,
     durability: read.oneOf('durability', ['none', 'commit']),
+    verify: read.oneOf('verify', ['first', 'always', 'size']),
     memory: resolveMemory(options.memory),
+    locks: read.flag('locks', true),
     fileMode,
     directoryMode,
     startDegraded: read.flag('startDegraded', false),

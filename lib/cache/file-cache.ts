@@ -4,9 +4,13 @@ import createDebug from 'debug';
 import { requireBytes } from '../checks.ts';
 import { OptionError } from '../errors.ts';
 import { Layout } from '../fs/layout.ts';
+import { WorkLock } from '../fs/lock.ts';
 import { prepareDirectory } from '../fs/prepare.ts';
+import { Presence } from '../fs/presence.ts';
+import { probe, readBack } from '../fs/probe.ts';
 import { Space } from '../fs/space.ts';
 import { Log } from '../log.ts';
+import { Breaker } from './breaker.ts';
 import type {
   Cache,
   CacheStats,
@@ -19,17 +23,23 @@ import type {
   Key,
   Removed,
   RunningFill,
+  Verified,
+  VerifyOptions,
 } from './cache.ts';
+import type { Doing } from './fault.ts';
 import { type FileCacheOptions, resolveFileCacheOptions } from './file-cache-options.ts';
 import { FileEntries } from './file-entries.ts';
+import { FilePurges } from './file-purges.ts';
 import { FileFills } from './fill/file-fills.ts';
 import { HotEntries } from './hot-entries.ts';
 import { InvalidBodies } from './invalid.ts';
-import { concerned, records } from './janitor.ts';
+import { records } from './janitor.ts';
 import { removeLeftovers } from './leftovers.ts';
 import { Notices } from './notices.ts';
+import { Pace } from './pace.ts';
 import { FileQueue } from './queue.ts';
-import { Standby } from './standby.ts';
+import { infoOf } from './record.ts';
+import { scrub } from './scrub.ts';
 
 const debug = createDebug('cache-filter:store');
 
@@ -50,10 +60,13 @@ export class FileCache implements Cache {
   readonly #fills: FileFills;
   readonly #invalid: InvalidBodies;
   readonly #notices: Notices;
-  readonly #standby: Standby;
+  readonly #purges: FilePurges;
+  readonly #breaker: Breaker;
+  readonly #presence: Presence;
   #scanned: Promise<void> = Promise.resolve();
   readonly #heart: NodeJS.Timeout;
-  #closed = false;
+  #begun = false;
+  readonly #closing = new AbortController();
 
   /** @throws DirectoryError where the directory can't be used, OptionError */
   constructor(options: FileCacheOptions) {
@@ -69,22 +82,29 @@ export class FileCache implements Cache {
     this.#notices = new Notices(directory, log);
     this.#invalid = new InvalidBodies(layout, { maxBytes: maxInvalidBytes, directoryMode });
     this.#hot = memory && new HotEntries(layout, memory);
+    this.#presence = new Presence([layout.entries, layout.incomplete]);
+    const failed = (error: unknown, doing: Doing) => this.#breaker.failed(error, doing);
     this.#entries = new FileEntries(layout, {
       directory,
       maxBytes,
+      verify: rest.verify,
       fileMode,
       inactiveMs,
       space: new Space(directory, minFreeBytes),
       notices: this.#notices,
       expendable: this.#invalid,
       hot: this.#hot,
+      lock: new WorkLock(layout.upkeepLock, rest.locks),
+      ownFills: () => this.#fills.ids,
+      scanned: () => this.#scanned,
+      failed,
     });
     this.queue = new FileQueue({
       layout,
       modes,
-      isDown: () => this.#standby.down,
+      isDown: () => this.#breaker.down,
       isStored: (key) => this.#isStored(key),
-      isFetched: (key) => this.#closed || this.#fills.has(key),
+      isFetched: (key) => this.#isClosed || this.#fills.has(key),
       charge: (bytes) => this.#entries.ledger.charge('queue', bytes),
     });
     this.#fills = new FileFills({
@@ -95,28 +115,47 @@ export class FileCache implements Cache {
       maxEntryBytes,
       entries: this.#entries,
       invalid: this.#invalid,
-      isClosed: () => this.#closed,
+      isClosed: () => this.#isClosed,
+      attempt: (act, bytes) => this.#breaker.attempt('store', act, bytes),
+      failed,
       open: (key) => this.open(key),
       isNewer: (name) => this.#notices.isNewer(name),
       stored: (name) =>
         this.queue.clear(name).catch((error: unknown) => debug('%s stays queued: %o', name, error)),
     });
-    const prepare = () => prepareDirectory(directory, layout, modes);
-    const purge = (what: Invalidation) => this.#invalidate(what);
-    const ready = () => {
-      this.#scanned = this.#scan();
-      this.#entries.upkeep.start();
-    };
-    this.#standby = new Standby({ directory, log, prepare, purge, ready }, rest.startDegraded);
+    this.#purges = new FilePurges({
+      layout,
+      entries: this.#entries,
+      fills: this.#fills,
+      queue: this.queue,
+      breaker: () => this.#breaker,
+    });
+    this.#breaker = new Breaker(
+      {
+        directory,
+        log,
+        prepare: () => prepareDirectory(directory, layout, modes),
+        probe: () => probe(layout, modes),
+        readBack: () => readBack(layout),
+        changed: () => this.#presence.changed(),
+        makeUp: () => this.#purges.makeUp(),
+        waiting: () => this.#purges.waiting,
+        closeFiles: async () => this.#hot?.closeFiles() ?? 0,
+        makeRoom: (bytes) => this.#makeRoom(bytes),
+        ready: (afresh) => this.#ready(afresh),
+      },
+      rest.startDegraded,
+    );
     this.#heart = setInterval(() => this.#beat(), HEARTBEAT_MS);
     this.#heart.unref();
   }
 
   /** Without a wait where the entry is hot. */
   open(key: Key): Promise<Entry | undefined> | Entry | undefined {
-    if (this.#closed || this.#standby.down) return undefined;
+    if (this.#isClosed || this.#breaker.down) return undefined;
     try {
-      return this.#entries.openHot(key) ?? this.#openCold(key);
+      const hot = this.#entries.openHot(key);
+      return hot === undefined ? this.#openCold(key) : this.#unlessHidden(hot);
     } catch (error) {
       debug('%s could not be looked at: %o', key.primary, error);
       return this.#openCold(key);
@@ -125,11 +164,18 @@ export class FileCache implements Cache {
 
   async #openCold(key: Key): Promise<Entry | undefined> {
     try {
-      return await this.#entries.open(key);
+      return this.#unlessHidden(await this.#breaker.attempt('read', () => this.#entries.open(key)));
     } catch (error) {
       debug('%s could not be opened: %o', key.primary, error);
       return undefined;
     }
+  }
+
+  /** What should have been purged, and could not be, is none. */
+  #unlessHidden(entry: Entry | undefined): Entry | undefined {
+    if (entry === undefined || !this.#purges.hides(entry.info)) return entry;
+    entry.release(false);
+    return undefined;
   }
 
   async claim(
@@ -137,37 +183,45 @@ export class FileCache implements Cache {
     { join = false, newerThan = Number.NEGATIVE_INFINITY }: ClaimOptions = {},
   ): Promise<Claim | undefined> {
     const follower = this.#fills.follow(key);
-    if (follower !== undefined || join) return follower;
-    if (this.#closed) return { role: 'declined', reason: 'closed' };
-    if (this.#standby.down) return { role: 'declined', reason: 'store-down' };
-    return this.#fills.lead(key, newerThan);
+    if (follower !== undefined) return follower;
+    if (this.#isClosed) return join ? undefined : { role: 'declined', reason: 'closed' };
+    if (this.#breaker.state !== 'up') return join ? undefined : { role: 'declined', reason: 'store-down' };
+    return join ? this.#followOthers(key) : this.#fills.lead(key, newerThan);
   }
 
-  async invalidate(what: Invalidation): Promise<number> {
-    if (!this.#standby.down) return this.#invalidate(what);
-    this.#standby.remember(what);
-    return 0;
+  async #followOthers(key: Key): Promise<Claim | undefined> {
+    return this.#fills.followOthers(key).catch((error: unknown) => {
+      debug('%s can not be followed: %o', key.primary, error);
+      return undefined;
+    });
+  }
+
+  invalidate(what: Invalidation): Promise<number> {
+    return this.#purges.invalidate(what);
   }
 
   async info(key: Key): Promise<(EntryInfo & EntryUse) | undefined> {
-    if (this.#standby.down) return undefined;
+    if (this.#breaker.down) return undefined;
     const record = await this.#entries.record(key);
-    return record && this.#entries.upkeep.info(this.#layout.name(key.primary, key.variant), record);
+    if (record === undefined || this.#purges.hides(infoOf(record))) return undefined;
+    return this.#entries.upkeep.info(this.#layout.name(key.primary, key.variant), record);
   }
 
   async *list(): AsyncGenerator<EntryInfo & EntryUse> {
-    if (this.#standby.down) return;
-    for await (const { name, record } of records(this.#layout)) yield this.#entries.upkeep.info(name, record);
+    if (this.#breaker.down) return;
+    for await (const { name, record } of records(this.#layout)) {
+      if (!this.#purges.hides(infoOf(record))) yield this.#entries.upkeep.info(name, record);
+    }
   }
 
   async pin(key: string, on: boolean): Promise<number> {
-    return this.#standby.down ? 0 : this.#entries.upkeep.pin(key, on);
+    return this.#breaker.down ? 0 : this.#entries.upkeep.pin(key, on);
   }
 
   async prune({ toBytes = this.maxBytes }: { toBytes?: number } = {}): Promise<Removed> {
     requireBytes('toBytes', toBytes);
     await this.#scanned;
-    return this.#entries.upkeep.prune(toBytes);
+    return this.#breaker.down ? { entries: 0, bytes: 0 } : this.#entries.upkeep.prune(toBytes);
   }
 
   async clean({ stalledMs = 86_400_000 }: { stalledMs?: number } = {}): Promise<Removed> {
@@ -177,10 +231,14 @@ export class FileCache implements Cache {
         `stalledMs must be milliseconds, 0 or more, got ${String(stalledMs)}`,
       );
     await this.#scanned;
-    if (this.#standby.down) return { entries: 0, bytes: 0 };
+    if (this.#breaker.down) return { entries: 0, bytes: 0 };
     const { removed } = await removeLeftovers(this.#layout, this.#fills.ids, stalledMs);
     const { entries, bytes } = await this.#invalid.clean();
     return { entries: entries + removed.entries, bytes: bytes + removed.bytes };
+  }
+
+  verify(options: VerifyOptions = {}): AsyncGenerator<Verified> {
+    return this.#verify(new Pace(options).until(this.#closing.signal));
   }
 
   fills(): RunningFill[] {
@@ -194,6 +252,7 @@ export class FileCache implements Cache {
     const invalid = { files: this.#invalid.files, bytes: this.#invalid.bytes };
     const memory = this.#hot && { memory: this.#hot.stats };
     return {
+      state: this.#breaker.state,
       entries,
       bytes,
       maxBytes,
@@ -204,39 +263,68 @@ export class FileCache implements Cache {
       corrupt,
       unknown,
       invalid,
+      unlinked: this.#entries.openFiles.unlinked,
       ...memory,
     };
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
-    this.#standby.close();
+    this.#closing.abort();
+    const closing = this.#breaker.close();
     this.#invalid.close();
     clearInterval(this.#heart);
+    this.#fills.close();
+    await closing;
     await this.#hot?.close();
+    await this.#entries.inventory.close();
     await this.#scanned;
     await this.#entries.upkeep.close();
   }
 
-  async #scan(): Promise<void> {
+  get #isClosed(): boolean {
+    return this.#closing.signal.aborted;
+  }
+
+  async *#verify(pace: Pace): AsyncGenerator<Verified> {
+    await this.#scanned;
+    if (this.#isClosed || this.#breaker.down) return;
     try {
-      await this.#invalid.start();
-      await this.#entries.scan(this.#fills.ids);
-      await this.queue.count();
+      yield* scrub(this.#layout, this.#entries, pace);
     } catch (error) {
-      debug('the start-up scan failed: %o', error);
+      // A cache that is closed has nothing.
+      if (error !== this.#closing.signal.reason) throw error;
     }
   }
 
-  /** Claims first, the records second: a commit in between finds its claim gone, or has its record removed. */
-  async #invalidate(what: Invalidation): Promise<number> {
-    await this.#fills.doom(what);
-    const names: string[] = [];
-    for await (const name of concerned(this.#layout, what)) names.push(name);
-    let count = 0;
-    for (const name of names) if (await this.#entries.remove(name)) count++;
-    await this.queue.purge(what).catch((error: unknown) => debug('the queue stays as it is: %o', error));
-    return count;
+  /** The directory can be used, all of it or a part. */
+  #ready(afresh: boolean): void {
+    try {
+      this.#presence.remember();
+    } catch (error) {
+      debug('%s has gone again: %o', this.directory, error);
+    }
+    if (afresh) this.#entries.reset();
+    const isFirst = !this.#begun;
+    this.#begun = true;
+    if (isFirst) this.#entries.upkeep.start();
+    this.#scanned = this.#scanned.then(() => this.#scan(isFirst));
+  }
+
+  async #scan(isFirst: boolean): Promise<void> {
+    try {
+      await this.#fills.removeRemains();
+      await (isFirst ? this.#invalid.start() : this.#invalid.look());
+      await this.#entries.inventory.scan();
+      await this.queue.count();
+    } catch (error) {
+      debug('the scan of %s failed: %o', this.directory, error);
+    }
+  }
+
+  async #makeRoom(bytes: number): Promise<boolean> {
+    const { ledger } = this.#entries;
+    // Nothing goes in vain.
+    return ledger.removable >= bytes && (await ledger.clear(bytes)) >= bytes;
   }
 
   /** By whatever version of this package: what a newer one has stored need not be fetched. */
@@ -247,6 +335,7 @@ export class FileCache implements Cache {
 
   #beat(): void {
     this.#fills.beat();
+    void this.#breaker.look();
     this.#hot?.closeUnlinked();
   }
 }

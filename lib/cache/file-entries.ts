@@ -1,26 +1,33 @@
 import * as fs from 'node:fs/promises';
+import createDebug from 'debug';
 import { publish as tell } from '../events.ts';
-import { isMissing, onDisk, readWithStat } from '../fs/files.ts';
+import { isMissing, readWithStat } from '../fs/files.ts';
 import { identityOf } from '../fs/identity.ts';
 import type { Layout } from '../fs/layout.ts';
+import type { WorkLock } from '../fs/lock.ts';
 import type { Space } from '../fs/space.ts';
 import type { ResponseHead } from '../http/body.ts';
+import { BodyChecks } from './body-check.ts';
 import type { Entry, EntryInfo, Key } from './cache.ts';
+import { charge } from './charge.ts';
 import type { Expendable } from './expendable.ts';
 import { FileEntry } from './file-entry.ts';
 import type { HotEntries, HotEntry, SeenRecord } from './hot-entries.ts';
-import { records, sweep } from './janitor.ts';
+import { Inventory } from './inventory.ts';
 import { idOf } from './key.ts';
-import { Ledger, type Older, type Removal } from './ledger.ts';
+import { Ledger, type Removal } from './ledger.ts';
 import { MemoryEntry } from './memory-entry.ts';
 import type { Notices } from './notices.ts';
+import { OpenFiles } from './open-files.ts';
 import { decodeNewerRecord, decodeRecord, type EntryRecord, infoOf } from './record.ts';
 import { isNeeded, type RemovedEntry, removeBody, removeEntry } from './removal.ts';
 import { SharedFile } from './shared-file.ts';
-import { STATE_BYTES } from './state.ts';
+import { StoredBody } from './stored-body.ts';
 import { Upkeep, type UpkeepOptions } from './upkeep.ts';
 
-/** An entry that is replaced again and again while it is opened is a miss in the end. */
+const debug = createDebug('cache-filter:store');
+
+/** One that is replaced again and again while it is opened is a miss in the end. */
 const OPEN_ATTEMPTS = 10;
 
 /** What the entries have to do with. */
@@ -28,32 +35,76 @@ export interface FileEntriesOptions extends UpkeepOptions {
   /** As events name it. */
   directory: string;
   maxBytes: number;
+  /** Which stored bytes are checked before they go out. */
+  verify: 'first' | 'always' | 'size';
   space: Space;
   notices: Notices;
   /** What goes before any entry when room is needed. */
   expendable: Expendable;
   hot: HotEntries | undefined;
+  /** Held by who clears up. */
+  lock: WorkLock;
+  /** Ids of the fills that this process runs. */
+  ownFills(): ReadonlySet<string>;
+  /** Resolves when the start-up scan is over. Never rejects. */
+  scanned(): Promise<unknown>;
 }
 
 /** The entries on disk, and the account of them. */
 export class FileEntries {
   readonly ledger: Ledger;
   readonly upkeep: Upkeep;
+  /** What is known of the bodies that were read. */
+  readonly checks: BodyChecks;
+  readonly inventory: Inventory;
+  readonly openFiles: OpenFiles = new OpenFiles();
   readonly #notices: Notices;
   readonly #layout: Layout;
   readonly #directory: string;
   readonly #hot: HotEntries | undefined;
-  readonly #touched = new Map<string, number>();
+  readonly #verify: FileEntriesOptions['verify'];
+  /** Damaged bodies on their way out, by their fill. */
+  readonly #damaged = new Map<string, Promise<void>>();
+  readonly #failed: FileEntriesOptions['failed'];
+  /** How many wait for an entry. */
+  #opening = 0;
   /** Bodies removed since somebody began to look at, or to write, what is on disk; one set for each of them. */
   readonly #watches = new Set<Set<string>>();
 
   constructor(layout: Layout, options: FileEntriesOptions) {
-    const { directory, maxBytes, space, notices, expendable, hot } = options;
+    const { directory, maxBytes, verify, space, notices, expendable, hot, lock, ownFills, scanned } = options;
     this.#layout = layout;
     this.#directory = directory;
     this.#notices = notices;
     this.#hot = hot;
-    this.ledger = new Ledger(maxBytes, (name, removal) => this.#evict(name, removal), { expendable, space });
+    this.#failed = options.failed;
+    this.#verify = verify;
+    this.checks = new BodyChecks(layout, options.fileMode);
+    const evict = (name: string, removal: Removal) =>
+      this.#evict(name, removal).catch((error: unknown) => {
+        this.#failed(error, 'change');
+        throw error;
+      });
+    this.ledger = new Ledger(maxBytes, evict, {
+      expendable,
+      space,
+      outlook: {
+        look: () => this.inventory.look(),
+        usedSince: (name, usedAt) => this.inventory.usedSince(name, usedAt),
+      },
+    });
+    this.inventory = new Inventory({
+      layout,
+      ledger: this.ledger,
+      lock,
+      report: notices,
+      ownFills,
+      scanned,
+      watch: () => this.#watch(),
+      unwatch: (removed) => this.#watches.delete(removed),
+      isOpening: () => this.#opening > 0,
+      changed: (name) => this.#forget(name),
+    });
     this.upkeep = new Upkeep(layout, this.ledger, options);
   }
 
@@ -66,16 +117,26 @@ export class FileEntries {
   /** The entry, held; undefined where there is none of this key. */
   async open(key: Key): Promise<Entry | undefined> {
     const name = this.#layout.name(key.primary, key.variant);
-    for (let attempt = 0; attempt < OPEN_ATTEMPTS; attempt++) {
-      const entry = await this.#openOnce(name, key);
-      if (entry !== 'replaced') return entry;
+    this.#opening++;
+    try {
+      for (let attempt = 0; attempt < OPEN_ATTEMPTS; attempt++) {
+        const entry = await this.#openOnce(name, key);
+        if (entry !== 'replaced') return entry;
+      }
+      return undefined;
+    } finally {
+      this.#opening--;
     }
-    return undefined;
   }
 
   async record(key: Key): Promise<EntryRecord | undefined> {
     const record = (await this.#read(this.#layout.name(key.primary, key.variant), key))?.record;
     return record !== undefined && idOf(record.key) === idOf(key) ? record : undefined;
+  }
+
+  /** What is stored under a name, by its record. One that is damaged is dropped, and is none. */
+  async recordOf(name: string): Promise<EntryRecord | undefined> {
+    return (await this.#read(name))?.record;
   }
 
   /**
@@ -94,9 +155,8 @@ export class FileEntries {
     try {
       const recordBytes = await publish();
       settle();
-      this.#hot?.forget(name);
-      this.#touched.delete(name);
-      this.upkeep.usage.forget(name);
+      this.#forget(name);
+      this.inventory.touched(name);
       // Purged already, before we came to account for it.
       if (!removed.has(fill)) this.ledger.add(name, charge(size, recordBytes), fill);
     } finally {
@@ -110,20 +170,10 @@ export class FileEntries {
     return (await this.#unlink(name, { newer: true })) !== undefined;
   }
 
-  /** Clears up after others, and takes over the account of what they left. */
-  async scan(ownFills: ReadonlySet<string>): Promise<void> {
-    await sweep(this.#layout, ownFills, this.#notices);
-    const removed = this.#watch();
-    const found: Required<Older>[] = [];
-    for await (const { name, record, bytes, usedAt } of records(this.#layout)) {
-      const pinned = await this.upkeep.isPinned(name, record.fill);
-      found.push({ name, bytes: charge(record.size, bytes), body: record.fill, usedAt, pinned });
-    }
-    found.sort((a, b) => a.usedAt - b.usedAt);
-    // What was used meanwhile is there already, and more recent.
-    this.ledger.addOlder(found.filter(({ body }) => !removed.has(body)));
-    this.#watches.delete(removed);
-    await this.ledger.evict(this.ledger.maxBytes);
+  /** What was known of the files on disk does not hold any more. */
+  reset(): void {
+    this.ledger.reset();
+    this.#hot?.clear();
   }
 
   async #openOnce(name: string, key: Key): Promise<Entry | 'replaced' | undefined> {
@@ -132,13 +182,13 @@ export class FileEntries {
     // Another process may have removed it.
     if (found === undefined && known !== undefined) {
       this.ledger.drop(name, known);
-      this.#touched.delete(name);
+      this.upkeep.forget(name);
     }
     if (found === undefined || idOf(found.record.key) !== idOf(key)) return undefined;
     const { record, bytes } = found;
+    const path = this.#layout.body(name, record.fill);
     const hot = this.#hot?.renew(name, found);
     if (hot !== undefined) return this.#entryOf(hot);
-    const path = this.#layout.body(name, record.fill);
     const handle = await fs.open(path, 'r').catch((error: unknown) => {
       if (isMissing(error)) return undefined;
       throw error;
@@ -149,7 +199,7 @@ export class FileEntries {
       await this.#drop(name, key, 'its body is missing');
       return undefined;
     }
-    const file = new SharedFile(handle);
+    const file = new SharedFile(handle, this.openFiles.add(handle.fd));
     const close = file.use();
     try {
       const { size } = await handle.stat();
@@ -168,28 +218,44 @@ export class FileEntries {
         if (!this.ledger.has(name)) this.#hot?.forget(name);
         return this.#entryOf(admitted);
       }
-      this.#touch(name);
-      return this.#fileEntry(name, record.head, infoOf(record), path, file);
+      this.upkeep.touch(name);
+      return this.#fileEntry(
+        name,
+        { head: record.head, info: infoOf(record), fill: record.fill, path },
+        file,
+      );
     } finally {
       void close();
     }
   }
 
-  #entryOf({ name, head, info, body, bodyPath }: HotEntry): Entry {
-    this.#touch(name);
+  #entryOf({ name, head, info, fill, body, bodyPath: path }: HotEntry): Entry {
+    this.upkeep.touch(name);
     // Its bytes need no file; who asks for the path does, and what is being read should not be the first to go.
-    if (!(body instanceof SharedFile))
-      return new MemoryEntry(head, info, body, this.#holding(name), bodyPath);
-    return this.#fileEntry(name, head, info, bodyPath, body);
+    if (!(body instanceof SharedFile)) return new MemoryEntry(head, info, body, this.#holding(name), path);
+    return this.#fileEntry(name, { head, info, fill, path }, body);
   }
 
-  #fileEntry(name: string, head: ResponseHead, info: EntryInfo, path: string, file: SharedFile): FileEntry {
+  #fileEntry(
+    name: string,
+    { head, info, fill, path }: { head: ResponseHead; info: EntryInfo; fill: string; path: string },
+    file: SharedFile,
+  ): FileEntry {
     const close = file.use();
     const release = this.#holding(name);
-    return new FileEntry(head, info, path, file.fd, (used) => {
+    const { size, digests, key } = info;
+    const always = this.#verify === 'always';
+    const check =
+      this.#verify === 'size' ? undefined : this.checks.of({ name, fill, size, digests }, file.fd, always);
+    const body = new StoredBody(file.fd, check, (why, error) => {
+      this.#failed(error, 'read');
+      return this.damaged(name, fill, why, key);
+    });
+    const released = (used: boolean) => {
       release(used);
       void close();
-    });
+    };
+    return new FileEntry(head, info, path, body, released);
   }
 
   #holding(name: string): (used: boolean) => void {
@@ -225,21 +291,23 @@ export class FileEntries {
     return { record, bytes: found.bytes.byteLength, identity: identityOf(found.stat), seenAt };
   }
 
+  /** Drops an entry whose body can't be read, or is not what was stored; another one that has its name by now stays. Never rejects. */
+  damaged(name: string, fill: string, why: string, key: Key): Promise<void> {
+    const drop = async () => {
+      if ((await this.#read(name, key))?.record.fill === fill) await this.#drop(name, key, why);
+    };
+    const dropping =
+      this.#damaged.get(fill) ??
+      drop()
+        .catch((error: unknown) => debug('%s stays, though damaged: %o', name, error))
+        .finally(() => this.#damaged.delete(fill));
+    this.#damaged.set(fill, dropping);
+    return dropping;
+  }
+
   async #drop(name: string, key: Key | undefined, why: string): Promise<void> {
     this.#notices.damaged(name, why, key);
     await this.#unlink(name);
-  }
-
-  #touch(name: string): void {
-    if (!this.ledger.has(name)) return;
-    this.ledger.touch(name);
-    this.upkeep.usage.count(name);
-    const now = Date.now();
-    if (now - (this.#touched.get(name) ?? 0) < this.upkeep.touchMs) return;
-    this.#touched.set(name, now);
-    const time = new Date(now);
-    // Losing it is harmless: recency is a little older after a restart.
-    fs.utimes(this.#layout.record(name), time, time).catch(() => undefined);
   }
 
   /** For want of room, or because nobody uses it. 'pinned': another process has pinned it, and it stays. */
@@ -257,18 +325,22 @@ export class FileEntries {
   }
 
   async #unlink(name: string, options?: { newer: boolean }): Promise<RemovedEntry | undefined> {
-    this.#touched.delete(name);
-    this.upkeep.usage.forget(name);
-    this.#hot?.forget(name);
+    this.#forget(name);
     const removed = await removeEntry(this.#layout, name, options);
     // Somebody may have read it meanwhile. No request is answered from it, as the record has gone: it only takes up room.
     this.#hot?.forget(name);
     if (removed === undefined) return undefined;
+    this.inventory.touched(name);
     this.#notices.known(name);
-    const { fill } = removed;
-    if (fill !== undefined) for (const watch of this.#watches) watch.add(fill);
-    this.ledger.drop(name, fill);
+    if (removed.fill !== undefined) for (const watch of this.#watches) watch.add(removed.fill);
+    this.ledger.drop(name, removed.fill);
     return removed;
+  }
+
+  /** What is known of a body that has gone, or was replaced. */
+  #forget(name: string): void {
+    this.upkeep.forget(name);
+    this.#hot?.forget(name);
   }
 
   #watch(): Set<string> {
@@ -276,9 +348,4 @@ export class FileEntries {
     this.#watches.add(removed);
     return removed;
   }
-}
-
-/** What an entry, or a fill that is to become one, costs of the budget: bytes on disk, its state included. */
-export function charge(size: number, recordBytes: number): number {
-  return onDisk(size) + onDisk(recordBytes) + onDisk(STATE_BYTES);
 }

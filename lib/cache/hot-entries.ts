@@ -159,6 +159,19 @@ export class HotEntries {
     for (const [id, file] of [...this.#files.entries()]) if (file.isUnlinked()) this.#entries.delete(id);
   }
 
+  /** Lets go of the files that are kept open; how many that were, besides those that are being read. */
+  async closeFiles(): Promise<number> {
+    for (const id of [...this.#files.keys()]) this.#entries.delete(id);
+    const closing = [...this.#closing];
+    await Promise.all(closing);
+    return closing.length;
+  }
+
+  /** Forgets everything. */
+  clear(): void {
+    this.#entries.clear();
+  }
+
   /** Forgets everything; resolves when every file is closed that nobody reads. */
   async close(): Promise<void> {
     this.#closed = true;

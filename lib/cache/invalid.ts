@@ -3,14 +3,14 @@
 import * as fs from 'node:fs/promises';
 import { join } from 'node:path';
 import createDebug from 'debug';
-import { list, makeDirectory, onDisk, unlink } from '../fs/files.ts';
+import { exists, list, makeDirectory, onDisk, unlink } from '../fs/files.ts';
 import { type Layout, parseInvalidName } from '../fs/layout.ts';
 import type { ResponseHead } from '../http/body.ts';
 import type { Digest } from '../http/digest.ts';
 import type { Key, Proof, Removed } from './cache.ts';
 import type { Expendable } from './expendable.ts';
 import type { ClaimFile } from './fill/claim.ts';
-import { remove } from './leftovers.ts';
+import { DEAD_MS, remove } from './leftovers.ts';
 import { seal } from './seal.ts';
 
 const debug = createDebug('cache-filter:store');
@@ -45,6 +45,12 @@ interface Kept {
   bytes: number;
   /** In milliseconds. */
   since: number;
+}
+
+/** What of it is on disk. */
+interface Found extends Kept {
+  body: boolean;
+  note: boolean;
 }
 
 /** Bodies that came out wrong, kept for a while so that somebody can find out why; each with a note of what was wrong. */
@@ -172,21 +178,39 @@ export class InvalidBodies implements Expendable {
     this.#kept.clear();
     this.#bytes = 0;
     for (const kept of [...account.values()].sort((a, b) => a.since - b.since)) this.#add(kept);
+    const halves = [...found.values()].filter((kept) => !(kept.body && kept.note));
+    for (const half of halves) if (await this.#isLost(half)) await this.#remove(half);
     const tooOld = [...this.#kept.values()].filter((kept) => Date.now() - kept.since > LONGEST_MS);
     await Promise.all(tooOld.map((kept) => this.#remove(kept)));
     await this.free(this.#bytes - this.maxBytes).gone;
   }
 
-  async #find(): Promise<Map<string, Kept>> {
-    const found = new Map<string, Kept>();
+  /** Whether whoever was moving it in, or out, was killed meanwhile. The body comes first, and its claim becomes the note. */
+  async #isLost({ name, fill, body }: Found): Promise<boolean> {
+    if (!body) return true;
+    if (this.#coming.has(`${name}.${fill}`)) return false;
+    const claim = await fs.stat(this.#layout.claim(name, fill)).catch(() => undefined);
+    if (claim !== undefined) return Date.now() - claim.mtimeMs >= DEAD_MS;
+    return !(await exists(this.#layout.invalidNote(name, fill)));
+  }
+
+  async #find(): Promise<Map<string, Found>> {
+    const found = new Map<string, Found>();
     for (const file of await list(this.#layout.invalid)) {
-      const { name, fill } = parseInvalidName(file) ?? {};
+      const { name, fill, kind } = parseInvalidName(file) ?? {};
       if (name === undefined || fill === undefined) continue;
       const stat = await fs.stat(join(this.#layout.invalid, file)).catch(() => undefined);
       if (stat === undefined) continue;
       const id = `${name}.${fill}`;
-      const { bytes, since } = found.get(id) ?? { bytes: 0, since: 0 };
-      found.set(id, { name, fill, bytes: bytes + onDisk(stat.size), since: Math.max(since, stat.mtimeMs) });
+      const { bytes, since, body, note } = found.get(id) ?? { bytes: 0, since: 0, body: false, note: false };
+      found.set(id, {
+        name,
+        fill,
+        bytes: bytes + onDisk(stat.size),
+        since: Math.max(since, stat.mtimeMs),
+        body: body || kind === 'body',
+        note: note || kind === 'json',
+      });
     }
     return found;
   }

@@ -4,9 +4,10 @@ import { exists, list, readIfThere } from '../fs/files.ts';
 import { type Layout, parseFileName, primaryName } from '../fs/layout.ts';
 import type { Invalidation, Key } from './cache.ts';
 import { concerns } from './invalidation.ts';
-import { DEAD_MS, remove, removeLeftovers } from './leftovers.ts';
+import { DEAD_MS, remove } from './leftovers.ts';
 import { decodeNewerRecord, decodeRecord, type EntryRecord } from './record.ts';
 import { isNeeded } from './removal.ts';
+import type { Listed } from './shard.ts';
 
 /** A record as it was found on disk. */
 export interface FoundRecord {
@@ -18,11 +19,18 @@ export interface FoundRecord {
   usedAt: number;
 }
 
-/** Every entry on disk. Damaged and unreadable records are passed over, and so are those of a newer format. */
-export async function* records(layout: Layout): AsyncGenerator<FoundRecord> {
+/**
+ * Every entry on disk. Damaged and unreadable records are passed over, and so are those of a newer format.
+ * @param other called with the name of each damaged record, or newer one
+ */
+export async function* records(
+  layout: Layout,
+  other?: (name: string) => Promise<unknown>,
+): AsyncGenerator<FoundRecord> {
   for await (const { name, bytes, usedAt } of recordFiles(layout)) {
     const record = decodeRecord(bytes);
     if (record !== undefined) yield { name, record, bytes: bytes.byteLength, usedAt };
+    else await other?.(name);
   }
 }
 
@@ -36,6 +44,18 @@ export async function* concerned(layout: Layout, what: Invalidation): AsyncGener
     const { key, tags = [] } = decodeRecord(bytes) ?? decodeNewerRecord(bytes) ?? { key: undefined };
     const named = key !== undefined && concerns(what, key, tags);
     if (named || ('all' in what && decodeNewerRecord(bytes) !== undefined)) yield name;
+  }
+}
+
+/** Of these names, those whose entries were stored at this time (milliseconds since the epoch) or before, or nobody knows when. */
+export async function* storedUntil(
+  layout: Layout,
+  time: number,
+  names: AsyncIterable<string>,
+): AsyncGenerator<string> {
+  for await (const name of names) {
+    const record = decodeRecord((await readIfThere(layout.record(name))) ?? Buffer.alloc(0));
+    if (record === undefined || record.storedAt <= time) yield name;
   }
 }
 
@@ -83,31 +103,22 @@ export interface SweepReport {
 }
 
 /**
- * Removes what a process left behind that was killed: claims without a living owner, bodies without a claim or a record, records
- * without a body. Claims are read first and records last, so that nothing is taken away that is just being published.
- * @param own fill ids of this process
+ * Removes of one name what a process left behind that was killed: bodies without a claim or a record, a record without a body. The claims
+ * were read before and the record is read last, so that nothing is taken away that is just being published.
+ * @param alive fill ids that somebody writes
  */
-export async function sweep(layout: Layout, own: ReadonlySet<string>, report: SweepReport): Promise<void> {
-  const { alive } = await removeLeftovers(layout, own);
-  for (const shard of await list(layout.entries)) await sweepShard(layout, shard, alive, report);
-}
-
-async function sweepShard(
+export async function sweepEntry(
   layout: Layout,
-  shard: string,
+  name: string,
+  { hasRecord, files }: Listed,
   alive: ReadonlySet<string>,
   report: SweepReport,
 ): Promise<void> {
-  const directory = join(layout.entries, shard);
-  for (const file of await list(directory)) {
-    const { name, fill, kind } = parseFileName(file) ?? {};
-    if (name === undefined || layout.shard(name) !== directory) continue;
-    if (kind === 'body' || kind === 'state') {
-      const needed = fill === undefined || alive.has(fill) || (await isNeeded(layout, name, fill));
-      if (!needed) await remove(join(directory, file));
-    }
-    if (kind === 'json') await sweepRecord(layout, name, report);
+  for (const { file, fill } of files) {
+    if (!alive.has(fill) && !(await isNeeded(layout, name, fill)))
+      await remove(join(layout.shard(name), file));
   }
+  if (hasRecord) await sweepRecord(layout, name, report);
 }
 
 async function sweepRecord(layout: Layout, name: string, report: SweepReport): Promise<void> {
@@ -123,6 +134,9 @@ async function sweepRecord(layout: Layout, name: string, report: SweepReport): P
   // It may have been replaced since it was read, and its body with it.
   if ((await readIfThere(path).catch(() => undefined))?.equals(bytes) !== true || !(await remove(path)))
     return;
-  if (record !== undefined) await remove(layout.state(name, record.fill));
+  if (record !== undefined) {
+    await remove(layout.blocks(name, record.fill));
+    await remove(layout.state(name, record.fill));
+  }
   report.damaged(name, record === undefined ? 'its record is damaged' : 'its body is missing', record?.key);
 }

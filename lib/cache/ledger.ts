@@ -1,30 +1,10 @@
-import { LRUCache } from 'lru-cache';
+import { Slices } from '../fs/slices.ts';
+import { type Account, Accounts, isFixed, type Older } from './accounts.ts';
 import type { Removed } from './cache.ts';
 import { type Expendable, NOTHING } from './expendable.ts';
 import { FreeSpace, type SpaceOnDisk } from './free-space.ts';
-
-/** An entry as the budget sees it. */
-interface Account {
-  /** Charged for it, in bytes on disk. */
-  bytes: number;
-  /** How many readers hold it; it can't be evicted meanwhile. */
-  held: number;
-  /** It is neither evicted nor expires. */
-  pinned: boolean;
-  /** Milliseconds since the epoch. */
-  usedAt: number;
-  /** Which of the bodies that ever had this name. */
-  body: string;
-}
-
-/** What is known of an entry that was stored before. */
-export interface Older {
-  name: string;
-  bytes: number;
-  body?: string;
-  usedAt?: number;
-  pinned?: boolean;
-}
+import type { Outlook } from './outlook.ts';
+import { slackOf } from './slack.ts';
 
 /** Why an entry goes, what it was charged with, and which body that was. */
 export interface Removal {
@@ -36,55 +16,70 @@ export interface Removal {
 /** Removes an entry's files; called once it is out of the ledger. 'pinned': it turned out to be, and stays. */
 export type Remove = (name: string, removal: Removal) => Promise<unknown>;
 
+/** What a ledger goes by besides its limit. */
+export interface LedgerOptions {
+  /** Goes before any entry. */
+  expendable?: Expendable;
+  /** The free space of the file system that it is all on. */
+  space?: SpaceOnDisk;
+  /** Absent: there are no others. */
+  outlook?: Outlook;
+}
+
+/** As many entries go at a time: what is removed takes turns in the thread pool with what is served. */
+const MOST_AT_ONCE = 32;
+
 /** Bytes and recency: what is charged to the budget, and who goes first when room is needed. */
 export class Ledger {
   readonly maxBytes: number;
+  readonly accounts: Accounts = new Accounts();
   readonly #remove: Remove;
   readonly #expendable: Expendable;
   readonly #space: FreeSpace;
-  // lru-cache wants a bound of its own; ours is kept here, where it can spare what is held and wait for the disk.
-  readonly #accounts = new LRUCache<string, Account>({
-    maxSize: Number.MAX_SAFE_INTEGER,
-    sizeCalculation: ({ bytes }) => bytes + 1,
-  });
-  #bytes = 0;
+  readonly #outlook: Outlook | undefined;
+  /** As much more goes where room is needed, if small entries are next. */
+  readonly #slack: number;
   /** For running fills. */
   #reserved = 0;
-  /** Of entries that are being read, or are pinned. */
-  #fixed = 0;
   /** Of files that are on their way out. */
   #leaving = 0;
-  /** Of files that are neither entries nor fills, by what they are. */
+  /** Of files that are neither entries nor fills of this process, by what they are. */
   readonly #besides = new Map<string, number>();
   readonly #removals = new Map<string, Promise<unknown>>();
   /** Of what was expendable, on its way out. */
   readonly #expenses = new Set<Promise<unknown>>();
   evictions = 0;
   expired = 0;
-  pinned = 0;
 
-  /**
-   * @param expendable goes before any entry
-   * @param space the free space of the file system that it is all on
-   */
   constructor(
     maxBytes: number,
     remove: Remove,
-    { expendable = NOTHING, space }: { expendable?: Expendable; space?: SpaceOnDisk } = {},
+    { expendable = NOTHING, space, outlook }: LedgerOptions = {},
   ) {
     this.maxBytes = maxBytes;
     this.#remove = remove;
     this.#expendable = expendable;
     this.#space = new FreeSpace(space, this);
+    this.#outlook = outlook;
+    this.#slack = slackOf(maxBytes);
   }
 
   get entries(): number {
-    return this.#accounts.size;
+    return this.accounts.size;
+  }
+
+  get pinned(): number {
+    return this.accounts.pinned;
   }
 
   /** Charged in all, reservations included. */
   get bytes(): number {
     return this.#charged + this.#leaving;
+  }
+
+  /** Whether more is charged than may be. */
+  get isOver(): boolean {
+    return this.#charged > this.maxBytes;
   }
 
   /** Set aside for fills. */
@@ -94,11 +89,11 @@ export class Ledger {
 
   /** As much as could be removed at once. */
   get removable(): number {
-    return this.#bytes - this.#fixed + this.#expendable.bytes;
+    return this.accounts.bytes - this.accounts.fixed + this.#expendable.bytes;
   }
 
   get #charged(): number {
-    let charged = this.#bytes + this.#expendable.bytes + this.#reserved;
+    let charged = this.accounts.bytes + this.#expendable.bytes + this.#reserved;
     for (const bytes of this.#besides.values()) charged += bytes;
     return charged;
   }
@@ -106,40 +101,32 @@ export class Ledger {
   /** Records an entry as the most recently used; one of the same name is replaced, and its pin kept. */
   add(name: string, bytes: number, body = '', older: Pick<Older, 'usedAt' | 'pinned'> = {}): void {
     const { usedAt = Date.now(), pinned = false } = older;
-    const before = this.isPinned(name);
-    this.drop(name);
-    this.#bytes += bytes;
-    this.#accounts.set(name, { bytes, held: 0, pinned: false, usedAt, body });
-    this.pin(name, pinned || before);
+    this.#space.wrote(-(this.accounts.get(name)?.bytes ?? 0));
+    this.accounts.add(name, { bytes, usedAt, pinned, body });
   }
 
   has(name: string): boolean {
-    return this.#accounts.has(name);
+    return this.accounts.get(name) !== undefined;
   }
 
   /** Which body the account is of. */
   bodyOf(name: string): string | undefined {
-    return this.#accounts.peek(name)?.body;
+    return this.accounts.get(name)?.body;
   }
 
   /** When it was last used, as far as this process knows; in milliseconds since the epoch. */
   usedAt(name: string): number | undefined {
-    return this.#accounts.peek(name)?.usedAt;
+    return this.accounts.get(name)?.usedAt;
   }
 
-  /** Records entries, least recently used first, as less recently used than all that it knows of already. */
-  addOlder(entries: Iterable<Older>): void {
-    const newer = [...this.#accounts.rkeys()];
-    for (const { name, bytes, body, ...rest } of entries) {
-      if (!this.has(name)) this.add(name, bytes, body, rest);
-    }
-    for (const name of newer) this.#accounts.get(name);
+  /** Records entries, least recently used first, as less recently used than all that it knows of already, or is told meanwhile. */
+  addOlder(entries: Iterable<Older>, slices: Slices = new Slices()): Promise<void> {
+    return this.accounts.addOlder(entries, slices);
   }
 
   /** Marks an entry as just used. */
   touch(name: string, usedAt: number = Date.now()): void {
-    const account = this.#accounts.get(name);
-    if (account !== undefined) account.usedAt = usedAt;
+    this.accounts.touch(name, usedAt);
   }
 
   /** Charges bytes that belong to no entry; the last figure counts. */
@@ -148,21 +135,20 @@ export class Ledger {
   }
 
   pin(name: string, on: boolean): void {
-    const account = this.#accounts.peek(name);
-    if (account === undefined || account.pinned === on) return;
-    const before = isFixed(account);
-    account.pinned = on;
-    this.pinned += on ? 1 : -1;
-    this.#refix(account, before);
+    this.accounts.pin(name, on);
   }
 
   isPinned(name: string): boolean {
-    return this.#accounts.peek(name)?.pinned ?? false;
+    return this.accounts.get(name)?.pinned ?? false;
   }
 
-  /** The names of what is pinned. */
   pins(): string[] {
-    return [...this.#accounts.keys()].filter((name) => this.isPinned(name));
+    return this.pinned === 0 ? [] : [...this.accounts.names()].filter((name) => this.isPinned(name));
+  }
+
+  /** Whether files of this name are on their way out. */
+  isLeaving(name: string): boolean {
+    return this.#removals.has(name);
   }
 
   /** Resolves when no files of this name are on their way out. */
@@ -172,33 +158,33 @@ export class Ledger {
 
   /** Takes an entry out, because its files have gone. `body`: only if it is still the account of this one. */
   drop(name: string, body?: string): void {
-    const account = this.#accounts.peek(name);
+    const account = this.accounts.get(name);
     if (account === undefined || (body !== undefined && account.body !== body)) return;
-    this.#delete(name, account);
+    this.accounts.delete(name);
     this.#space.wrote(-account.bytes);
+  }
+
+  /** Takes all entries out: what is there has to be found anew. */
+  reset(): void {
+    for (const name of [...this.accounts.names()]) this.drop(name);
   }
 
   /** Keeps an entry from being evicted until the returned function is called. */
   hold(name: string): () => void {
-    const account = this.#accounts.peek(name);
-    if (account === undefined) return () => undefined;
-    const before = isFixed(account);
-    account.held++;
-    this.#refix(account, before);
-    let released = false;
-    return () => {
-      if (released) return;
-      released = true;
-      account.held--;
-      if (this.#accounts.peek(name) === account) this.#refix(account, true);
-    };
+    return this.accounts.hold(name);
+  }
+
+  /** Whether so many bytes could be set aside, as far as is known. */
+  mayHave(bytes: number): boolean {
+    return bytes <= this.maxBytes - (this.#charged - this.removable);
   }
 
   /** Sets bytes aside for a fill, making room as needed. Resolves to whether they could be had. */
   async reserve(bytes: number): Promise<boolean> {
-    if (bytes > this.maxBytes - (this.#charged - this.removable)) return false;
+    if (this.#outlook !== undefined) await this.#outlook.look();
+    if (!this.mayHave(bytes)) return false;
     this.#reserved += bytes;
-    await this.evict(this.maxBytes);
+    await this.makeRoom();
     if (this.#charged <= this.maxBytes && (await this.hasSpace())) return true;
     this.#reserved -= bytes;
     return false;
@@ -227,22 +213,30 @@ export class Ledger {
     return (await this.evict(this.#charged - bytes)).bytes;
   }
 
+  /** Keeps the limit. Where something has to go for it, small entries make a little more room than that. */
+  makeRoom(): Promise<Removed> {
+    return this.evict(this.maxBytes, this.#slack);
+  }
+
   /**
    * Removes what is expendable, then the least recently used, but none that is held or pinned, until at most `toBytes` are charged;
    * waits until they have gone.
+   * @param slack where anything has to go, as many bytes more may, of entries that are next and no larger than what is left of it
    */
-  async evict(toBytes: number): Promise<Removed> {
+  async evict(toBytes: number, slack = 0): Promise<Removed> {
     const removed = { entries: 0, bytes: 0 };
+    const low = this.#charged > toBytes ? toBytes - slack : toBytes;
     for (let again = true; again; ) {
       const before = this.pinned;
       removed.bytes += this.#expend(toBytes);
-      const gone = this.#take([...this.#overdue(toBytes)], 'evict');
+      const { names, more } = this.#overdue(toBytes, low);
+      const gone = this.#take(names, 'evict');
       await Promise.all([...this.#removals.values(), ...this.#expenses]);
       const { entries, bytes } = await gone;
       removed.entries += entries;
       removed.bytes += bytes;
-      // Some turned out to be pinned: others have to go.
-      again = this.pinned > before;
+      // Or some turned out to be pinned: others have to go.
+      again = more || this.pinned > before;
     }
     return removed;
   }
@@ -255,12 +249,15 @@ export class Ledger {
     const idle = (account: Account | undefined): account is Account =>
       account !== undefined && !isFixed(account) && account.usedAt < before;
     const removed = { entries: 0, bytes: 0 };
-    for (const name of [...this.#accounts.rkeys()]) {
-      const account = this.#accounts.peek(name);
-      if (account !== undefined && account.usedAt >= before) break;
-      if (!idle(account)) continue;
+    const names: string[] = [];
+    for (const [name, { usedAt }] of this.accounts.oldestFirst()) {
+      if (usedAt >= before) break;
+      names.push(name);
+    }
+    for (const name of names) {
+      if (!idle(this.accounts.get(name))) continue;
       const usedAt = (await lastUse(name)) ?? 0;
-      if (!idle(this.#accounts.peek(name))) continue;
+      if (!idle(this.accounts.get(name))) continue;
       if (usedAt >= before) {
         this.touch(name, usedAt);
         continue;
@@ -276,10 +273,10 @@ export class Ledger {
     const removed = { entries: 0, bytes: 0 };
     await Promise.all(
       names.map(async (name) => {
-        const account = this.#accounts.peek(name);
+        const account = this.accounts.get(name);
         if (account === undefined) return;
         const { bytes, body, usedAt } = account;
-        this.#delete(name, account);
+        this.accounts.delete(name);
         this.#leaving += bytes;
         const removal: Promise<unknown> = this.#remove(name, { why, bytes, body })
           .catch(() => undefined)
@@ -318,30 +315,31 @@ export class Ledger {
     return bytes;
   }
 
-  *#overdue(toBytes: number): Generator<string> {
-    let excess = this.#charged - toBytes;
-    for (const name of this.#accounts.rkeys()) {
-      if (excess <= 0) return;
-      const account = this.#accounts.peek(name);
-      if (account === undefined || isFixed(account)) continue;
-      excess -= account.bytes;
-      yield name;
+  /** Who has to go next, and whether more have to than these. */
+  #overdue(toBytes: number, low: number): { names: string[]; more: boolean } {
+    const names: string[] = [];
+    const used: [name: string, at: number][] = [];
+    let rest = this.#charged;
+    let more = false;
+    for (const [name, account] of this.accounts.oldestFirst()) {
+      const { bytes, usedAt } = account;
+      // Where enough has gone, what is larger than the slack stays, and who comes after it.
+      if (rest <= low || (rest <= toBytes && rest - bytes < low)) break;
+      if (isFixed(account)) continue;
+      if (names.length === MOST_AT_ONCE) {
+        more = true;
+        break;
+      }
+      const since = this.#outlook?.usedSince(name, usedAt);
+      if (since !== undefined) {
+        used.push([name, since]);
+        more = true;
+        continue;
+      }
+      rest -= bytes;
+      names.push(name);
     }
+    for (const [name, at] of used) this.touch(name, at);
+    return { names, more };
   }
-
-  #delete(name: string, account: Account): void {
-    this.#accounts.delete(name);
-    this.#bytes -= account.bytes;
-    if (isFixed(account)) this.#fixed -= account.bytes;
-    if (account.pinned) this.pinned--;
-  }
-
-  #refix(account: Account, before: boolean): void {
-    this.#fixed += (Number(isFixed(account)) - Number(before)) * account.bytes;
-  }
-}
-
-/** Whether it can't go for now. */
-function isFixed({ held, pinned }: Account): boolean {
-  return held > 0 || pinned;
 }

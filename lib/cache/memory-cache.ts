@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { OptionReader, requireBytes } from '../checks.ts';
 import { StoreError, SupersededError } from '../errors.ts';
 import { publish as tell } from '../events.ts';
@@ -17,6 +18,8 @@ import type {
   Key,
   Removed,
   RunningFill,
+  Verified,
+  VerifyOptions,
 } from './cache.ts';
 import { Expiry, requireInactiveMs } from './expiry.ts';
 import { type MemoryBody, MemoryFill } from './fill/memory-fill.ts';
@@ -27,6 +30,7 @@ import { idOf } from './key.ts';
 import { Ledger } from './ledger.ts';
 import { MemoryEntry } from './memory-entry.ts';
 import { MemoryQueue } from './memory-queue.ts';
+import { Pace } from './pace.ts';
 import { Reservation } from './reservation.ts';
 
 /** What a {@link MemoryCache} is made with. */
@@ -44,6 +48,9 @@ const KNOWN: Record<keyof MemoryCacheOptions, true> = {
   maxEntryBytes: true,
   inactiveMs: true,
 };
+
+/** Hashed in one go. */
+const SLICE_BYTES = 2 ** 20;
 
 /** Charged for the head of an entry, so that empty bodies don't escape the budget. */
 const OVERHEAD_BYTES = 512;
@@ -68,11 +75,13 @@ export class MemoryCache implements Cache {
   readonly #inactiveMs: number | undefined;
   readonly #expiry: Expiry;
   readonly queue: MemoryQueue = new MemoryQueue(
-    (key) => this.#closed || this.#runs.of(key) !== undefined || this.#entries.has(idOf(key)),
+    (key) => this.#isClosed || this.#runs.of(key) !== undefined || this.#entries.has(idOf(key)),
   );
   #fills = 0;
+  /** Entries that were dropped because they were not what was stored. */
+  #corrupt = 0;
   readonly #running = new Set<MemoryFill>();
-  #closed = false;
+  readonly #closing = new AbortController();
 
   /** @throws OptionError */
   constructor(options: MemoryCacheOptions = {}) {
@@ -94,7 +103,7 @@ export class MemoryCache implements Cache {
 
   open(key: Key): Entry | undefined {
     const name = idOf(key);
-    const stored = this.#closed ? undefined : this.#entries.get(name);
+    const stored = this.#isClosed ? undefined : this.#entries.get(name);
     if (stored === undefined) return undefined;
     this.#ledger.touch(name);
     stored.hits++;
@@ -112,7 +121,7 @@ export class MemoryCache implements Cache {
     const other = this.#runs.of(key);
     if (other !== undefined) return { role: 'follower', fill: other.shared().then((fill) => fill?.reader()) };
     if (join) return undefined;
-    if (this.#closed) return { role: 'declined', reason: 'closed' };
+    if (this.#isClosed) return { role: 'declined', reason: 'closed' };
     const entry = this.open(key);
     if (entry !== undefined && entry.info.storedAt > newerThan) return { role: 'entry', entry };
     entry?.release(false);
@@ -170,18 +179,35 @@ export class MemoryCache implements Cache {
     return { entries: 0, bytes: 0 };
   }
 
+  verify(options: VerifyOptions = {}): AsyncGenerator<Verified> {
+    return this.#verify(new Pace(options).until(this.#closing.signal));
+  }
+
   fills(): RunningFill[] {
     return [...this.#running].map(({ running }) => running);
   }
 
   async stats(): Promise<CacheStats> {
     const { entries, bytes, maxBytes, evictions, expired, pinned } = this.#ledger;
-    const disk = { corrupt: 0, unknown: 0, invalid: { files: 0, bytes: 0 } };
-    return { entries, bytes, maxBytes, fills: this.#fills, evictions, expired, pinned, ...disk };
+    const disk = { unknown: 0, invalid: { files: 0, bytes: 0 } };
+    const corrupt = this.#corrupt;
+    const state = 'up';
+    return {
+      state,
+      entries,
+      bytes,
+      maxBytes,
+      fills: this.#fills,
+      evictions,
+      expired,
+      pinned,
+      corrupt,
+      ...disk,
+    };
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
+    this.#closing.abort();
     await this.#expiry.close();
   }
 
@@ -223,6 +249,47 @@ export class MemoryCache implements Cache {
     return fill;
   }
 
+  get #isClosed(): boolean {
+    return this.#closing.signal.aborted;
+  }
+
+  async *#verify(pace: Pace): AsyncGenerator<Verified> {
+    try {
+      if (!this.#isClosed) yield* this.#scrub(pace);
+    } catch (error) {
+      // A cache that is closed has nothing.
+      if (error !== this.#closing.signal.reason) throw error;
+    }
+  }
+
+  async *#scrub(pace: Pace): AsyncGenerator<Verified> {
+    const all = [...this.#entries];
+    const totalBytes = all.reduce((sum, [, { bytes }]) => sum + bytes.byteLength, 0);
+    let bytes = 0;
+    for (const [name, stored] of all) {
+      const { key, size, digests } = stored.info;
+      const release = this.#ledger.hold(name);
+      const found = await sha256Of(stored.bytes, pace).finally(release);
+      bytes += size;
+      // It has gone, or was replaced.
+      if (this.#entries.get(name) !== stored) continue;
+      const ok = digests.some(({ algorithm, hex }) => algorithm === 'sha256' && hex === found);
+      const progress = { bytes, totalBytes };
+      if (ok) yield { key, size, ok, ...progress };
+      else yield { key, size, ok, why: this.#drop(name, key), ...progress };
+    }
+  }
+
+  /** Drops what is not what was stored: somebody has written to the memory of a body. Why, in words. */
+  #drop(name: string, key: Key): string {
+    const why = 'its body is not what was stored';
+    this.#entries.delete(name);
+    this.#ledger.drop(name);
+    this.#corrupt++;
+    tell('cache-filter:corrupt', () => ({ key, why }));
+    return why;
+  }
+
   #infoOf({ info, hits }: Stored): EntryInfo & EntryUse {
     const name = idOf(info.key);
     return {
@@ -243,4 +310,17 @@ export class MemoryCache implements Cache {
     run.end();
     this.#fills--;
   }
+}
+
+/** A slice at a time: a large body would hold the loop. */
+async function sha256Of(body: Uint8Array, pace: Pace): Promise<string> {
+  const hash = createHash('sha256');
+  await pace.spend(0);
+  for (let at = 0; at < body.byteLength; at += SLICE_BYTES) {
+    const slice = body.subarray(at, at + SLICE_BYTES);
+    await pace.spend(slice.byteLength);
+    hash.update(slice);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  return hash.digest('hex');
 }

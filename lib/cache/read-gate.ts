@@ -28,6 +28,16 @@ export class ReadGate {
     start();
   }
 
+  /** Runs `read` when there is a place for it. */
+  async through<T>(read: () => Promise<T>): Promise<T> {
+    await new Promise<void>((resolve) => this.enter(resolve));
+    try {
+      return await read();
+    } finally {
+      this.leave();
+    }
+  }
+
   /** Gives up waiting; whether it was still waiting. */
   cancel(start: () => void): boolean {
     return this.#waiting.delete(start);

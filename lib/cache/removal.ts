@@ -43,6 +43,7 @@ export async function removeEntry(
 /** Removes a body, and what was said of it. The record has gone before: whoever writes a state then finds that it has no entry. */
 export async function removeBody(layout: Layout, name: string, fill: string): Promise<void> {
   await unlink(layout.body(name, fill));
+  await unlink(layout.blocks(name, fill));
   await unlink(layout.state(name, fill));
 }
 

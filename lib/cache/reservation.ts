@@ -3,13 +3,16 @@ import type { Ledger } from './ledger.ts';
 /** What one fill has set aside of the budget. */
 export class Reservation {
   readonly #ledger: Ledger;
+  readonly #announce: ((bytes: number) => Promise<void>) | undefined;
   #bytes = 0;
   /** As much of that as is on the disk, or never will be. */
   #settled = 0;
   #released = false;
 
-  constructor(ledger: Ledger) {
+  /** @param announce tells other processes how many bytes that is to be in all, before it is found out whether they are there */
+  constructor(ledger: Ledger, announce?: (bytes: number) => Promise<void>) {
     this.#ledger = ledger;
+    this.#announce = announce;
   }
 
   /**
@@ -43,6 +46,12 @@ export class Reservation {
   }
 
   async #take(bytes: number): Promise<boolean> {
+    if (this.#announce !== undefined) {
+      // Not where it is in vain: the others would make room for it.
+      if (!this.#ledger.mayHave(bytes)) return false;
+      // A claim that can't be written any more is that of a purged fill, or soon fails otherwise.
+      await this.#announce(this.#bytes + bytes).catch(() => undefined);
+    }
     if (!(await this.#ledger.reserve(bytes))) return false;
     if (this.#released) {
       this.#ledger.unreserve(bytes);

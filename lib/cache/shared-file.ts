@@ -5,11 +5,14 @@ import type { FileHandle } from 'node:fs/promises';
 export class SharedFile {
   readonly fd: number;
   readonly #handle: FileHandle;
+  readonly #closing: () => void;
   #users = 0;
   #closed: Promise<void> | undefined;
 
-  constructor(handle: FileHandle) {
+  /** @param closing called before it is closed */
+  constructor(handle: FileHandle, closing: () => void = () => undefined) {
     this.#handle = handle;
+    this.#closing = closing;
     this.fd = handle.fd;
   }
 
@@ -20,7 +23,10 @@ export class SharedFile {
     return () => {
       if (!using) return this.#closed;
       using = false;
-      if (--this.#users === 0) this.#closed = this.#handle.close().catch(() => undefined);
+      if (--this.#users === 0) {
+        this.#closing();
+        this.#closed = this.#handle.close().catch(() => undefined);
+      }
       return this.#closed;
     };
   }

@@ -1,5 +1,6 @@
 // docs/reference/disk-format.md
 
+import { readFileSync } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { createNew, readIfThere, syncDirectory, unlink } from '../fs/files.ts';
 import type { Layout } from '../fs/layout.ts';
@@ -31,6 +32,15 @@ export const STATE_BYTES: number = LINE_BYTES * LINES.length;
 export async function readState(layout: Layout, name: string, fill: string): Promise<EntryState> {
   const bytes = await readIfThere(layout.state(name, fill)).catch(() => undefined);
   return decode(bytes ?? Buffer.alloc(0));
+}
+
+/** Whether it is pinned, without a wait. */
+export function isPinnedNow(layout: Layout, name: string, fill: string): boolean {
+  try {
+    return decode(readFileSync(layout.state(name, fill))).pinned;
+  } catch {
+    return false;
+  }
 }
 
 /** Adds to the hits of an entry. Two processes at once may lose some. */

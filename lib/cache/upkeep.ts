@@ -2,8 +2,10 @@ import * as fs from 'node:fs/promises';
 import { StoreError } from '../errors.ts';
 import { readIfThere } from '../fs/files.ts';
 import type { Layout } from '../fs/layout.ts';
+import type { WorkLock } from '../fs/lock.ts';
 import type { EntryInfo, EntryUse, Removed } from './cache.ts';
 import { Expiry } from './expiry.ts';
+import type { Doing } from './fault.ts';
 import { namesOf } from './janitor.ts';
 import type { Ledger } from './ledger.ts';
 import { decodeRecord, type EntryRecord, infoOf } from './record.ts';
@@ -21,6 +23,10 @@ export interface UpkeepOptions {
   fileMode: number;
   /** In milliseconds; undefined: entries don't expire. */
   inactiveMs: number | undefined;
+  /** Held by who lets entries expire. */
+  lock: WorkLock;
+  /** Hears of what fails. Never throws. */
+  failed(error: unknown, doing: Doing): void;
 }
 
 /** What becomes of entries on disk once they are there: how often and when they are used, who is kept, and who has to go. */
@@ -28,19 +34,42 @@ export class Upkeep {
   /** Hits that are not on disk yet. */
   readonly usage: Usage = new Usage((name, hits) => this.#addHits(name, hits));
   /** How often a use has to be written down, in milliseconds. */
-  readonly touchMs: number;
+  readonly #touchMs: number;
+  /** When it was, in milliseconds since the epoch. */
+  readonly #touched = new Map<string, number>();
   readonly #layout: Layout;
   readonly #ledger: Ledger;
   readonly #options: UpkeepOptions;
   readonly #expiry: Expiry;
 
   constructor(layout: Layout, ledger: Ledger, options: UpkeepOptions) {
-    const { inactiveMs } = options;
+    const { inactiveMs, lock } = options;
     this.#layout = layout;
     this.#ledger = ledger;
     this.#options = options;
-    this.touchMs = Math.min(TOUCH_MS, Math.floor((inactiveMs ?? Number.POSITIVE_INFINITY) / 4));
-    this.#expiry = new Expiry(inactiveMs, () => this.expire());
+    this.#touchMs = Math.min(TOUCH_MS, Math.floor((inactiveMs ?? Number.POSITIVE_INFINITY) / 4));
+    this.#expiry = new Expiry(inactiveMs, () => lock.run(() => this.expire()));
+  }
+
+  /** Somebody is given the entry. */
+  touch(name: string): void {
+    if (!this.#ledger.has(name)) return;
+    this.#ledger.touch(name);
+    this.usage.count(name);
+    const now = Date.now();
+    if (now - (this.#touched.get(name) ?? 0) < this.#touchMs) return;
+    this.#touched.set(name, now);
+    const time = new Date(now);
+    // Losing it is harmless: recency is a little older after a restart.
+    fs.utimes(this.#layout.record(name), time, time).catch((error: unknown) =>
+      this.#options.failed(error, 'change'),
+    );
+  }
+
+  /** It has gone, or another one has taken its place. */
+  forget(name: string): void {
+    this.#touched.delete(name);
+    this.usage.forget(name);
   }
 
   /** What is known of an entry. */
@@ -69,6 +98,7 @@ export class Upkeep {
         if (await this.#pin(name, primary, on).finally(release)) count++;
       }
     } catch (error) {
+      this.#options.failed(error, 'change');
       throw new StoreError('a pin could not be written down', { cause: error });
     }
     return count;
@@ -97,7 +127,7 @@ export class Upkeep {
     return this.#ledger.expire(Date.now() - inactiveMs, async (name) => {
       const time = await this.#usedOnDisk(name);
       // Another process may have used it since, without having written that down.
-      return time === undefined ? undefined : time + this.touchMs;
+      return time === undefined ? undefined : time + this.#touchMs;
     });
   }
 
@@ -139,7 +169,8 @@ export class Upkeep {
   async #addHits(name: string, hits: number): Promise<void> {
     const fill = this.#ledger.bodyOf(name);
     if (fill === undefined) return;
-    await addHits({ layout: this.#layout, name, fill, mode: this.#options.fileMode }, hits);
+    const place = { layout: this.#layout, name, fill, mode: this.#options.fileMode };
+    await addHits(place, hits).catch((error: unknown) => this.#options.failed(error, 'change'));
   }
 
   /** When its record says that it was last used, in milliseconds since the epoch. */

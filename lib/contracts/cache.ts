@@ -14,6 +14,7 @@ import { queue } from './cache/queue.ts';
 import { succession } from './cache/succession.ts';
 import { type CacheFactory, type Kit, Suite } from './cache/suite.ts';
 import { use } from './cache/use.ts';
+import { verify } from './cache/verify.ts';
 
 export type { Assert, CacheFactory, CacheFactoryOptions, Kit } from './cache/suite.ts';
 
@@ -39,6 +40,7 @@ export function testCache(kit: Kit, factory: CacheFactory): void {
     use,
     pins,
     queue,
+    verify,
   ]) {
     statements(suite);
   }

@@ -54,8 +54,13 @@ export function modeOf(mode: number, made: { mode: number }): number {
 
 /** Writes all of the bytes from the beginning of the file on: a disk that fills up takes a part first, and says so only then. */
 export async function writeWhole(file: fs.FileHandle, bytes: Uint8Array): Promise<void> {
+  await writeAt(file, bytes, 0);
+}
+
+/** The same, from a position on. */
+export async function writeAt(file: fs.FileHandle, bytes: Uint8Array, position: number): Promise<void> {
   for (let at = 0; at < bytes.byteLength; ) {
-    at += (await file.write(bytes, at, bytes.byteLength - at, at)).bytesWritten;
+    at += (await file.write(bytes, at, bytes.byteLength - at, position + at)).bytesWritten;
   }
 }
 

@@ -25,6 +25,16 @@ const TICK_MS = 100;
 const COARSE_TICK_MS = 2_100;
 
 /**
+ * Whether whoever writes to the file later is found out: a write within the tick of the last change would leave all that `stat` says
+ * as it is.
+ *
+ * @param seenAt milliseconds since the epoch, before `stat` was called
+ */
+export function isQuiet({ ctimeMs }: FileIdentity, seenAt: number): boolean {
+  return seenAt - ctimeMs >= (ctimeMs % 1000 === 0 ? COARSE_TICK_MS : TICK_MS);
+}
+
+/**
  * Whether the identity can't come again. An inode is given away at once when its file has gone, and both files may have been created
  * within one tick of the clock: then all that `stat` says can be equal. A file that was created at least a tick before it was seen
  * has no such double: whatever takes its inode later is born later.
@@ -33,6 +43,10 @@ const COARSE_TICK_MS = 2_100;
  */
 export function isSettled({ birthtimeMs, ctimeMs }: FileIdentity, seenAt: number): boolean {
   // Where nothing is known of its birth (0, or the time of the last change in its place), the last change is later than that.
-  const born = birthtimeMs > 0 ? birthtimeMs : ctimeMs;
-  return seenAt - born >= (born % 1000 === 0 ? COARSE_TICK_MS : TICK_MS);
+  return isPast(birthtimeMs > 0 ? birthtimeMs : ctimeMs, seenAt);
+}
+
+/** Whether what happens from now on is dated later than this. Both in milliseconds since the epoch. */
+export function isPast(datedMs: number, nowMs: number): boolean {
+  return nowMs - datedMs >= (datedMs % 1000 === 0 ? COARSE_TICK_MS : TICK_MS);
 }

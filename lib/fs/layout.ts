@@ -10,7 +10,7 @@ const FORMAT = 'v1';
 export interface FileName {
   name: string;
   fill: string | undefined;
-  kind: 'json' | 'body' | 'state' | 'claim' | 'gone';
+  kind: 'json' | 'body' | 'blocks' | 'state' | 'claim' | 'gone' | 'reader';
 }
 
 /** Where everything lies below a cache directory. Keys are hashed, so nothing that a client sends becomes part of a path. */
@@ -21,6 +21,8 @@ export class Layout {
   readonly invalid: string;
   readonly queue: string;
   readonly tag: string;
+  /** Held by who does what one of several processes has to do. */
+  readonly upkeepLock: string;
 
   constructor(directory: string) {
     this.root = join(directory, FORMAT);
@@ -29,6 +31,7 @@ export class Layout {
     this.invalid = join(this.root, 'invalid');
     this.queue = join(this.root, 'queue');
     this.tag = join(this.root, 'CACHEDIR.TAG');
+    this.upkeepLock = join(this.root, 'upkeep.lock');
   }
 
   /** What the files of a key are called: variants share the primary key's name as prefix. */
@@ -38,7 +41,7 @@ export class Layout {
   }
 
   shard(name: string): string {
-    return join(this.entries, name.slice(0, 2));
+    return join(this.entries, shardName(name));
   }
 
   record(name: string): string {
@@ -47,6 +50,11 @@ export class Layout {
 
   body(name: string, fill: string): string {
     return join(this.shard(name), `${name}.${fill}.body`);
+  }
+
+  /** Checksums of the body's blocks. */
+  blocks(name: string, fill: string): string {
+    return join(this.shard(name), `${name}.${fill}.blocks`);
   }
 
   /** What changes about an entry while its body stays the same. */
@@ -68,6 +76,11 @@ export class Layout {
     return join(this.incomplete, `${name}.${id}.gone`);
   }
 
+  /** What says that other processes read a fill along. */
+  reader(name: string, fill: string): string {
+    return join(this.incomplete, `${name}.${fill}.reader`);
+  }
+
   incompleteBody(name: string, fill: string): string {
     return join(this.incomplete, `${name}.${fill}.body`);
   }
@@ -83,7 +96,8 @@ export class Layout {
   }
 }
 
-const PATTERN = /^([0-9a-f]{64}(?:-[0-9a-f]{16})?)(?:\.([0-9a-f]{16}))?\.(json|body|state|claim|gone)$/;
+const PATTERN =
+  /^([0-9a-f]{64}(?:-[0-9a-f]{16})?)(?:\.([0-9a-f]{16}))?\.(json|body|blocks|state|claim|gone|reader)$/;
 
 /** What a file of ours is; undefined for one that isn't. */
 export function parseFileName(file: string): FileName | undefined {
@@ -102,6 +116,11 @@ export function parseInvalidName(
   const [, name, fill, kind] = INVALID.exec(file) ?? [];
   if (name === undefined || fill === undefined) return undefined;
   return { name, fill, kind: kind as 'body' | 'json' };
+}
+
+/** What the directory is called that a name lies in. */
+export function shardName(name: string): string {
+  return name.slice(0, 2);
 }
 
 /** The name without its variant. */

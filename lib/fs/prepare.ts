@@ -25,7 +25,8 @@ export function prepareDirectory(
       accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK);
     }
     const tagged = existsSync(tag);
-    writeFileSync(tag, TAG, { mode: modes.file });
+    // In place: a disk that is full would leave an empty one.
+    writeFileSync(tag, TAG, { mode: modes.file, flag: tagged ? 'r+' : 'w' });
     if (!tagged) setMode(tag, modes.file);
   } catch (error) {
     const { code, path = directory } = error as NodeJS.ErrnoException;

@@ -32,6 +32,11 @@ export interface Body {
   bytes?: Uint8Array;
   /** The file that holds the body from offset 0, where there is one and it is complete. */
   path?: string;
+  /**
+   * Makes sure of what comes first of `range` (default: the whole), before a head promises it. Rejects where that can't be had, or is not
+   * what it should be: the body is of no use then. undefined: nothing has to be waited for.
+   */
+  prepare?(range?: ByteRange): Promise<void> | undefined;
   /** The bytes of `range` (default: the whole). The stream is destroyed with an error where they can't all be had. */
   read(range?: ByteRange): Readable;
   /**

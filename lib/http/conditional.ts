@@ -29,7 +29,13 @@ interface EntityTag {
   opaque: string;
 }
 
-const CONDITIONS = ['if-match', 'if-none-match', 'if-modified-since', 'if-unmodified-since'] as const;
+/** The fields that make a request conditional. */
+export const CONDITIONS: readonly string[] = [
+  'if-match',
+  'if-none-match',
+  'if-modified-since',
+  'if-unmodified-since',
+];
 
 /** Whether a request has preconditions that can change its status; If-Range is none of them. */
 export function isConditional(headers: IncomingHttpHeaders): boolean {

@@ -6,8 +6,8 @@ const DESCRIBING = ['etag', 'last-modified', 'content-type', 'content-encoding',
 
 /** Whether two heads may stand before the same bytes: then one of them may be followed by the rest of the other's body. */
 export function isSameRepresentation(
-  one: { head: ResponseHead; size: number | undefined },
-  other: { head: ResponseHead; size: number | undefined },
+  one: { head: ResponseHead; size?: number | undefined },
+  other: { head: ResponseHead; size?: number | undefined },
 ): boolean {
   return (
     one.size === other.size &&

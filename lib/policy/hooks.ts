@@ -57,6 +57,14 @@ export type ServedContext<Req extends AnyRequest = IncomingMessage> = HookContex
   complete: boolean;
 };
 
+/** What `clientAbort` is called with, when the last client of a fill has left. The request is the one that the handler answers. */
+export type AbandonedContext<Req extends AnyRequest = IncomingMessage> = HookContext<Req> & {
+  /** Of the body that the handler has written so far. */
+  bytes: number;
+  /** Its declared length, where it has one. */
+  size?: number;
+};
+
 /**
  * What `metadata` may answer. `undefined`: 404 for this caller, and the entry stays. `'deleted'`: 404, and the entry is purged.
  * `'deactivated'`: the application answers, and the entry stays. An object is handed to `authorize`; of its members the filter
@@ -107,7 +115,7 @@ export function extended<More extends object>(
  * @throws HookError (as a rejection) where it takes too long
  */
 export function ask<Context>(
-  name: Exclude<keyof Hooks, 'hookTimeoutMs'>,
+  name: Exclude<keyof Hooks, 'hookTimeoutMs'> | 'clientAbort',
   hook: (context: Context) => unknown,
   context: Context,
   timeoutMs: number,

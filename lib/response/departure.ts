@@ -7,7 +7,10 @@ const waiting = new WeakMap<Socket, Set<() => void>>();
 
 /** Calls `left` when the client leaves, now if it has already, and when its answer is over. */
 export function onDeparture(req: AnyRequest, res: AnyResponse, left: () => void): void {
-  if (isGone(res)) left();
+  if (isGone(res)) {
+    left();
+    return;
+  }
   res.once('close', left);
   // An answer that still waits for its turn on the connection gets no `close` of its own, nor, once it was read, does the request.
   if (isHttp2(res) || res.socket !== null || !req.socket) return;

@@ -3,10 +3,14 @@ import { constants, type Http2ServerResponse } from 'node:http2';
 import { Socket } from 'node:net';
 import type { Body, ByteRange } from '../http/body.ts';
 import { type AnyResponse, isHttp2 } from '../http/message.ts';
-import { memberOf } from './tap/wire.ts';
+import { DeafWatch } from './deaf.ts';
+import { memberOf } from './tap/view.ts';
 
 /** The client has left; nobody's fault. */
 export class ClientGone extends Error {}
+
+/** The client is there, and takes nothing. */
+export class ClientDeaf extends ClientGone {}
 
 /** Whether there is nobody left to write to. */
 export function isGone(res: AnyResponse): boolean {
@@ -31,6 +35,9 @@ function copiesWhatIsWritten(res: AnyResponse): boolean {
   );
 }
 
+/** As much is written at a time to a stream of HTTP/2, which does not tell how much of a piece the client has taken. */
+const STREAM_BYTES = 64 * 1024;
+
 /** Writes to one client at the client's pace. */
 export class Flow {
   /** Handed to the connection so far. */
@@ -38,15 +45,22 @@ export class Flow {
   readonly #res: AnyResponse;
   #wake: (() => void) | undefined;
   #stop: ((reason: Error) => void) | undefined;
+  /** Pieces that the connection has not taken yet. */
+  #flushing = 0;
   /** Poured at the moment. */
   #body: Body | undefined;
   #stopped: Error | undefined;
   readonly #signal: AbortSignal | undefined;
+  readonly #watch: DeafWatch;
 
-  /** @param signal ends the flow: quietly with ClientGone, else with the reason it was aborted with */
-  constructor(res: AnyResponse, signal?: AbortSignal) {
+  /**
+   * @param signal ends the flow: quietly with ClientGone, else with the reason it was aborted with
+   * @param timeoutMs how long the client may take nothing; it ends with ClientDeaf then. 0: for ever
+   */
+  constructor(res: AnyResponse, signal?: AbortSignal, timeoutMs = 0) {
     this.#res = res;
     this.#signal = signal;
+    this.#watch = new DeafWatch(res, timeoutMs, () => this.#end(new ClientDeaf()));
     signal?.addEventListener('abort', this.#onAbort);
     if (signal?.aborted) this.#onAbort();
     if (isGone(res)) this.#onClose();
@@ -77,6 +91,7 @@ export class Flow {
     this.#res.off('finish', this.#onWake);
     this.#res.off('close', this.#onClose);
     this.#signal?.removeEventListener('abort', this.#onAbort);
+    this.#watch.stop();
   }
 
   /** @throws ClientGone */
@@ -86,6 +101,13 @@ export class Flow {
 
   /** @throws ClientGone */
   async write(chunk: Uint8Array): Promise<void> {
+    if (isHttp2(this.#res)) {
+      for (let at = 0; at < chunk.byteLength; at += STREAM_BYTES)
+        await this.#write(chunk.subarray(at, at + STREAM_BYTES));
+    } else await this.#write(chunk);
+  }
+
+  async #write(chunk: Uint8Array): Promise<void> {
     this.check();
     this.bytes += chunk.byteLength;
     // The callback as well as `drain`: each is lost in some constellation of middleware, or of Node itself.
@@ -96,10 +118,14 @@ export class Flow {
   async #flush(piece: Uint8Array): Promise<void> {
     this.check();
     this.bytes += piece.byteLength;
+    this.#flushing++;
     await new Promise<void>((resolve, reject) => {
       this.#stop = reject;
+      this.#watch.begin();
       (this.#res as ServerResponse).write(piece, (error) => (error ? reject(new ClientGone()) : resolve()));
     });
+    if (--this.#flushing === 0) this.#watch.end();
+    else this.#watch.begin();
   }
 
   /** Sends the range, or the whole. @throws ClientGone, or what the body failed with */
@@ -137,10 +163,12 @@ export class Flow {
   }
 
   async #woken(): Promise<void> {
+    this.#watch.begin();
     await new Promise<void>((resolve) => {
       this.#wake = resolve;
     });
     this.#wake = undefined;
+    this.#watch.end();
     if (!this.#res.writableFinished) this.check();
   }
 }

@@ -1,7 +1,8 @@
 import type { ServerResponse } from 'node:http';
 import type { Body, HeaderPairs, ResponseHead } from '../http/body.ts';
 import { type AnyResponse, isHttp2 } from '../http/message.ts';
-import { ClientGone, Flow, failVisibly, isGone } from './flow.ts';
+import { watchRest } from './deaf.ts';
+import { ClientDeaf, ClientGone, Flow, failVisibly, isGone } from './flow.ts';
 import { grouped, writeHead } from './head.ts';
 import { type Asked, decide, framing, type Plan } from './plan.ts';
 import { isPlain, replayHead } from './replay.ts';
@@ -17,6 +18,8 @@ export interface SendOptions {
   provisional?: boolean;
   /** Ends the answer: quietly with ClientGone as its reason, else so that the client sees it. */
   signal?: AbortSignal;
+  /** How long the client may take nothing, in milliseconds; 0 (default): for ever. */
+  timeoutMs?: number;
   /** Whether to wait until the connection has taken all of a body that is in memory. Default true. */
   settled?: boolean;
   /** Called when the body has ended. */
@@ -88,6 +91,7 @@ function hand({ asked, res, body, head, plan, options }: Answer, bytes: Uint8Arr
     for (const piece of pieces) sent.bytes += piece.byteLength;
     sent.bytes += last?.byteLength ?? 0;
     sent.complete = true;
+    watchRest(res, options.timeoutMs ?? 0, () => failVisibly(res));
   } catch (error) {
     sent.error = error as Error;
     failVisibly(res);
@@ -100,7 +104,7 @@ function hand({ asked, res, body, head, plan, options }: Answer, bytes: Uint8Arr
 /** At the client's pace. */
 async function stream({ asked, res, body, head, plan, options }: Answer): Promise<Sent> {
   const sent: Sent = { status: plan.status === 200 ? head.status : plan.status, bytes: 0, complete: false };
-  const flow = new Flow(res, options.signal);
+  const flow = new Flow(res, options.signal, options.timeoutMs);
   try {
     if (plan.status === 200 && asked.method !== 'HEAD' && body.size === 0) {
       // Its head alone would be a complete answer: verified first.
@@ -125,10 +129,8 @@ async function stream({ asked, res, body, head, plan, options }: Answer): Promis
     await flow.finish();
     sent.complete = true;
   } catch (error) {
-    if (!(error instanceof ClientGone)) {
-      sent.error = error as Error;
-      failVisibly(res);
-    }
+    if (!(error instanceof ClientGone)) sent.error = error as Error;
+    if (!(error instanceof ClientGone) || error instanceof ClientDeaf) failVisibly(res);
   } finally {
     flow.release();
     body.release();

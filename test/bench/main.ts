@@ -11,6 +11,7 @@ import { Flights } from './flights.ts';
 import { measureHits, serversForHits } from './hits.ts';
 import { join } from './join.ts';
 import { largeHit } from './large-hit.ts';
+import { measureEntries } from './many-entries.ts';
 import { prepare } from './material.ts';
 import { memory } from './memory.ts';
 import { type Options, parseOptions, USAGE, type What } from './options.ts';
@@ -45,7 +46,12 @@ async function main(): Promise<void> {
     });
   }
   try {
-    await measure(options, root);
+    if (options.what === 'start' || options.what === 'count') {
+      const found = await measureEntries(options, root);
+      if (options.json !== undefined) appendFileSync(options.json, `${JSON.stringify(found)}\n`);
+    } else {
+      await measure(options, root);
+    }
   } finally {
     await rm(root, { recursive: true, force: true, maxRetries: 10 });
   }

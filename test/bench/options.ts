@@ -16,6 +16,8 @@ export const USAGE = `npm run bench -- [WHAT] [options]
   memory             memory of the process while many read one large body
   fill               what storing and verifying costs one client, paced and unpaced
   large-hit          hits on a large file, beside nginx with sendfile
+  start              a start with many entries: the first hit, the longest hold of the event loop, the scan
+  count              hits with many entries, against hits with 100
 
   --size SIZE        1k, 64k, 1m, 256m, …; may be given several times
   --peer PEER        compare with this one only: ${PEERS.join(', ')}; may be given several times
@@ -23,6 +25,7 @@ export const USAGE = `npm run bench -- [WHAT] [options]
   --seconds S        length of a run
   --connections N    kept connections of the client; by default fewer for larger files
   --clients N        cold, join, stored-range, memory: how many ask at once
+  --entries N        start, count: how many
   --before FILE      an earlier build (its dist/index.js), to compare with as one more peer
   --package FILE     measure this build instead of the one in dist/
   --directory DIR    where files and caches are put for the time being
@@ -42,6 +45,8 @@ export const WHATS = [
   'memory',
   'fill',
   'large-hit',
+  'start',
+  'count',
 ] as const;
 export type What = (typeof WHATS)[number];
 
@@ -53,6 +58,7 @@ export interface Options {
   seconds: number;
   connections: number | undefined;
   clients: number;
+  entries: number;
   /** What servers import in place of the build in dist/, as URLs. */
   packageUrl: string;
   beforeUrl: string | undefined;
@@ -76,6 +82,7 @@ export function parseOptions(args: readonly string[]): Options | undefined {
       seconds: { type: 'string' },
       connections: { type: 'string' },
       clients: { type: 'string' },
+      entries: { type: 'string' },
       before: { type: 'string' },
       package: { type: 'string' },
       directory: { type: 'string' },
@@ -109,6 +116,7 @@ export function parseOptions(args: readonly string[]): Options | undefined {
     connections:
       values.connections === undefined ? undefined : parseNumber('--connections', values.connections, 0),
     clients: parseNumber('--clients', values.clients, smoke ? 4 : DEFAULTS[what].clients),
+    entries: parseNumber('--entries', values.entries, smoke ? 200 : 100_000),
     packageUrl:
       values.package === undefined
         ? import.meta.resolve('cache-filter')
@@ -131,6 +139,8 @@ const DEFAULTS: Record<What, { sizes: number[]; rounds: number; clients: number 
   memory: { sizes: [4 * 1024 * MIB], rounds: 1, clients: 100 },
   fill: { sizes: [KIB, 1024 * MIB], rounds: 7, clients: 1 },
   'large-hit': { sizes: [1024 * MIB], rounds: 5, clients: 8 },
+  start: { sizes: [], rounds: 7, clients: 16 },
+  count: { sizes: [], rounds: 7, clients: 16 },
 };
 
 function defaultSizes(what: What, smoke: boolean): number[] {

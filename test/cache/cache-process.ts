@@ -1,12 +1,16 @@
 /** A process of its own with a FileCache, which does what its parent tells it. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { createHash } from 'node:crypto';
+import { createHash, pbkdf2 } from 'node:crypto';
 import { once } from 'node:events';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import type { Fill, FillOptions, Invalidation, Key, Proof } from '../../lib/cache/cache.ts';
+import { charge } from '../../lib/cache/charge.ts';
 import { FileCache, type FileCacheOptions } from '../../lib/cache/file-cache.ts';
-import { bytesOf, Reading, start, stored, write } from '../../lib/contracts/cache/steps.ts';
+import { bytesOf, put, Reading, start, stored, write } from '../../lib/contracts/cache/steps.ts';
+
+const pbkdf2Async = promisify(pbkdf2);
 
 /** What it can be told; each answers with something that JSON can hold. */
 const TASKS = {
@@ -52,6 +56,72 @@ const TASKS = {
   async umask() {
     return process.umask();
   },
+  /** A whole entry, in place of whatever was there. */
+  async put(key: Key, length: number) {
+    await put(opened(), key, bytesOf(length), { claim: { newerThan: Number.MAX_SAFE_INTEGER } });
+  },
+  async stats() {
+    return opened().stats();
+  },
+  /** Stores, reads and purges at random, in several hands at once; what it has stored, and when. */
+  async churn(plan: Churn): Promise<Stored[]> {
+    const stored: Stored[] = [];
+    const random = generator(plan.seed);
+    const hand = async () => {
+      for (let i = 0; i < plan.rounds; i++) {
+        const key = { primary: `/${Math.floor(random() * plan.keys)}` };
+        const dice = random();
+        if (dice < 0.05) await opened().invalidate({ key: key.primary });
+        else if (dice < 0.25) {
+          const entry = await opened().open(key);
+          // Held for a while: it is read by somebody slow.
+          await pause(random() * 20);
+          entry?.release();
+        } else
+          await store(
+            key,
+            Math.floor(random() ** 2 * plan.mostBytes),
+            random() < 0.5,
+            random() * plan.fillMs,
+          );
+      }
+    };
+    const store = async (key: Key, length: number, isDeclared: boolean, milliseconds: number) => {
+      const claim = await opened().claim(key, { newerThan: Number.MAX_SAFE_INTEGER });
+      if (claim?.role === 'follower') (await claim.fill)?.release();
+      if (claim?.role !== 'leader') return;
+      const fill = await claim.start({ status: 200, headers: [] }, isDeclared ? { size: length } : {});
+      if ('declined' in fill) return;
+      const bytes = bytesOf(length, plan.seed);
+      for (let at = 0; at < length; at += 65_536) await write(fill, bytes.subarray(at, at + 65_536));
+      await pause(milliseconds);
+      await fill.commit({ length }).then(
+        () => stored.push({ at: Date.now(), bytes: charge(length, 4096) }),
+        () => undefined,
+      );
+    };
+    await Promise.all(Array.from({ length: plan.hands }, hand));
+    return stored;
+  },
+  /** Holds up its event loop for a second at a time, and has more for its thread pool to do than it can. */
+  async toil(milliseconds: number) {
+    const end = Date.now() + milliseconds;
+    let [blocks, jobs] = [0, 0];
+    const hash = async () => {
+      while (Date.now() < end) {
+        await pbkdf2Async('busy', 'busy', 100_000, 32, 'sha256');
+        jobs++;
+      }
+    };
+    const hashing = Array.from({ length: 16 }, hash);
+    while (Date.now() < end) {
+      for (const until = Date.now() + 1_000; Date.now() < until; );
+      blocks++;
+      await pause(1);
+    }
+    await Promise.all(hashing);
+    return { blocks, jobs };
+  },
   async invalidate(what: Invalidation) {
     return opened().invalidate(what);
   },
@@ -78,6 +148,41 @@ const TASKS = {
 };
 
 type Tasks = typeof TASKS;
+
+/** What `churn` does. */
+export interface Churn {
+  seed: number;
+  /** Work at the same time. */
+  hands: number;
+  /** Of each. */
+  rounds: number;
+  keys: number;
+  /** Of a body; most are smaller. */
+  mostBytes: number;
+  /** A fill takes at most so much longer than it need, in milliseconds. */
+  fillMs: number;
+}
+
+/** An entry, when it had been committed (milliseconds since the epoch), and what it is charged with. */
+export interface Stored {
+  at: number;
+  bytes: number;
+}
+
+function pause(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
+
+/** Numbers from 0 to 1, the same for the same seed (mulberry32). */
+function generator(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
 
 let cache: FileCache | undefined;
 let fill: Fill | undefined;

@@ -80,6 +80,10 @@ export class Disk {
     return bytes;
   }
 
+  blocksPath(primary: string, variant?: string): string {
+    return this.layout.blocks(this.layout.name(primary, variant), this.record(primary, variant).fill);
+  }
+
   statePath(primary: string, variant?: string): string {
     return this.layout.state(this.layout.name(primary, variant), this.record(primary, variant).fill);
   }

@@ -28,21 +28,23 @@ async function synced(t: TestContext): Promise<string[]> {
 const linux = process.platform === 'linux' ? false : '/proc is needed to tell what is synced';
 
 describe('durability', { skip: linux }, () => {
-  for (const [durability, expected] of [
-    ['commit', ['.body', '.claim', 'shard', 'shard']],
-    ['none', []],
+  for (const [durability, size, expected] of [
+    ['commit', 100_000, ['.body', '.claim', 'shard', 'shard']],
+    ['commit', 2 ** 20 + 1, ['.blocks', '.body', '.claim', 'shard', 'shard']],
+    ['none', 2 ** 20 + 1, []],
   ] as const) {
-    test(`${durability}: ${expected.length === 0 ? 'nothing is waited for' : 'body and record, then their names'}`, async (t) => {
+    const what = expected.length === 0 ? 'nothing is waited for' : 'body and record, then their names';
+    test(`${durability}, ${size} bytes: ${what}`, async (t) => {
       const directory = join(temporaryDirectory(t), 'cache');
       const cache = new FileCache({ directory, durability, minFreeBytes: 0 });
       t.after(() => cache.close());
       const names = await synced(t);
-      await put(cache, { primary: '/a' }, bytesOf(100_000));
+      await put(cache, { primary: '/a' }, bytesOf(size));
       assert.deepEqual(
         names.map((name) => (/^[0-9a-f]{2}$/.test(name) ? 'shard' : name)),
         expected,
       );
-      assert.ok((await stored(cache, { primary: '/a' }))?.equals(bytesOf(100_000)));
+      assert.ok((await stored(cache, { primary: '/a' }))?.equals(bytesOf(size)));
     });
   }
 });

@@ -1,5 +1,6 @@
 /** The disk fills up: nothing is stored, and nobody notices. */
 import assert from 'node:assert/strict';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { closeSync, openSync, rmSync, statSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
@@ -17,6 +18,7 @@ import {
 } from '../../lib/contracts/cache/steps.ts';
 import { CacheProcess } from './cache-process.ts';
 import { Disk } from './disk.ts';
+import { Health, systemCode } from './health.ts';
 import { mountTmpfs } from './limits.ts';
 
 const MIB = 2 ** 20;
@@ -68,6 +70,7 @@ describe('a full disk', () => {
     const disk = smallDisk(t);
     if (disk === undefined) return t.skip('mounting is not allowed here');
     const cache = await disk.cache();
+    const health = new Health(t, disk.directory);
     for (const options of [{ size: BYTES.byteLength }, {}]) {
       const fill = await start(cache, KEY, options);
       const readers = [fill.reader(), await joined(cache, KEY)];
@@ -83,7 +86,10 @@ describe('a full disk', () => {
       assert.deepEqual(disk.files(), ['v1/CACHEDIR.TAG']);
       const { entries, bytes, fills } = await cache.stats();
       assert.deepEqual([entries, bytes, fills], [0, 0, 0]);
+      assert.equal(systemCode((await health.until('read-only')).error), 'ENOSPC');
+      await health.until('up');
     }
+    assert.deepEqual(health.states, ['read-only', 'up', 'read-only', 'up']);
     await put(cache, KEY, bytesOf(MIB));
     assert.ok(await stored(cache, KEY), 'it is used again as soon as there is room');
   });
@@ -111,6 +117,7 @@ describe('a full disk', () => {
     const disk = smallDisk(t);
     if (disk === undefined) return t.skip('mounting is not allowed here');
     const cache = await disk.cache();
+    const health = new Health(t, disk.directory);
     const right = { algorithm: 'md5', hex: hashOf('md5', BYTES) } as const;
     const wrong = { algorithm: 'md5', hex: hashOf('md5', bytesOf(1)) } as const;
     for (const digest of [wrong, right]) {
@@ -127,6 +134,7 @@ describe('a full disk', () => {
         digest === right ? undefined : 'ERR_CACHE_FILTER_INTEGRITY',
       );
       reader.release();
+      await health.until('up');
     }
   });
 
@@ -134,24 +142,84 @@ describe('a full disk', () => {
     const disk = smallDisk(t);
     if (disk === undefined) return t.skip('mounting is not allowed here');
     const cache = await disk.cache();
+    const health = new Health(t, disk.directory);
     await put(cache, KEY, bytesOf(MIB));
+    await cache.pin('/a', true);
     const free = occupy(disk);
     assert.deepEqual(await cache.claim({ primary: '/b' }), { role: 'declined', reason: 'store-down' });
     assert.ok((await stored(cache, KEY))?.equals(bytesOf(MIB)));
+    await health.until('read-only');
+    assert.equal((await cache.stats()).state, 'read-only');
+    assert.ok((await stored(cache, KEY))?.equals(bytesOf(MIB)), 'and goes on being served');
     assert.equal(await cache.invalidate({ key: '/a' }), 1);
+    await health.until('up');
     await put(cache, { primary: '/b' }, bytesOf(MIB / 2));
     assert.ok(await stored(cache, { primary: '/b' }), 'there is room again');
     free();
+  });
+
+  test('what is used least makes room, where that is enough', async (t) => {
+    const disk = smallDisk(t);
+    if (disk === undefined) return t.skip('mounting is not allowed here');
+    const cache = await disk.cache();
+    const health = new Health(t, disk.directory);
+    const evicted: string[] = [];
+    const listener = (message: unknown) =>
+      void evicted.push((message as { key: { primary: string } }).key.primary);
+    subscribe('cache-filter:evict', listener);
+    t.after(() => unsubscribe('cache-filter:evict', listener));
+    for (const primary of ['/1', '/2', '/3']) await put(cache, { primary }, bytesOf(2 * MIB));
+    const free = occupy(disk);
+    for (const [primary, options] of [
+      ['/a', { size: 1.5 * MIB }],
+      ['/b', {}],
+    ] as const) {
+      const fill = await start(cache, { primary }, options);
+      fill.write(bytesOf(1.5 * MIB));
+      await settled(fill.commit({ length: 1.5 * MIB }), 'commit');
+      assert.ok((await stored(cache, { primary }))?.equals(bytesOf(1.5 * MIB)));
+    }
+    assert.deepEqual(evicted, ['/1', '/2'], 'the fault, twice');
+    assert.deepEqual(health.states, []);
+    free();
+    const { entries, bytes } = await cache.stats();
+    assert.deepEqual([entries, bytes], [3, disk.used()]);
+  });
+
+  test("nothing goes in vain: a body that would not fit all the same takes nobody's room", async (t) => {
+    const disk = smallDisk(t);
+    if (disk === undefined) return t.skip('mounting is not allowed here');
+    const cache = await disk.cache();
+    const health = new Health(t, disk.directory);
+    await put(cache, { primary: '/1' }, bytesOf(MIB));
+    const fill = await start(cache, KEY, { size: BYTES.byteLength });
+    const reader = fill.reader();
+    const reading = Reading.of(reader);
+    await pour(fill);
+    await refusedByDisk(fill.commit({}));
+    assert.ok((await reading.whole()).equals(BYTES));
+    // Its file takes the room as long as somebody reads it.
+    reader.release();
+    await health.until('up');
+    assert.ok(await stored(cache, { primary: '/1' }));
   });
 
   test('no room for the record: the body is not stored, its readers get it', async (t) => {
     const disk = smallDisk(t);
     if (disk === undefined) return t.skip('mounting is not allowed here');
     const cache = await disk.cache();
-    const leader = await lead(cache, KEY);
-    // The claim has a block already: its record needs more than that one.
-    const fill = await leader.start({ status: 200, headers: [['X-Long', 'v'.repeat(20_000)]] });
-    if ('declined' in fill) throw new Error(fill.declined);
+    const beginning = async (length: number) => {
+      const leader = await lead(cache, KEY);
+      const fill = await leader.start({ status: 200, headers: [['X-Long', 'v'.repeat(length)]] });
+      if ('declined' in fill) throw new Error(fill.declined);
+      const [claim = ''] = disk.incomplete().filter((file) => file.endsWith('.claim'));
+      return { fill, claimed: statSync(join(disk.layout.incomplete, claim)).size };
+    };
+    const short = await beginning(0);
+    await short.fill.abort(new Error('enough'));
+    // The claim just fits its blocks: the record, which is longer, needs one more.
+    const { fill, claimed } = await beginning(5 * 4096 - short.claimed - 8);
+    assert.ok(claimed <= 5 * 4096 && claimed > 5 * 4096 - 64, `${claimed}`);
     const reader = fill.reader();
     const reading = Reading.of(reader);
     fill.write(bytesOf(MIB));

@@ -270,6 +270,25 @@ describe('the room for invalid bodies', () => {
     await charged(disk, await disk.cache({ maxInvalidBytes: 0 }), 0);
   });
 
+  for (const half of ['body', 'json']) {
+    test(`after a kill that left the ${half} alone, it goes; not while somebody is moving it in`, async (t) => {
+      const disk = new Disk(t);
+      const first = await disk.cache();
+      for (const primary of ['/a', '/b']) await refused(first, primary, bytesOf(10_000));
+      await first.close();
+      const gone = disk.invalid().find((file) => !file.endsWith(half)) ?? '';
+      rmSync(join(disk.layout.invalid, gone));
+      const claim = join(disk.layout.incomplete, gone.replace(/json$/, 'claim'));
+      if (half === 'body') {
+        writeFileSync(claim, '{}');
+        await disk.cache();
+        assert.equal(disk.invalid().length, 3, 'its claim is alive');
+        disk.age(claim, 60_000);
+      }
+      await charged(disk, await disk.cache(), 1);
+    });
+  }
+
   test('what is more than a day old goes, by itself', async (t) => {
     t.mock.timers.enable({ apis: ['setInterval', 'Date'], now: Date.now() });
     const disk = new Disk(t);

@@ -141,7 +141,7 @@ describe('ledger', () => {
     const ledger = new Ledger(100, async (each) => removed.push(each));
     ledger.add('used last', 10);
     ledger.add('used just now', 10);
-    ledger.addOlder([
+    await ledger.addOlder([
       { name: 'oldest', bytes: 10 },
       { name: 'used just now', bytes: 99 },
       { name: 'older', bytes: 10 },
@@ -212,7 +212,7 @@ describe('ledger', () => {
   test('what has not been used goes, least recently used first, up to the first that was', async () => {
     const gone: string[] = [];
     const ledger = new Ledger(100, async (each, { why, bytes }) => gone.push(`${why} ${each} ${bytes}`));
-    ledger.addOlder(
+    await ledger.addOlder(
       [1, 2, 3, 4, 5].map((usedAt) => ({ name: `${usedAt}`, bytes: usedAt, usedAt, pinned: usedAt === 3 })),
     );
     const release = ledger.hold('2');

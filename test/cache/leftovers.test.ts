@@ -4,8 +4,19 @@ import { readdirSync, readFileSync, renameSync, statSync, writeFileSync } from '
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
+import type { LeaderClaim } from '../../lib/cache/cache.ts';
 import { encodeRecord } from '../../lib/cache/record.ts';
-import { bytesOf, hashOf, lead, put, stored } from '../../lib/contracts/cache/steps.ts';
+import {
+  bytesOf,
+  hashOf,
+  joined,
+  lead,
+  put,
+  Reading,
+  settled,
+  stored,
+  write,
+} from '../../lib/contracts/cache/steps.ts';
 import { CacheProcess } from './cache-process.ts';
 import { Disk } from './disk.ts';
 
@@ -39,13 +50,25 @@ describe('after a process was killed in the middle of a fill', () => {
     assert.ok(await stored(cache, KEY));
   });
 
-  test('while it may still live, it is spared, and hinders nobody', async (t) => {
+  test('while it may still live, it is spared; who asks then goes on with it', async (t) => {
     const { disk } = await killedInMidFill(t);
     const cache = await disk.cache();
     assert.equal(disk.incomplete().length, 2);
     assert.equal(await cache.open(KEY), undefined);
-    await put(cache, KEY, bytesOf(10));
-    assert.ok((await stored(cache, KEY))?.equals(bytesOf(10)));
+    const reader = await joined(cache, KEY);
+    const reading = Reading.of(reader);
+    const claim = await settled(new Promise<LeaderClaim>((resolve) => reader.inherit(resolve)), 'the claim');
+    const { inherited } = claim;
+    assert.ok(inherited !== undefined && inherited.bytes > 0);
+    const whole = bytesOf(2 * 2 ** 20);
+    const fill = await claim.start(inherited.head, { size: whole.byteLength });
+    if ('declined' in fill) throw new Error(fill.declined);
+    await write(fill, whole);
+    await fill.commit({});
+    assert.ok((await reading.whole()).equals(whole));
+    reader.release();
+    assert.ok((await stored(cache, KEY))?.equals(whole));
+    assert.deepEqual(disk.incomplete(), []);
   });
 
   test('a purge takes its claim with it', async (t) => {

@@ -57,14 +57,15 @@ describe('a cache directory', () => {
       JSON.parse(readFileSync(join(disk.layout.incomplete, disk.incomplete().at(-1) ?? ''), 'utf8'));
     assert.deepEqual(claim().key, { primary: '/a' });
     assert.equal(claim().owner.pid, process.pid);
-    assert.equal(claim().tags, undefined, 'not known yet');
+    assert.equal(claim().leads, true, 'others follow it');
+    assert.equal(claim().begun, undefined, 'not known yet');
     const fill = await leader.start({ status: 200, headers: [] }, { tags: ['t'] });
     if ('declined' in fill) throw new Error(fill.declined);
     assert.deepEqual(disk.files(disk.layout.incomplete), [
       `v1/incomplete/${name}.<fill>.body`,
       `v1/incomplete/${name}.<fill>.claim`,
     ]);
-    assert.deepEqual(claim().tags, ['t']);
+    assert.deepEqual([claim().begun.tags, claim().begun.head.status], [['t'], 200]);
     await fill.commit({});
     assert.deepEqual(disk.incomplete(), []);
   });

@@ -24,6 +24,7 @@ function broken(breakIt: (cache: MemoryCache, fail: () => never) => Partial<Cach
     queue: cache.queue,
     prune: (options) => cache.prune(options),
     clean: () => cache.clean(),
+    verify: (options) => cache.verify(options),
     fills: () => cache.fills(),
     stats: () => cache.stats(),
     close: () => cache.close(),

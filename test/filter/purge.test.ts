@@ -139,4 +139,34 @@ describe('filter.purge', () => {
     assert.notEqual(said(await get('/files/a')), 'hit');
     cache.invalidate = invalidate;
   });
+
+  for (const target of [
+    { id: 'a' },
+    { id: 'a', route: 'files' },
+    { key: '/files/a' },
+    { url: '/files/a' },
+    { all: true },
+  ] as const) {
+    test(`a purge by ${JSON.stringify(target)} that the cache refuses is told, and holds`, async (t) => {
+      const cache = new MemoryCache();
+      const { get, filter } = await filtered(t, { routes, cache });
+      await get('/files/a');
+      assert.equal(said(await get('/files/a')), 'hit');
+      const invalidate = cache.invalidate.bind(cache);
+      let refused = 0;
+      cache.invalidate = async () => {
+        refused++;
+        throw new Error('deliberate');
+      };
+      await assert.rejects(filter.purge(target), /deliberate/);
+      assert.equal(refused, 1, 'the fault fired');
+      cache.invalidate = invalidate;
+      assert.equal(
+        said(await get('/files/a')),
+        'fwd=stale; stored',
+        'what was to go is not served, but replaced',
+      );
+      assert.equal(said(await get('/files/a')), 'hit', 'and what was stored since is');
+    });
+  }
 });

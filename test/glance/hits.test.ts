@@ -158,7 +158,7 @@ test('30. a large image is read in pieces of a bounded size', async (t) => {
     sizes.reduce((sum, size) => sum + size, 0),
     data.length,
   );
-  assert.ok(Math.max(...sizes) <= MIB / 2, `${sizes}`);
+  assert.ok(Math.max(...sizes) <= MIB, `${sizes}`);
   assert.ok((await get()).body.equals(data));
 });
 

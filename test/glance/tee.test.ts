@@ -7,6 +7,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { test } from 'node:test';
 import { bytesOf } from '../../lib/contracts/cache/steps.ts';
+import { Health } from '../cache/health.ts';
 import { ask } from '../support/client.ts';
 import { barrier, said } from '../support/filtered.ts';
 import { heard } from '../support/heard.ts';
@@ -118,6 +119,39 @@ test('58. letter case means nothing in a hash: the right one is right in capital
   assert.deepEqual(await wrong.stored(), []);
 });
 
+for (const clientAbort of ['discard', 'finish'] as const) {
+  test(`59. a client that does not wait, with clientAbort: '${clientAbort}'`, async (t) => {
+    const data = bytesOf(2 * MIB);
+    const writing = barrier<ServerResponse>();
+    const image = from(anImage({ data }), (res) => {
+      res.write(data.subarray(0, MIB));
+      writing.reach(res);
+    });
+    const under = await cached(t, { one: image }, { clientAbort });
+    const served = heard(t, 'cache-filter:served');
+    const client = new AbortController();
+    const answer = under.request('GET /v2/images/one/file', 'member', {}, client.signal);
+    const res = await writing.reached;
+    const closed = new Promise((resolve) => res.once('close', resolve));
+    client.abort();
+    assert.equal((await answer).complete, false);
+    if (clientAbort === 'finish') {
+      while (served.length === 0) await new Promise((resolve) => setTimeout(resolve, 2));
+      assert.equal(res.destroyed, false, 'it is not told');
+      res.end(data.subarray(MIB));
+    }
+    await closed;
+    await under.filter.idle();
+    assert.deepEqual(await under.stored(), clientAbort === 'finish' ? [KEY] : []);
+    assert.deepEqual([under.disk.incomplete(), under.disk.invalid()], [[], []]);
+    assert.deepEqual(
+      served.map(({ complete }) => complete),
+      [false],
+      'the fault fired',
+    );
+  });
+}
+
 for (const [what, block] of [
   ['before the service is asked', 'claim'],
   ['when its answer is there', 'body'],
@@ -224,12 +258,15 @@ test('65. an empty image is stored, as an entry of no bytes', async (t) => {
 
 test('68. an entry is published by the very file that describes it: what can not be described is not served', async (t) => {
   const { get, filter, disk, stored } = await cached(t, { one: anImage() });
+  const health = new Health(t, disk.directory);
   const unblock = blocked(disk, 'entries');
   const answer = await get();
   assert.deepEqual([answer.status, answer.complete], [200, true]);
   await filter.idle();
   assert.deepEqual((await filter.stats()).reasons, { 'store-down': 1 }, 'the fault fired');
+  await health.until('down');
   unblock();
+  await health.until('up');
   assert.deepEqual([await stored(), disk.files()], [[], ['v1/CACHEDIR.TAG']]);
   await get();
   assert.equal(said(await get()), 'hit');

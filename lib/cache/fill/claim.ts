@@ -1,31 +1,24 @@
 import { randomBytes } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { join } from 'node:path';
-import { createNew, list, readIfThere, unlink, writeWhole } from '../../fs/files.ts';
-import { type Layout, parseFileName, primaryName } from '../../fs/layout.ts';
-import type { Invalidation, Key } from '../cache.ts';
-import { concerns } from '../invalidation.ts';
-
-/** What a claim says, to other processes and to people. */
-interface ClaimText {
-  key: Key;
-  /** Absent until the fill begins. */
-  tags?: readonly string[];
-  owner: { host: string; pid: number };
-  since: number;
-}
+import { createNew, unlink, writeWhole } from '../../fs/files.ts';
+import type { Layout } from '../../fs/layout.ts';
+import type { Key } from '../cache.ts';
+import { type ClaimText, encodeClaim } from './claim-text.ts';
 
 /**
- * The file that says that somebody fetches a key. It exists before the first byte is asked for, and becomes the record by the very
- * rename that publishes the entry: who removes it in between has made the fill unpublishable, in any process.
+ * The file that says that this process fetches a key. It exists before the first byte is asked for, and becomes the record by the very
+ * rename that publishes the entry: who removes it in between has made the fill unpublishable, in any process. Those who follow the
+ * fill from other processes keep it open: what is written to it reaches them even when its name has gone.
  */
 export class ClaimFile {
   readonly name: string;
   readonly fill: string;
   readonly path: string;
   readonly #handle: FileHandle;
-  readonly #text: ClaimText;
+  #text: ClaimText;
+  /** One write at a time. */
+  #written: Promise<void> = Promise.resolve();
   #closed = false;
 
   private constructor(name: string, fill: string, path: string, handle: FileHandle, key: Key) {
@@ -41,7 +34,7 @@ export class ClaimFile {
     const path = layout.claim(name, fill);
     const claim = new ClaimFile(name, fill, path, await createNew(path, mode), key);
     try {
-      await claim.#write(Buffer.from(JSON.stringify(claim.#text)));
+      await claim.say({});
     } catch (error) {
       await claim.remove();
       throw error;
@@ -49,9 +42,10 @@ export class ClaimFile {
     return claim;
   }
 
-  /** Says what tags the fill has: another process may invalidate one of them. */
-  async tag(tags: readonly string[]): Promise<void> {
-    await this.#write(Buffer.from(JSON.stringify({ ...this.#text, tags })));
+  /** Says what has become of the fill; `reserved`: how many bytes on disk it will take in all, so that others leave them to it. */
+  say(news: Partial<Pick<ClaimText, 'leads' | 'reserved' | 'begun' | 'ended'>>): Promise<void> {
+    this.#text = { ...this.#text, ...news };
+    return this.#write(() => encodeClaim(this.#text));
   }
 
   /** Says that the owner lives. */
@@ -62,7 +56,7 @@ export class ClaimFile {
 
   /** Makes the record of it that the rename will publish. Through the open file: a claim that was removed must not come back. */
   async become(record: Uint8Array): Promise<void> {
-    await this.#write(record);
+    await this.#write(() => record);
     await this.close();
   }
 
@@ -74,43 +68,17 @@ export class ClaimFile {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    await this.#written.catch(() => undefined);
     await this.#handle.close();
   }
 
-  async #write(bytes: Uint8Array): Promise<void> {
-    await this.#handle.truncate(0);
-    await writeWhole(this.#handle, bytes);
-  }
-}
-
-/**
- * Cuts off the fills of other processes that may be for what is to be invalidated.
- * @param own fill ids of this one
- */
-export async function doomOthers(
-  layout: Layout,
-  what: Invalidation,
-  own: ReadonlySet<string>,
-): Promise<void> {
-  const base = 'key' in what ? layout.name(what.key, undefined) : undefined;
-  for (const file of await list(layout.incomplete)) {
-    const { name, fill, kind } = parseFileName(file) ?? {};
-    if (name === undefined || fill === undefined || kind !== 'claim' || own.has(fill)) continue;
-    const path = join(layout.incomplete, file);
-    const claim = base === undefined ? await readIfThere(path) : undefined;
-    if (base === undefined ? claim !== undefined && mayConcern(what, claim) : primaryName(name) === base) {
-      await unlink(path);
-    }
-  }
-}
-
-/** Whether the claim of another process may be for what is to be invalidated. In doubt it is: that costs a fill, not a wrong answer. */
-function mayConcern(what: Invalidation, claim: Uint8Array): boolean {
-  try {
-    const { key, tags } = JSON.parse(Buffer.from(claim).toString()) as ClaimText;
-    return concerns(what, key, tags ?? ('tag' in what ? [what.tag] : []));
-  } catch {
-    // Being written at this moment.
-    return true;
+  #write(bytes: () => Uint8Array): Promise<void> {
+    const write = async () => {
+      if (this.#closed) return;
+      await this.#handle.truncate(0);
+      await writeWhole(this.#handle, bytes());
+    };
+    this.#written = this.#written.then(write, write);
+    return this.#written;
   }
 }

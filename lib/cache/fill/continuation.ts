@@ -74,6 +74,14 @@ export class Continuation implements Fill {
     return this.#fill.reader();
   }
 
+  get readers(): number {
+    return this.#fill.readers;
+  }
+
+  onDeserted(deserted: () => void): void {
+    this.#fill.onDeserted(deserted);
+  }
+
   async commit(proof: Proof): Promise<EntryInfo> {
     await this.#comparing;
     if (this.#position < this.#end)

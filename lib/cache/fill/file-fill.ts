@@ -1,5 +1,4 @@
 import { read as readFile, writev } from 'node:fs';
-import type { FileHandle } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import {
   CacheFilterError,
@@ -10,40 +9,19 @@ import {
 } from '../../errors.ts';
 import type { ResponseHead } from '../../http/body.ts';
 import type { Digest } from '../../http/digest.ts';
-import type { EntryInfo, FillInfo, FillOptions, FillReader, Key, Proof, RunningFill } from '../cache.ts';
+import type { EntryInfo, FillInfo, FillOptions, FillReader, Proof, RunningFill } from '../cache.ts';
 import type { Wreck } from '../invalid.ts';
 import { inheritedClaim, type Orphan } from './continuation.ts';
+import type { FillOwner } from './fill-owner.ts';
 import { fillInfo, GrowingReader } from './fill-reader.ts';
-import { Growing, UNSTORED_BYTES } from './growing.ts';
+import { Growing } from './growing.ts';
 import { belated, checkDigests, checkLength, tooSmall } from './proof.ts';
+import { Readers } from './readers.ts';
 import { Succession } from './succession.ts';
 import { Unwritten } from './unwritten.ts';
 import { Verifier } from './verify.ts';
 
 const pread = promisify(readFile);
-
-/** What a fill needs of the cache it belongs to. */
-export interface FillOwner {
-  key: Key;
-  head: ResponseHead;
-  options: FillOptions;
-  file: FileHandle;
-  /** Asks for this many bytes on disk in all. @throws StoreError where they are not to be had */
-  grow(bytes: number): Promise<void>;
-  /** Publishes the body under its key. @throws SupersededError */
-  publish(info: EntryInfo): Promise<void>;
-  /** Nobody may join any more: it ended, or its store failed. */
-  unjoinable(): void;
-  /** Nothing more will come. */
-  ended(): void;
-  /**
-   * It will never be published: what it has on disk goes, though those who read it still can.
-   * @param wreck where it is the body that was wrong, and all of it that came is on disk
-   */
-  discard(wreck?: Wreck): Promise<void>;
-  /** Nobody reads or writes it any more. */
-  closed(): Promise<void>;
-}
 
 /** A body on its way to disk. */
 export class FileFill implements Orphan {
@@ -51,7 +29,8 @@ export class FileFill implements Orphan {
   readonly #growing: Growing;
   readonly #verifier: Verifier;
   readonly #info: FillInfo;
-  readonly #succession = new Succession();
+  readonly #succession: Succession;
+  readonly #readers: Readers;
   readonly #unwritten = new Unwritten();
   #storing: Promise<void> | undefined;
   #storeError: Error | undefined;
@@ -62,12 +41,17 @@ export class FileFill implements Orphan {
   #users = 1;
   #over = false;
 
-  constructor(owner: FillOwner) {
+  /** @param before what is in the file already, with those who read it and those who would go on with it */
+  constructor(owner: FillOwner, before?: { growing: Growing; succession: Succession }) {
     const { key, options } = owner;
     this.#owner = owner;
-    this.#growing = new Growing(options.size, { moved: () => this.#progress() });
+    this.#growing = before?.growing ?? new Growing(options.size);
+    this.#growing.onMoved = () => this.#progress();
+    this.#succession = before?.succession ?? new Succession();
     this.#verifier = new Verifier(owner.file.fd, options.algorithms ?? []);
+    this.#verifier.advance(this.#growing.stored);
     this.#info = fillInfo(key, options);
+    this.#readers = new Readers(owner.elsewhere);
   }
 
   get head(): ResponseHead {
@@ -114,8 +98,9 @@ export class FileFill implements Orphan {
 
   reader(): FillReader {
     this.#users++;
+    const leave = this.#readers.enter();
     let released = false;
-    return new GrowingReader(this.#growing, (...args) => this.#read(...args), {
+    return new GrowingReader(this.#growing, (...args) => this.read(...args), {
       head: this.#owner.head,
       info: this.#info,
       succession: this.#succession,
@@ -123,20 +108,29 @@ export class FileFill implements Orphan {
         if (released) return;
         released = true;
         void this.#leave();
+        leave();
       },
     });
   }
 
+  get readers(): number {
+    return this.#readers.count;
+  }
+
+  onDeserted(deserted: () => void): void {
+    this.#readers.onDeserted(deserted);
+  }
+
   async commit(proof: Proof): Promise<EntryInfo> {
     try {
-      const info = await this.#verify(proof);
+      const { info, blocks } = await this.#verify(proof);
       if (this.#storeError !== undefined) {
         // Verified all the same, so its readers may have it to the end.
         this.#finish('complete');
         throw this.#storeError;
       }
       try {
-        await this.#owner.publish(info);
+        await this.#owner.publish(info, blocks);
       } catch (error) {
         this.#finish(error instanceof SupersededError ? 'superseded' : 'complete');
         throw error;
@@ -145,7 +139,10 @@ export class FileFill implements Orphan {
       return info;
     } catch (error) {
       this.#finish('failed', error as Error);
-      await this.#owner.discard(error instanceof IntegrityError ? this.#wreck(error, proof) : undefined);
+      await this.#owner.discard(
+        error as Error,
+        error instanceof IntegrityError ? this.#wreck(error, proof) : undefined,
+      );
       throw error instanceof CacheFilterError
         ? error
         : new StoreError('the body could not be published', { cause: error });
@@ -159,7 +156,10 @@ export class FileFill implements Orphan {
     this.#finish('failed', reason);
     // What is being written at this moment is part of it.
     if (reason instanceof IncompleteError) await this.#storing;
-    await this.#owner.discard(reason instanceof IncompleteError ? this.#wreck(reason, {}) : undefined);
+    await this.#owner.discard(
+      reason,
+      reason instanceof IncompleteError ? this.#wreck(reason, {}) : undefined,
+    );
     await this.#leave();
   }
 
@@ -178,7 +178,7 @@ export class FileFill implements Orphan {
       await this.#progressed();
     }
     for (let at = position; at < end; ) {
-      const piece = await this.#read(at, end - at);
+      const piece = await this.read(at, end - at);
       const known = bytes.subarray(at - position, at - position + piece.byteLength);
       if (Buffer.compare(known, piece) !== 0) return false;
       at += piece.byteLength;
@@ -186,18 +186,18 @@ export class FileFill implements Orphan {
     return true;
   }
 
-  async #verify(proof: Proof): Promise<EntryInfo> {
+  async #verify(proof: Proof): Promise<{ info: EntryInfo; blocks: Uint32Array }> {
     const { taken } = this.#growing;
     this.#unwritten.hurry();
     while (this.#storeError === undefined && this.#growing.stored < taken) await this.#progressed();
     checkLength(proof, this.#growing.size, taken);
-    const found = await this.#verifier.digest();
+    const { digests: found, blocks } = await this.#verifier.digest();
     const more = belated(proof, found);
     if (more.length > 0 && this.#storeError === undefined) found.push(...(await this.#verifier.again(more)));
     this.#found = found;
     checkDigests(proof, found);
     this.#storeError ??= tooSmall(taken, this.#owner.options);
-    return { ...this.#info, size: taken, digests: found };
+    return { info: { ...this.#info, size: taken, digests: found }, blocks };
   }
 
   /** Undefined where it is not all on disk: then it is the disk that failed, and needs the room. */
@@ -215,7 +215,8 @@ export class FileFill implements Orphan {
         if (this.#over) break;
         const bytes = batch.reduce((sum, { byteLength }) => sum + byteLength, 0);
         await this.#owner.grow(this.#growing.stored + bytes);
-        await this.#writeAll(batch);
+        const rest = Math.max(bytes, (this.#growing.size ?? 0) - this.#growing.stored);
+        await this.#owner.attempt(() => this.#writeAll(batch), rest);
         this.#unwritten.written(batch);
         this.#growing.advanceStored(this.#growing.stored + bytes);
         this.#verifier.advance(this.#growing.stored);
@@ -262,10 +263,11 @@ export class FileFill implements Orphan {
     for (const chunk of this.#unwritten.drop()) this.#verifier.feed(chunk);
     this.#growing.loseStore();
     this.#owner.unjoinable();
+    this.#owner.storeLost();
     this.#progress();
   }
 
-  async #read(
+  async read(
     position: number,
     length: number,
     into: Buffer = Buffer.allocUnsafeSlow(length),
@@ -276,13 +278,16 @@ export class FileFill implements Orphan {
       const { bytesRead, buffer } = await pread(this.#owner.file.fd, into, 0, length, position);
       if (bytesRead === 0) throw new StoreError(`the file of a fill ends at ${position} bytes`);
       return buffer.subarray(0, bytesRead);
+    } catch (error) {
+      this.#owner.unreadable(error);
+      throw error;
     } finally {
       void this.#leave();
     }
   }
 
   #hasRoom(): boolean {
-    return this.#growing.unstored < UNSTORED_BYTES;
+    return this.#growing.hasRoom;
   }
 
   #progress(): void {
@@ -299,9 +304,16 @@ export class FileFill implements Orphan {
     this.#growing.finish(end, error);
     this.#verifier.close();
     this.#unwritten.drop();
+    this.#readers.close();
     this.#owner.unjoinable();
     this.#owner.ended();
     this.#progress();
+  }
+
+  /** One more user of its file, until the returned function is called. */
+  hold(): () => void {
+    this.#users++;
+    return () => void this.#leave();
   }
 
   async #leave(): Promise<void> {

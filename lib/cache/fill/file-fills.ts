@@ -1,64 +1,49 @@
 // docs/reference/disk-format.md
 
-import { existsSync } from 'node:fs';
-import type * as fs from 'node:fs/promises';
 import createDebug from 'debug';
-import { StoreError } from '../../errors.ts';
-import { createNew, unlink } from '../../fs/files.ts';
-import type { Layout } from '../../fs/layout.ts';
+import { LRUCache } from 'lru-cache';
+import { IntegrityError, StoreError } from '../../errors.ts';
+import { unlink } from '../../fs/files.ts';
 import type { ResponseHead } from '../../http/body.ts';
+import { isSameRepresentation } from '../../http/representation.ts';
 import type { Claim, Declined, Entry, Fill, FillOptions, Invalidation, Key, RunningFill } from '../cache.ts';
-import { charge, type FileEntries } from '../file-entries.ts';
-import type { InvalidBodies } from '../invalid.ts';
-import { mostRecordBytes } from '../record.ts';
-import { Reservation } from '../reservation.ts';
-import { ClaimFile, doomOthers } from './claim.ts';
-import { FileFill } from './file-fill.ts';
-import { tooLarge } from './proof.ts';
-import { publish } from './publish.ts';
-import { Run, Runs } from './runs.ts';
+import { type Beginning, begin, type FillPlace } from './begin.ts';
+import { ClaimFile } from './claim.ts';
+import { Continuation } from './continuation.ts';
+import type { FileFill } from './file-fill.ts';
+import { FileRun } from './file-run.ts';
+import { ForeignFill } from './foreign-fill.ts';
+import { contest, doomOthers, type Known, leaderOf, OthersClaim } from './others.ts';
+import { Runs } from './runs.ts';
+import type { Heir } from './succession.ts';
 
 const debug = createDebug('cache-filter:store');
 
-/** A running fill's budget grows by at least this, where its length is not known; less where the budget is small. */
-const GROW_BYTES = 4 * 1024 * 1024;
+/** What a claim takes on disk, in bytes. */
+const CLAIM_BYTES = 4096;
 
 /** What the fills ask of the cache that they belong to. */
-export interface FillsOwner {
-  layout: Layout;
-  modes: { file: number; directory: number };
-  durability: 'none' | 'commit';
-  maxBytes: number;
-  maxEntryBytes: number;
-  entries: FileEntries;
-  invalid: InvalidBodies;
+export interface FillsOwner extends FillPlace {
   isClosed(): boolean;
   open(key: Key): Promise<Entry | undefined> | Entry | undefined;
   /** Whether a newer version of this package has stored what has this name. */
   isNewer(name: string): boolean;
-  /** What has this name has been stored. Never rejects. */
-  stored(name: string): Promise<void>;
 }
 
-/** One key being fetched by this process. */
-class FileRun extends Run<FileFill> {
-  readonly file: Promise<ClaimFile | undefined>;
-  /** The same, once it is there. */
-  claim: ClaimFile | undefined;
-
-  constructor(key: Key, file: Promise<ClaimFile | undefined>) {
-    super(key);
-    this.file = file;
-  }
-}
-
-/** What this process fetches into files. */
+/** What this process fetches into files, and what it reads along of what other processes fetch. */
 export class FileFills {
   readonly #owner: FillsOwner;
   readonly #runs = new Runs<FileRun>();
   /** Of the running fills, the purged ones included. */
   readonly #claims = new Set<ClaimFile>();
   readonly #bodies = new Set<FileFill>();
+  readonly #foreign = new Set<ForeignFill>();
+  /** Fills of processes that died. */
+  readonly #dead = new LRUCache<string, true>({ max: 1000 });
+  /** Purged, though the store would not let go of them: they are not to be published when it does. */
+  readonly #revoked = new WeakSet<ClaimFile>();
+  /** Paths of what could not be removed. */
+  readonly #remains = new Set<string>();
 
   constructor(owner: FillsOwner) {
     this.#owner = owner;
@@ -78,45 +63,67 @@ export class FileFills {
     return new Set([...this.#claims].map(({ fill }) => fill));
   }
 
-  /** Whether this process fetches the key. */
+  /** Whether the key is being fetched, as far as this process knows. */
   has(key: Key): boolean {
     return this.#runs.of(key) !== undefined;
   }
 
-  /** The part of somebody who comes along; undefined where this process does not fetch the key. */
+  /** The part of somebody who comes along; undefined where nobody whom this process knows of fetches the key. */
   follow(key: Key): Claim | undefined {
     const run = this.#runs.of(key);
     if (run === undefined) return undefined;
-    // Purged by another process: who comes now is not to get it.
-    if (run.claim !== undefined && !existsSync(run.claim.path)) {
+    if (run.isPurged) {
       this.#runs.remove(run);
       return undefined;
     }
-    return { role: 'follower', fill: run.shared().then((fill) => fill?.join()) };
+    return joining(run);
   }
 
+  /** The same, for what another process fetches. */
+  async followOthers(key: Key): Promise<Claim | undefined> {
+    const leader = await this.#leader(key);
+    if (leader === undefined) return undefined;
+    const known = this.follow(key);
+    if (known !== undefined) {
+      leader.close();
+      return known;
+    }
+    const run = new FileRun(key);
+    run.claimUnder(undefined);
+    this.#runs.add(run);
+    return this.#followOther(run, leader);
+  }
+
+  /** Claims a key that nobody in this process fetches: whoever of all processes came first leads. */
   async lead(key: Key, newerThan: number): Promise<Claim> {
-    const { layout, modes, isClosed, open, isNewer } = this.#owner;
+    const { layout, modes, isClosed, open, isNewer, attempt } = this.#owner;
     const name = layout.name(key.primary, key.variant);
     // Registered before the first wait: a second claim finds it.
-    const file = ClaimFile.create(layout, name, key, modes.file).catch((error: unknown) => {
-      debug('no claim for %s: %o', key.primary, error);
-      return undefined;
-    });
-    const run = new FileRun(key, file);
+    const run = new FileRun(key);
     this.#runs.add(run);
-    const claim = await file;
-    if (claim === undefined || isClosed()) {
-      await claim?.remove();
-      this.#end(run);
-      return { role: 'declined', reason: claim === undefined ? 'store-down' : 'closed' };
-    }
-    run.claim = claim;
-    this.#claims.add(claim);
     const giveUp = async () => {
-      await this.#giveUp(claim);
+      await this.#giveUp(run.claim);
       this.#end(run);
     };
+    try {
+      const claim = await attempt(() => ClaimFile.create(layout, name, key, modes.file), CLAIM_BYTES);
+      this.#claims.add(claim);
+      run.claimUnder(claim);
+      const other = isClosed() ? undefined : await contest(layout, claim, this.#known);
+      if (other !== undefined) {
+        await this.#giveUp(claim);
+        return this.#followOther(run, other);
+      }
+    } catch (error) {
+      debug('no claim for %s: %o', key.primary, error);
+      run.claimUnder(run.claim);
+      await giveUp();
+      return { role: 'declined', reason: 'store-down' };
+    }
+    if (isClosed()) {
+      await giveUp();
+      return { role: 'declined', reason: 'closed' };
+    }
     const entry = await open(key);
     if (entry !== undefined && entry.info.storedAt > newerThan) {
       await giveUp();
@@ -127,107 +134,174 @@ export class FileFills {
       await giveUp();
       return { role: 'declined', reason: 'unknown-format' };
     }
+    const { claim } = run;
     return {
       role: 'leader',
-      start: (head, options = {}) => this.#start(claim, run, head, options),
+      start: (head, options = {}) => this.#start(run, { claim: claim as ClaimFile, head, options }),
       abandon: giveUp,
     };
   }
 
   /** Cuts off from the cache what is to be invalidated, in every process. */
   async doom(what: Invalidation): Promise<void> {
+    const joined = new Set(this.#runs.all().map(({ claim }) => claim));
+    // What is no longer joined, because it was handed on after a purge say, is looked at like the fills of others.
+    const strays = [...this.#claims].filter((claim) => !joined.has(claim));
+    await this.cut(what);
+    const own = this.ids;
+    for (const { fill } of strays) own.delete(fill);
+    await doomOthers(this.#owner.layout, what, own);
+  }
+
+  /** The same in this process only, which can always be done. */
+  async cut(what: Invalidation): Promise<void> {
     await Promise.all(this.#runs.cut(what).map((run) => this.#doom(run)));
-    await doomOthers(this.#owner.layout, what, this.ids);
+  }
+
+  /** Removes what could not be removed before. */
+  async removeRemains(): Promise<void> {
+    for (const path of [...this.#remains]) {
+      this.#remains.delete(path);
+      await this.#unlink(path);
+    }
   }
 
   /** Says that the process of the running fills lives. */
   beat(): void {
     for (const claim of this.#claims) claim.beat().catch(() => undefined);
+    for (const fill of this.#foreign) fill.beat();
+  }
+
+  /** What other processes fetch is not followed any longer. */
+  close(): void {
+    for (const fill of this.#foreign) fill.fail(new StoreError('the cache was closed'));
   }
 
   async #start(
-    claim: ClaimFile,
     run: FileRun,
-    head: ResponseHead,
-    options: FillOptions,
-  ): Promise<Fill | Declined> {
-    const { layout, modes, durability, maxBytes, maxEntryBytes, entries, invalid, stored } = this.#owner;
-    const publishing = { modes, durable: durability === 'commit' };
-    const { name } = claim;
-    const { key } = run;
-    const { size, tags = [] } = options;
-    const reservation = new Reservation(entries.ledger);
-    const decline = async (declined: Declined['declined']): Promise<Declined> => {
-      reservation.release();
-      await this.#giveUp(claim);
-      this.#end(run);
-      return { declined };
-    };
-    if (size !== undefined && tooLarge(size, maxEntryBytes, options)) return decline('too-large');
-    const record = mostRecordBytes(key, head, options);
-    const spare = size === undefined ? Math.min(GROW_BYTES, Math.floor(maxBytes / 16)) : 0;
-    const room = () => reservation.reach(charge(size ?? 0, record), spare);
-    const hasRoom = (await room()) || ((await entries.upkeep.recheckPins()) && (await room()));
-    if (!hasRoom) return decline('no-room');
-    const path = layout.incompleteBody(name, claim.fill);
-    let file: fs.FileHandle;
-    try {
-      file = await createNew(path, modes.file);
-    } catch (error) {
-      debug('no body file for %s: %o', key.primary, error);
-      return decline('store-down');
-    }
-    // A claim that says nothing of its tags is taken for one with any.
-    await claim.tag(tags).catch((error: unknown) => debug('no tags for %s: %o', key.primary, error));
-    const fill: FileFill = new FileFill({
-      key,
-      head,
-      options,
-      file,
-      grow: async (bytes) => {
-        const limit = tooLarge(bytes, maxEntryBytes, options);
-        if (limit !== undefined) throw limit;
-        const room =
-          (await reservation.reach(charge(bytes, record), spare)) && (await reservation.write(bytes));
-        if (!room) throw new StoreError('the budget has no room for more', { reason: 'no-room' });
-      },
-      publish: async (info) => {
-        const { fill } = claim;
-        await entries.replace(
-          { name, fill, size: info.size },
-          () => publish(layout, claim, { ...info, head, fill }, publishing),
-          () => {
-            this.#claims.delete(claim);
-            reservation.release(charge(info.size, record));
-          },
-        );
-        await stored(name);
-      },
+    beginning: Pick<Beginning, 'claim' | 'head' | 'options' | 'before'>,
+  ): Promise<FileFill | Declined> {
+    const { claim, options } = beginning;
+    const fill = await begin(this.#owner, {
+      ...beginning,
+      key: run.key,
+      isRevoked: () => this.#revoked.has(claim),
+      remove: (path) => this.#unlink(path),
       unjoinable: () => this.#end(run),
-      discard: async (wreck) => {
-        const kept =
-          wreck !== undefined &&
-          (await invalid.keep(claim, { key, head, wreck }, () => reservation.release()));
-        if (!kept) await unlink(path).catch(() => undefined);
-        await this.#giveUp(claim);
-        reservation.release();
-        // The note may be longer than the record would have been.
-        if (kept) await entries.ledger.evict(maxBytes);
+      ended: (body) => this.#bodies.delete(body),
+      over: async (published) => {
+        if (published) this.#claims.delete(claim);
+        else await this.#giveUp(claim);
       },
-      ended: () => this.#bodies.delete(fill),
-      closed: () => file.close().catch(() => undefined),
     });
+    if ('declined' in fill) {
+      this.#end(run);
+      return fill;
+    }
     this.#bodies.add(fill);
-    if (run.begin(fill, tags)) {
+    if (run.begin(fill, options.tags ?? [])) {
       this.#runs.remove(run);
       await this.#doom(run);
     }
     return fill;
   }
 
-  async #giveUp(claim: ClaimFile): Promise<void> {
+  /** Reads along; what was to be ours alone is shared with whoever comes. */
+  #followOther(run: FileRun, other: OthersClaim): Claim {
+    run.path = other.path;
+    const { layout, modes } = this.#owner;
+    const fill = new ForeignFill(run.key, other, {
+      layout,
+      modes,
+      next: async () => {
+        const next = (await this.#leader(run.key)) ?? (await OthersClaim.published(layout, other.name));
+        if (next !== undefined) run.path = next.path;
+        return next;
+      },
+      died: (fill) => this.#dead.set(fill, true),
+      succeed: (orphan, heir) => this.#succeed(run, orphan, heir),
+      ended: () => {
+        this.#foreign.delete(fill);
+        this.#end(run);
+      },
+    });
+    this.#foreign.add(fill);
+    void fill.begun.then((begun) => {
+      if (!begun) this.#end(run);
+      else if (run.begin(fill, fill.tags)) this.#runs.remove(run);
+    });
+    return joining(run);
+  }
+
+  /** A process died while it fetched: somebody in this one goes on, unless another process was first. */
+  async #succeed(
+    run: FileRun,
+    orphan: ForeignFill,
+    heir: Heir,
+  ): Promise<'succeeded' | 'declined' | 'beaten'> {
+    const { layout, modes, isClosed } = this.#owner;
+    if (isClosed()) return 'declined';
+    const { key } = run;
+    const claim = await ClaimFile.create(layout, layout.name(key.primary, key.variant), key, modes.file);
+    this.#claims.add(claim);
+    run.claimUnder(claim);
+    const other = await contest(layout, claim, this.#known).catch(() => 'declined' as const);
+    if (other !== undefined) {
+      await this.#giveUp(claim);
+      if (other === 'declined') return other;
+      other.close();
+      return 'beaten';
+    }
+    const { head } = orphan;
+    heir({
+      role: 'leader',
+      inherited: { head, bytes: orphan.growing.taken },
+      start: (newHead, options = {}) => this.#goOn(run, orphan, claim, { head: newHead, options }),
+      abandon: async () => {
+        await this.#giveUp(claim);
+        orphan.again();
+      },
+    });
+    return 'succeeded';
+  }
+
+  async #goOn(
+    run: FileRun,
+    orphan: ForeignFill,
+    claim: ClaimFile,
+    given: { head: ResponseHead; options: FillOptions },
+  ): Promise<Fill | Declined> {
+    const { head, size, version } = orphan.begunWith;
+    const same =
+      isSameRepresentation({ head, size }, { head: given.head, size: given.options.size }) &&
+      version === given.options.version;
+    if (!same) {
+      await this.#giveUp(claim);
+      orphan.fail(new IntegrityError('what the application sends now is another representation'));
+      return { declined: 'changed' };
+    }
+    const fill = await this.#start(run, { claim, head, options: given.options, before: orphan });
+    if ('declined' in fill) {
+      orphan.fail(new StoreError('the cache can not go on with what another process began'));
+      return fill;
+    }
+    return new Continuation(fill);
+  }
+
+  get #known(): Known {
+    return { own: this.ids, dead: this.#dead };
+  }
+
+  #leader(key: Key): Promise<OthersClaim | undefined> {
+    const { layout } = this.#owner;
+    return leaderOf(layout, layout.name(key.primary, key.variant), this.#known);
+  }
+
+  async #giveUp(claim: ClaimFile | undefined): Promise<void> {
+    if (claim === undefined) return;
     this.#claims.delete(claim);
-    await claim.remove().catch((error: unknown) => debug('claim %s stays behind: %o', claim.path, error));
+    await claim.close().catch(() => undefined);
+    await this.#unlink(claim.path);
   }
 
   #end(run: FileRun): void {
@@ -237,7 +311,23 @@ export class FileFills {
 
   /** Cuts a running fill off from the cache: its claim is gone, so it can't be published. */
   async #doom(run: FileRun): Promise<void> {
-    const claim = await run.file;
-    if (claim !== undefined) await unlink(claim.path).catch(() => undefined);
+    await run.claimed;
+    if (run.claim === undefined) return;
+    this.#revoked.add(run.claim);
+    await this.#unlink(run.claim.path);
   }
+
+  async #unlink(path: string): Promise<void> {
+    try {
+      await unlink(path);
+    } catch (error) {
+      debug('%s stays behind: %o', path, error);
+      this.#remains.add(path);
+      this.#owner.failed(error, 'change');
+    }
+  }
+}
+
+function joining(run: FileRun): Claim {
+  return { role: 'follower', fill: run.shared().then((fill) => fill?.join()) };
 }

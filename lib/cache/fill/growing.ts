@@ -1,10 +1,5 @@
 import type { BodyEnd } from '../../http/body.ts';
-
-/** Held for want of a store to put it in; beyond it the source is asked to wait. */
-export const UNSTORED_BYTES: number = 1024 * 1024;
-
-/** Kept in memory behind the head of a fill, for readers that keep up. */
-const WINDOW_BYTES = 1024 * 1024;
+import { REST_BYTES, type Window, type Windows, windows } from './windows.ts';
 
 interface Piece {
   start: number;
@@ -23,7 +18,7 @@ export interface Follower {
  * A body while it arrives: its latest bytes in memory, all that came before in the store. Readers at the head are served from the
  * window; those behind read the store, at its speed.
  */
-export class Growing {
+export class Growing implements Window {
   /** Bytes taken from the source. */
   taken = 0;
   /** Bytes that the store has. */
@@ -35,23 +30,32 @@ export class Growing {
   error: Error | undefined;
   readonly #followers = new Set<Follower>();
   readonly #keepAll: boolean;
-  readonly #moved: () => void;
+  /** Called when a reader has moved on, or left, that a body without a store waits for. */
+  onMoved: () => void;
+  readonly #windows: Windows;
   /** The store takes no more: what a reader has yet to see is only here. */
   #storeless = false;
   #window: Piece[] = [];
+  #holds = false;
   #settle!: (end: BodyEnd) => void;
 
   /**
    * @param keepAll the window is the store
-   * @param moved called when a reader has moved on, or left, that a body without a store waits for
+   * @param moved see `onMoved`
+   * @param shared bounds the memory of all fills
    */
   constructor(
     size: number | undefined,
-    { keepAll = false, moved = () => {} }: { keepAll?: boolean; moved?: () => void } = {},
+    {
+      keepAll = false,
+      moved = () => {},
+      shared = windows,
+    }: { keepAll?: boolean; moved?: () => void; shared?: Windows } = {},
   ) {
     this.size = size;
     this.#keepAll = keepAll;
-    this.#moved = moved;
+    this.onMoved = moved;
+    this.#windows = shared;
     this.ended = new Promise((resolve) => {
       this.#settle = resolve;
     });
@@ -76,6 +80,11 @@ export class Growing {
     return this.#keepAll ? 0 : this.taken - this.stored;
   }
 
+  /** Whether the source may go on, rather than wait for the store, or where there is none for the readers. */
+  get hasRoom(): boolean {
+    return this.unstored < this.#windows.share;
+  }
+
   follow(follower: Follower): () => void {
     this.#followers.add(follower);
     return () => {
@@ -87,6 +96,8 @@ export class Growing {
 
   take(bytes: Uint8Array): void {
     if (bytes.byteLength === 0) return;
+    // Where another process writes it, nothing is held here.
+    if (!this.#holds) this.#hold();
     this.#window.push({ start: this.taken, bytes });
     this.taken += bytes.byteLength;
     this.#wake();
@@ -94,28 +105,38 @@ export class Growing {
 
   advanceStored(to: number): void {
     this.stored = to;
-    this.#trim();
+    this.trim();
+    this.#wake();
+  }
+
+  /** It has become longer in the store, where somebody else writes it. */
+  grow(to: number): void {
+    if (to <= this.taken) return;
+    this.taken = to;
+    this.stored = to;
     this.#wake();
   }
 
   /** A follower has moved on. */
   moved(): void {
     if (!this.#storeless) return;
-    this.#trim();
-    this.#moved();
+    this.trim();
+    this.onMoved();
   }
 
   /** From now on nothing more gets into the store. */
   loseStore(): void {
     this.#storeless = true;
-    this.#trim();
+    this.trim();
   }
 
   finish(end: BodyEnd, error?: Error): void {
     if (this.end !== undefined) return;
     this.end = end;
     this.error = error;
+    this.#windows.remove(this);
     if (this.failed) this.#window = [];
+    this.trim();
     this.#settle(end);
     this.#wake();
   }
@@ -138,11 +159,12 @@ export class Growing {
     return piece.byteLength > 0 ? piece : undefined;
   }
 
-  #trim(): void {
+  /** Lets go of what need not be in memory. */
+  trim(): void {
     if (this.#keepAll && !this.#storeless) return;
     const window = this.#window;
     const disposable = this.#storeless ? Math.max(this.stored, this.#slowest()) : this.stored;
-    const wanted = this.#storeless ? this.taken : this.taken - WINDOW_BYTES;
+    const wanted = this.#storeless ? this.taken : this.taken - this.#kept;
     let count = 0;
     while (count < window.length) {
       const { start, bytes } = window[count] as Piece;
@@ -150,6 +172,16 @@ export class Growing {
       count++;
     }
     if (count > 0) window.splice(0, count);
+  }
+
+  #hold(): void {
+    this.#holds = true;
+    if (!this.#keepAll) this.#windows.add(this);
+  }
+
+  /** Bytes behind the head that are kept for readers that keep up. */
+  get #kept(): number {
+    return this.end === undefined ? this.#windows.share : REST_BYTES;
   }
 
   #slowest(): number {

@@ -1,6 +1,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import { readSync } from 'node:fs';
 import type { Digest, DigestAlgorithm } from '../../http/digest.ts';
+import { BlockSums } from '../blocks.ts';
 
 /** What the worker is told; one `id` a body. */
 export type VerifyRequest =
@@ -12,7 +13,14 @@ export type VerifyRequest =
   | { id: number; do: 'digest' }
   | { id: number; do: 'close' };
 
-export type VerifyAnswer = { id: number; digests: Digest[] } | { id: number; error: string };
+/** What was found out about a body. */
+export interface Findings {
+  digests: Digest[];
+  /** The CRC-32 of each of its blocks. */
+  blocks: Uint32Array;
+}
+
+export type VerifyAnswer = { id: number; findings: Findings } | { id: number; error: string };
 
 const SLICE_BYTES = 1024 * 1024;
 
@@ -40,6 +48,7 @@ let buffer: Buffer | undefined;
 export class FileHashing {
   readonly #fd: number;
   readonly #hashing: Hashing;
+  readonly #blocks = new BlockSums();
   #position = 0;
   #target = 0;
 
@@ -59,7 +68,7 @@ export class FileHashing {
     buffer ??= Buffer.allocUnsafeSlow(SLICE_BYTES);
     const count = readSync(this.#fd, buffer, 0, wanted, this.#position);
     if (count === 0) throw new Error(`the file ends at ${this.#position} of ${this.#target} bytes`);
-    this.#hashing.update(buffer.subarray(0, count));
+    this.#update(buffer.subarray(0, count));
     this.#position += count;
     return this.#position < this.#target;
   }
@@ -67,11 +76,16 @@ export class FileHashing {
   /** Bytes after the end of the file. */
   feed(bytes: Uint8Array): void {
     while (this.step());
-    this.#hashing.update(bytes);
+    this.#update(bytes);
   }
 
-  digests(): Digest[] {
+  findings(): Findings {
     while (this.step());
-    return this.#hashing.digests();
+    return { digests: this.#hashing.digests(), blocks: this.#blocks.all() };
+  }
+
+  #update(bytes: Uint8Array): void {
+    this.#hashing.update(bytes);
+    this.#blocks.update(bytes);
   }
 }

@@ -4,9 +4,10 @@ import type { Digest, DigestAlgorithm } from '../../http/digest.ts';
 import type { EntryInfo, FillInfo, FillOptions, FillReader, Key, Proof, RunningFill } from '../cache.ts';
 import { inheritedClaim, type Orphan } from './continuation.ts';
 import { fillInfo, GrowingReader } from './fill-reader.ts';
-import { Growing, UNSTORED_BYTES } from './growing.ts';
+import { Growing } from './growing.ts';
 import { Hashing } from './hashing.ts';
 import { belated, checkDigests, checkLength, tooSmall } from './proof.ts';
+import { Readers } from './readers.ts';
 import { Succession } from './succession.ts';
 
 /** A body in memory. */
@@ -36,6 +37,7 @@ export class MemoryFill implements Orphan {
   readonly #growing: Growing;
   readonly #hashing: Hashing;
   readonly #succession = new Succession();
+  readonly #readers = new Readers();
   #chunks: Uint8Array[] = [];
   /** What more bytes were refused with. */
   #refused: Promise<StoreError | undefined> = Promise.resolve(undefined);
@@ -90,8 +92,16 @@ export class MemoryFill implements Orphan {
       head: this.head,
       info: this.#info,
       succession: this.#succession,
-      released: () => undefined,
+      released: this.#readers.enter(),
     });
+  }
+
+  get readers(): number {
+    return this.#readers.count;
+  }
+
+  onDeserted(deserted: () => void): void {
+    this.#readers.onDeserted(deserted);
   }
 
   async commit(proof: Proof): Promise<EntryInfo> {
@@ -165,7 +175,7 @@ export class MemoryFill implements Orphan {
   }
 
   #hasRoom(): boolean {
-    return this.#growing.unstored < UNSTORED_BYTES;
+    return this.#growing.hasRoom;
   }
 
   #progress(): void {

@@ -2,10 +2,18 @@ import * as fs from 'node:fs/promises';
 import { SupersededError } from '../../errors.ts';
 import { isMissing, makeDirectory, readIfThere, syncDirectory, syncFile } from '../../fs/files.ts';
 import type { Layout } from '../../fs/layout.ts';
+import { writeBlocks } from '../blocks-file.ts';
 import { decodeNewerRecord, decodeRecord, type EntryRecord, encodeRecord } from '../record.ts';
 import { removeBody } from '../removal.ts';
 import { readState, writePin } from '../state.ts';
 import type { ClaimFile } from './claim.ts';
+
+/** What is published besides the body. */
+export interface Publication {
+  record: EntryRecord;
+  /** The CRC-32 of each block of the body. */
+  blocks: Uint32Array;
+}
 
 export interface Publishing {
   modes: { file: number; directory: number };
@@ -14,15 +22,15 @@ export interface Publishing {
 }
 
 /**
- * Makes a verified body the entry of its key: the body moves first, then the claim becomes the record in one rename. The pin of the one
- * before passes to it. Resolves to the size of the record in bytes.
+ * Makes a verified body the entry of its key: its checksums are written and the body moves first, then the claim becomes the record in
+ * one rename. The pin of the one before passes to it. Resolves to the size of the record in bytes.
  * @throws SupersededError when the claim has been taken away: the key was purged while the body was written; or when a newer version
  *   has stored the key meanwhile
  */
 export async function publish(
   layout: Layout,
   claim: ClaimFile,
-  record: EntryRecord,
+  { record, blocks }: Publication,
   { modes, durable }: Publishing,
 ): Promise<number> {
   const { name, fill } = claim;
@@ -39,6 +47,7 @@ export async function publish(
   const wasPinned = await pinned();
   try {
     if (wasPinned) await writePin(place, true);
+    await writeBlocks(layout, { name, fill, size: record.size }, blocks, { mode: modes.file, durable });
     if (durable) for (const path of [layout.incompleteBody(name, fill), claim.path]) await syncFile(path);
     await fs.rename(layout.incompleteBody(name, fill), body);
     // The body's name first: a record must never outlive it.

@@ -57,6 +57,10 @@ export class Runs<R extends Pick<Run<unknown>, 'key' | 'isConcerned'>> {
     return this.#byKey.get(idOf(key));
   }
 
+  all(): R[] {
+    return [...this.#byKey.values()];
+  }
+
   add(run: R): void {
     this.#byKey.set(idOf(run.key), run);
   }

@@ -25,4 +25,10 @@ export class Succession {
     this.#heirs.delete(heir);
     return heir;
   }
+
+  /** It was not needed after all: somebody else was first. */
+  takeBack(heir: Heir): void {
+    this.#handed--;
+    this.#heirs.add(heir);
+  }
 }

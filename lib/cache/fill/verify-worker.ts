@@ -22,8 +22,10 @@ parentPort?.on('message', (request: VerifyRequest) => {
   }
   const job = jobs.get(id);
   if (job === undefined) return;
-  if (request.do === 'close') jobs.delete(id);
-  else if (request.do === 'digest') job.asked = true;
+  if (request.do === 'close') {
+    jobs.delete(id);
+    if (job.asked) parentPort?.postMessage({ id, error: 'given up' } satisfies VerifyAnswer);
+  } else if (request.do === 'digest') job.asked = true;
   else if (request.do === 'advance') job.hashing.advance(request.to);
   else attempt(job, () => job.hashing.feed(request.bytes));
   schedule();
@@ -46,9 +48,9 @@ function schedule(): void {
 
 function finish(id: number, job: Job): void {
   jobs.delete(id);
-  const digests = attempt(job, () => job.hashing.digests());
+  const findings = attempt(job, () => job.hashing.findings());
   const answer: VerifyAnswer =
-    digests === undefined ? { id, error: job.error ?? 'unknown' } : { id, digests };
+    findings === undefined ? { id, error: job.error ?? 'unknown' } : { id, findings };
   parentPort?.postMessage(answer);
 }
 

@@ -2,7 +2,7 @@ import { Worker } from 'node:worker_threads';
 import createDebug from 'debug';
 import { StoreError } from '../../errors.ts';
 import type { Digest, DigestAlgorithm } from '../../http/digest.ts';
-import { FileHashing, type VerifyAnswer, type VerifyRequest } from './hashing.ts';
+import { FileHashing, type Findings, type VerifyAnswer, type VerifyRequest } from './hashing.ts';
 
 const debug = createDebug('cache-filter:fill');
 
@@ -12,7 +12,7 @@ const INLINE_BYTES = 256 * 1024;
 /** The thread is told of so much at a time: a message costs as much as hashing 50 KiB. */
 const TOLD_BYTES = 1024 * 1024;
 
-type Waiting = { resolve(digests: Digest[]): void; reject(error: Error): void };
+type Waiting = { resolve(findings: Findings): void; reject(error: Error): void };
 
 /** The thread that hashes for all fills of this process; started when it is first needed, and no reason to keep the process alive. */
 class VerifyThread {
@@ -38,8 +38,8 @@ class VerifyThread {
     this.#worker.on('message', (answer: VerifyAnswer) => {
       const waiting = this.#waiting.get(answer.id);
       this.#waiting.delete(answer.id);
-      if ('digests' in answer) waiting?.resolve(answer.digests);
-      else waiting?.reject(new StoreError(`the stored bytes could not be read back: ${answer.error}`));
+      if ('findings' in answer) waiting?.resolve(answer.findings);
+      else waiting?.reject(new StoreError(`a stored body could not be read back: ${answer.error}`));
     });
     this.#worker.on('error', (error) => this.#lost(error));
     this.#worker.on('exit', () => this.#lost(new Error('the verification thread ended')));
@@ -57,7 +57,7 @@ class VerifyThread {
     this.#worker.postMessage(request);
   }
 
-  digest(id: number): Promise<Digest[]> {
+  digest(id: number): Promise<Findings> {
     return new Promise((resolve, reject) => {
       // What is posted to a thread that has ended is never answered.
       if (this.#loss !== undefined) return reject(this.#loss);
@@ -85,7 +85,7 @@ class VerifyThread {
 
 class ThreadLost extends Error {}
 
-/** Digests of what was written to a file, computed from the file itself while it grows. */
+/** Digests, and checksums of the blocks, of what was written to a file, computed from the file itself while it grows. */
 export class Verifier {
   readonly #fd: number;
   readonly #algorithms: DigestAlgorithm[];
@@ -125,7 +125,7 @@ export class Verifier {
   }
 
   /** @throws StoreError where the file can't be read back */
-  async digest(): Promise<Digest[]> {
+  async digest(): Promise<Findings> {
     if (this.#thread !== undefined) {
       this.#tell();
       try {
@@ -139,8 +139,8 @@ export class Verifier {
   }
 
   /** Digests that were not asked for at the start, of a body that is all in the file. @throws StoreError */
-  again(algorithms: readonly DigestAlgorithm[]): Promise<Digest[]> {
-    return this.#inline(algorithms);
+  async again(algorithms: readonly DigestAlgorithm[]): Promise<Digest[]> {
+    return (await this.#inline(algorithms)).digests;
   }
 
   close(): void {
@@ -162,16 +162,20 @@ export class Verifier {
     this.#thread.thread.post({ id: this.#thread.id, do: 'advance', to: this.#told });
   }
 
-  async #inline(algorithms: readonly DigestAlgorithm[]): Promise<Digest[]> {
+  async #inline(algorithms: readonly DigestAlgorithm[]): Promise<Findings> {
     try {
       const hashing = new FileHashing(this.#fd, algorithms);
       hashing.advance(this.#stored);
       // A slice at a time: without the thread a large body would hold the loop.
-      while (hashing.step()) await new Promise((resolve) => setImmediate(resolve));
+      while (hashing.step()) {
+        await new Promise((resolve) => setImmediate(resolve));
+        // Its descriptor may be somebody else's by now.
+        if (this.#closed) throw new Error('given up');
+      }
       for (const bytes of this.#fed) hashing.feed(bytes);
-      return hashing.digests();
+      return hashing.findings();
     } catch (error) {
-      throw new StoreError('the stored bytes could not be read back', { cause: error });
+      throw new StoreError('a stored body could not be read back', { cause: error });
     }
   }
 }

@@ -1,6 +1,6 @@
 import * as fs from 'node:fs/promises';
 import { join } from 'node:path';
-import { charge } from '../../cache/file-entries.ts';
+import { charge } from '../../cache/charge.ts';
 import { DEAD_MS } from '../../cache/leftovers.ts';
 import { decodeRecord } from '../../cache/record.ts';
 import { exists, isMissing, list, onDisk, readIfThere } from '../../fs/files.ts';
@@ -43,7 +43,7 @@ export const PROBE_PREFIX = 'doctor-';
 /** Only so many names are kept: what they are is clear by then. */
 const NAMES = 5;
 
-const OURS = ['CACHEDIR.TAG', 'entries', 'incomplete', 'invalid', 'queue'];
+const OURS = ['CACHEDIR.TAG', 'entries', 'incomplete', 'invalid', 'queue', 'upkeep.lock'];
 
 /** Looks through a cache directory, as a cache does when it starts. Rejects where something of ours can't be read. */
 export async function survey(directory: string, layout: Layout): Promise<Contents> {

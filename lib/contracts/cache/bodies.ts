@@ -39,7 +39,8 @@ export function bodies(suite: Suite): void {
     await write(fill, bytesOf(4));
     assert.equal(await cache.open(KEY), undefined);
     assert.equal(await cache.info(KEY), undefined);
-    assert.equal((await cache.stats()).entries, 0);
+    const { entries, state } = await cache.stats();
+    assert.deepEqual([entries, state], [0, 'up']);
     await fill.commit({ length: 4 });
     assert.ok((await stored(cache, KEY))?.equals(bytesOf(4)));
   });

@@ -122,6 +122,38 @@ export function succession(suite: Suite): void {
     await (await start(cache, KEY)).abort(new Error('enough'));
   });
 
+  suite.state('a fill says how many read it, and tells when the last one has left', async (cache) => {
+    let deserted = 0;
+    const fill = await start(cache, KEY);
+    assert.equal(fill.readers, 0);
+    fill.onDeserted(() => deserted++);
+    assert.equal(deserted, 1, 'now, as nobody is there');
+    const readers = [fill.reader(), fill.reader()] as const;
+    const claim = await cache.claim(KEY);
+    const late = claim?.role === 'follower' ? await settled(claim.fill, 'following') : undefined;
+    assert.deepEqual([fill.readers, deserted], [3, 1]);
+    for (const reader of readers) reader.release();
+    readers[0].release();
+    assert.deepEqual([fill.readers, deserted], [1, 1]);
+    late?.release();
+    assert.deepEqual([fill.readers, deserted], [0, 2]);
+    fill.reader().release();
+    assert.equal(deserted, 3, 'once more');
+    await fill.abort(new Error('enough'));
+  });
+
+  suite.state('who goes on with a fill is told in place of who began it', async (cache) => {
+    const told: string[] = [];
+    const { fill, claim, reader } = await orphaned(cache);
+    fill.onDeserted(() => told.push('first'));
+    const next = await goOn(claim, { size: BODY.byteLength });
+    next.onDeserted(() => told.push('heir'));
+    assert.equal(next.readers, 1);
+    reader.release();
+    assert.deepEqual(told, ['heir']);
+    await next.abort(new Error('enough'));
+  });
+
   suite.state('fills that run can be listed', async (cache) => {
     const fill = await start(cache, KEY, { size: BODY.byteLength, tags: ['t'] });
     await write(fill, BODY.subarray(0, HALF));

@@ -1,4 +1,4 @@
-import type { Cache } from '../../cache/cache.ts';
+import type { Cache, Key } from '../../cache/cache.ts';
 
 /** As much of `node:assert/strict` as the suite uses. */
 export interface Assert {
@@ -20,7 +20,10 @@ export interface CacheFactoryOptions {
   inactiveMs?: number;
 }
 
-type Made = Cache | { cache: Cache; cleanup?: () => void | Promise<void> };
+/** Changes a byte of what is stored under a key, as a failing disk would. */
+export type Damage = (key: Key) => void | Promise<void>;
+
+type Made = Cache | { cache: Cache; cleanup?: () => void | Promise<void>; damage?: Damage };
 
 /** Makes a new, empty cache. */
 export type CacheFactory = (options: CacheFactoryOptions) => Made | Promise<Made>;
@@ -38,12 +41,16 @@ export class Suite {
   }
 
   /** Registers a test that is named by what it states. */
-  state(statement: string, check: (cache: Cache) => Promise<void>, options: CacheFactoryOptions = {}): void {
+  state(
+    statement: string,
+    check: (cache: Cache, damage: Damage | undefined) => Promise<void>,
+    options: CacheFactoryOptions = {},
+  ): void {
     this.#test(statement, async () => {
       const made = await this.#factory(options);
-      const { cache, cleanup } = 'cache' in made ? made : { cache: made, cleanup: undefined };
+      const { cache, cleanup, damage } = 'cache' in made ? made : { cache: made };
       try {
-        await check(cache);
+        await check(cache, damage);
       } finally {
         await cache.close();
         await cleanup?.();

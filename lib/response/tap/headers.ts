@@ -6,6 +6,21 @@ import { chained, type Member, method } from './view.ts';
 
 type Field = { name: string; value: OutgoingValue };
 
+/** A response as it was before anybody answered by it. */
+export interface Unanswered {
+  status: number;
+  fields: readonly Field[];
+}
+
+/** What a response is like now. */
+export function unanswered(res: AnyResponse): Unanswered {
+  const fields = rawHeaderNames(res).map((name) => ({
+    name,
+    value: copied(res.getHeader(name) as OutgoingValue),
+  }));
+  return { status: res.statusCode, fields };
+}
+
 /** What the handler did to the header, told apart from what was there before. */
 export interface HeaderChanges {
   headers: HeaderPairs;
@@ -24,15 +39,9 @@ export class VirtualHeaders {
   readonly #touched = new Set<string>();
   #sent = false;
 
-  constructor(res: AnyResponse, http2: boolean) {
+  constructor({ fields }: Unanswered, http2: boolean) {
     this.#http2 = http2;
-    const names = rawHeaderNames(res);
-    this.#base = new Map(
-      names.map((name) => [
-        name.toLowerCase(),
-        { name, value: copied(res.getHeader(name) as OutgoingValue) },
-      ]),
-    );
+    this.#base = new Map(fields.map((field) => [field.name.toLowerCase(), field]));
     this.#fields = new Map(
       [...this.#base].map(([key, { name, value }]) => [key, { name, value: copied(value) }]),
     );

@@ -5,7 +5,7 @@ import type { Duplex } from 'node:stream';
 export interface SocketOwner {
   /** The handler destroyed it: that is how Express's final handler gives up a response it can no longer change. */
   destroyed(error: Error | undefined): void;
-  /** The handler answers by the stream itself, past the response. */
+  /** The handler answers by the stream itself, past the response. Throws where it can't. */
   taken(): void;
 }
 

@@ -9,11 +9,10 @@ import { type AnyRequest, type AnyResponse, isHttp2 } from '../../http/message.t
 import { type BodySink, type PassOptions, VirtualBody } from './body.ts';
 import { SplitEvents } from './events.ts';
 import type { TappedHead } from './head.ts';
-import { VirtualHeaders } from './headers.ts';
+import { coded, type Unanswered, unanswered, VirtualHeaders } from './headers.ts';
 import { wireOf } from './passing.ts';
 import { type VirtualSocket, virtualSocket } from './socket.ts';
-import { chained, type Member, Overlay, Scope } from './view.ts';
-import { wireTo } from './wire.ts';
+import { chained, type Member, method, Overlay, realFace, Scope } from './view.ts';
 
 export interface TapListener {
   /** Called once, within the handler's own call. Answer, then or later, with `divert` or `pass`; until then the body waits. */
@@ -26,10 +25,18 @@ export interface TapListener {
   aside(): void;
 }
 
-/** Request fields that the handler shall not see, lower-case. */
 export interface TapOptions {
+  /** Request fields that the handler shall not see, lower-case. */
   hide?: readonly string[];
+  /**
+   * The client is being answered already, by something else, as `scope.asReal`: nothing of the handler's goes to it, and `pass` is only
+   * for when it has left.
+   */
+  underWay?: { scope: Scope; before: Unanswered };
 }
+
+/** What would lead past us to a client that the handler has done with. */
+const WRITING = ['write', 'end'];
 
 /**
  * Puts a virtual response in front of the handler: same `req` and `res`, but what it writes goes where the listener says, and what
@@ -51,6 +58,7 @@ export class Tap {
   #departed: { reqDestroyed: unknown; unread: boolean } | undefined;
   #failure: Error | undefined;
   readonly #aborter = new AbortController();
+  readonly #underWay: boolean;
   #reqClosed = false;
   #over = false;
 
@@ -58,13 +66,15 @@ export class Tap {
     this.#req = req;
     this.#res = res;
     this.#listener = listener;
-    this.#scope = new Scope(res);
+    const { scope = new Scope(res), before = unanswered(res) } = options.underWay ?? {};
+    this.#underWay = options.underWay !== undefined;
+    this.#scope = scope;
     const http2 = isHttp2(res);
-    this.#headers = new VirtualHeaders(res, http2);
+    this.#headers = new VirtualHeaders(before, http2);
     this.#body = new VirtualBody({
       http2,
       headers: this.#headers,
-      status: res.statusCode,
+      status: before.status,
       bodyless: req.method === 'HEAD',
       head: (head) => listener.head(head),
       held: (ended) => listener.held?.(ended),
@@ -91,13 +101,16 @@ export class Tap {
       ...this.#body.members(res, (name) => this.#informational(name)),
       ...this.#resEvents.members((type, args) => this.#routeResponseEvent(type, args)),
       destroy: chained(res, (error?: Error) => this.#fail(error)),
+      // Node's: it is the client's turn on the connection.
+      ...this.#asReal('assignSocket'),
       // Node sets these two on what it takes for the client's response.
       destroyed: {
         get: () => this.#failure !== undefined,
         set: (value) => this.#resOverlay.setReal('destroyed', value),
       },
       _closed: {
-        get: () => this.#failure !== undefined,
+        // Node looks at it before it says that the client's response is over.
+        get: () => this.#failure !== undefined && this.#resOverlay.real('_closed'),
         set: (value) => this.#resOverlay.setReal('_closed', value),
       },
       closed: { get: () => this.#failure !== undefined },
@@ -120,12 +133,17 @@ export class Tap {
 
   /** The client's response, to be used by us while the handler has the other. */
   get wire(): AnyResponse {
-    return wireTo(this.#res, this.#scope);
+    return realFace(this.#res, this.#scope);
   }
 
   /** Whether the client has left. */
   get departed(): boolean {
     return this.#departed !== undefined;
+  }
+
+  /** Whether the handler gave up before the end of its response. */
+  get failed(): boolean {
+    return this.#failure !== undefined;
   }
 
   /** Trailers that the handler added; complete once the sink's `end` has been called. */
@@ -159,7 +177,8 @@ export class Tap {
       // Theirs to hear only now: until here the client's leaving was none of the handler's business.
       for (const [type, listener] of requestListeners) if (type === 'aborted') listener.call(this.#req);
       for (const [type, listener] of requestListeners) if (type === 'close') listener.call(this.#req);
-      for (const [type, listener] of listeners) if (type === 'close') listener.call(this.#res);
+      for (const over of isHttp2(this.#res) ? ['finish', 'close'] : ['close'])
+        for (const [type, listener] of listeners) if (type === over) listener.call(this.#res);
     }
     this.#body.pass(this.#res, wire, options);
   }
@@ -167,6 +186,13 @@ export class Tap {
   /** Ends the handler's response as failed, when it threw rather than say so itself. */
   fail(error: Error): void {
     this.#fail(error);
+  }
+
+  #asReal(name: string): Record<string, Member> {
+    if (!(name in this.#res)) return {};
+    const real = (...args: unknown[]) =>
+      this.#scope.asReal(() => (this.#resOverlay.real(name) as () => unknown).apply(this.#res, args as []));
+    return { [name]: method(real) };
   }
 
   #virtual(real: Duplex | null): Duplex | null {
@@ -182,6 +208,8 @@ export class Tap {
   /** The handler speaks to the connection itself. */
   #aside(): void {
     if (this.#over || this.#failure !== undefined) return;
+    if (this.#underWay)
+      throw coded(new Error('Response has already been initiated.'), 'ERR_HTTP2_HEADERS_SENT');
     this.#listener.aside();
     this.pass();
   }
@@ -190,6 +218,7 @@ export class Tap {
     switch (type) {
       case 'close':
         this.#depart();
+        if (this.#over) process.nextTick(() => this.#unveil());
         return this.#resEvents.emitReal(this.#resOverlay as unknown as Overlay<EventEmitter>, type, args);
       case 'finish':
       case 'prefinish':
@@ -254,7 +283,7 @@ export class Tap {
     });
   }
 
-  /** The handler's response is over: its listeners hear `close`, and there is one face again. */
+  /** The handler's response is over: its listeners hear `close`, and what it does from now on does not reach the client. */
   #leave(failed: boolean): void {
     if (this.#over) return;
     this.#over = true;
@@ -265,6 +294,14 @@ export class Tap {
     this.#resEvents.emitVirtual('close');
     if (!this.#reqClosed) this.#reqEvents.emitVirtual('close');
     for (const socket of this.#sockets) socket.unveil();
+    // A handler that failed goes on seeing that: others may go on with what it began.
+    if (failed && !this.departed) return;
+    this.#resOverlay.remove(false, this.departed ? [] : WRITING);
+    this.#reqOverlay.remove(false);
+  }
+
+  /** The client's response is over: there is one face again. */
+  #unveil(): void {
     this.#resOverlay.remove(false);
     this.#reqOverlay.remove(false);
   }
@@ -273,7 +310,8 @@ export class Tap {
   #informational(name: string): ((...args: unknown[]) => unknown) | undefined {
     const real = this.#resOverlay.real(name);
     if (typeof real !== 'function') return undefined;
-    return (...args) => (this.departed ? undefined : this.#scope.asReal(() => real.apply(this.#res, args)));
+    const unheard = () => this.departed || this.#underWay;
+    return (...args) => (unheard() ? undefined : this.#scope.asReal(() => real.apply(this.#res, args)));
   }
 }
 

@@ -42,6 +42,29 @@ export class Scope {
   }
 }
 
+/** What each face leads to. */
+const behind = new WeakMap<object, (name: string) => unknown>();
+
+/** An object as everybody else sees it, whoever asks and when: also once something is laid over it. */
+export function realFace<T extends object>(target: T, scope: Scope): T {
+  const face = new Proxy(target, {
+    get: (_, name) => {
+      const value: unknown = scope.asReal(() => Reflect.get(target, name, target));
+      if (typeof value !== 'function') return value;
+      return (...args: unknown[]) => scope.asReal(() => value.apply(target, args));
+    },
+    set: (_, name, value) => scope.asReal(() => Reflect.set(target, name, value, target)),
+  });
+  behind.set(face, (name) => scope.asReal(() => Reflect.get(target, name, target)));
+  return face;
+}
+
+/** The member itself, where a real face has a function of its own in its place: to be compared, not to be called. */
+export function memberOf(face: object, name: string): unknown {
+  const member = behind.get(face);
+  return member === undefined ? Reflect.get(face, name) : member(name);
+}
+
 /** A member as the handler sees it. What is assigned to it shadows it, unless `set` says otherwise. */
 export interface Member {
   get(): unknown;
@@ -69,6 +92,7 @@ export class Overlay<T extends object> {
   readonly #assigned = new Map<string, unknown>();
   readonly #getters = new Map<string, () => unknown>();
   #removed = false;
+  #staying: readonly string[] = [];
 
   constructor(target: T, scope: Scope, members: Record<string, Member>) {
     this.#target = target;
@@ -83,10 +107,15 @@ export class Overlay<T extends object> {
     return own.get === undefined ? own.value : own.get.call(this.#target);
   }
 
-  /** Takes the overlay off. `keep`: what the handler's side has assigned (wrapped methods, say) stays in place. */
-  remove(keep: boolean): void {
+  /**
+   * Takes the overlay off. `keep`: what the handler's side has assigned (wrapped methods, say) stays in place.
+   * @param staying members that are left on, until it is taken off again
+   */
+  remove(keep: boolean, staying: readonly string[] = []): void {
     this.#removed = true;
+    this.#staying = staying;
     for (const [name, own] of this.#own) {
+      if (staying.includes(name)) continue;
       // Another overlay lies on top, of a second filter behind us: ours stays in place, and shows the one face that is left.
       if (Object.getOwnPropertyDescriptor(this.#target, name)?.get !== this.#getters.get(name)) continue;
       Reflect.deleteProperty(this.#target, name);
@@ -99,7 +128,7 @@ export class Overlay<T extends object> {
     const own = Object.getOwnPropertyDescriptor(this.#target, name);
     this.#own.set(name, own);
     const get = (): unknown => {
-      if (this.#removed || this.#scope.real) return this.real(name);
+      if (this.#isReal(name)) return this.real(name);
       return this.#assigned.has(name) ? this.#assigned.get(name) : member.get();
     };
     this.#getters.set(name, get);
@@ -108,11 +137,15 @@ export class Overlay<T extends object> {
       enumerable: own?.enumerable ?? false,
       get,
       set: (value: unknown) => {
-        if (this.#removed || this.#scope.real) this.setReal(name, value);
+        if (this.#isReal(name)) this.setReal(name, value);
         else if (member.set !== undefined) member.set(value);
         else this.#assigned.set(name, value);
       },
     });
+  }
+
+  #isReal(name: string): boolean {
+    return this.#scope.real || (this.#removed && !this.#staying.includes(name));
   }
 
   setReal(name: string, value: unknown): void {

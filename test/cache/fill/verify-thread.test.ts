@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { describe, test } from 'node:test';
 import type { Worker } from 'node:worker_threads';
+import { crc32 } from 'node:zlib';
 import type { VerifyAnswer, VerifyRequest } from '../../../lib/cache/fill/hashing.ts';
 import {
   bytesOf,
@@ -92,11 +93,16 @@ describe('the verification thread', () => {
     const fill = await start(cache, KEY, { size: bytes.byteLength, algorithms: ['md5'] });
     for (let at = 0; at < bytes.byteLength; at += MIB) await write(fill, bytes.subarray(at, at + MIB));
     const { digests } = await fill.commit({ length: bytes.byteLength });
+    const blocks = Uint32Array.from({ length: 32 }, (_, i) => crc32(bytes.subarray(i * MIB, (i + 1) * MIB)));
     assert.equal(threads.length, 1);
     const { worker, requests, answers } = current();
     assert.deepEqual(requests[0]?.do, 'open');
     assert.ok(requests.filter((request) => request.do === 'advance').length > 1, 'told as the file grows');
-    assert.deepEqual(answers, [{ id: requests[0]?.id, digests }], 'the digests are those it answered with');
+    assert.deepEqual(
+      answers,
+      [{ id: requests[0]?.id, findings: { digests, blocks } }],
+      'the digests are those it answered with, and so are the checksums',
+    );
     assert.deepEqual(
       digests.map(({ hex }) => hex),
       [hashOf('sha256', bytes), hashOf('md5', bytes)],

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
+import type { ServerResponse } from 'node:http';
 import type { Http2ServerResponse } from 'node:http2';
 import { connect } from 'node:net';
 import { join } from 'node:path';
@@ -343,5 +344,50 @@ test('http2: a range is cut out of a body given in one piece', LIMIT, async (t) 
     const { get } = await filtered(t, {}, (req, res) => app(req, res, () => undefined), 'http2');
     const answer = await get('/a', { Range: `bytes=${start}-${end - 1}` });
     assert.deepEqual([answer.status, answer.body.toString()], [206, BODY.toString('latin1', start, end)]);
+  }
+});
+
+describe('what a handler does after the end of its response', () => {
+  for (const kind of KINDS) {
+    test(`${kind}: does not get to a client that still reads`, LIMIT, async (t) => {
+      const body = Buffer.alloc(32 * 2 ** 20, BODY);
+      const stuck = barrier();
+      const ended = barrier<ServerResponse>();
+      const { server, filter } = await behind(
+        t,
+        [
+          (_req, res, next) => {
+            const { write } = res;
+            res.write = (...args: unknown[]) => {
+              const room = Reflect.apply(write, res, args) as boolean;
+              if (!room) stuck.reach();
+              return room;
+            };
+            next();
+          },
+        ],
+        [
+          (_req, res) => {
+            res.setHeader('Content-Length', body.length);
+            res.once('close', () => ended.reach(res));
+            res.end(body);
+          },
+        ],
+        { freshness: 'immutable' },
+        kind,
+      );
+      const answer = ask(server, { path: '/a' });
+      const res = await ended.reached;
+      await stuck.reached;
+      let failed: unknown;
+      res.write('junk', (error) => {
+        failed = error;
+      });
+      res.end('more junk');
+      const { body: got, complete } = await answer;
+      assert.ok(complete && got.equals(body), `${got.length} of ${body.length} bytes`);
+      await filter.idle();
+      assert.equal((failed as NodeJS.ErrnoException).code, 'ERR_STREAM_WRITE_AFTER_END');
+    });
   }
 });

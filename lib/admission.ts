@@ -1,0 +1,82 @@
+import type { FillOptions } from './cache/cache.ts';
+import { HookError } from './errors.ts';
+import type { Exchange } from './exchange.ts';
+import type { HeaderPairs } from './http/body.ts';
+import { type Digest, declaredDigests } from './http/digest.ts';
+import type { Journal } from './journal.ts';
+import type { Config } from './options.ts';
+import { extended } from './policy/hooks.ts';
+import { wanted } from './policy/policy.ts';
+import { refusal, unprovable } from './policy/storable.ts';
+import type { Reason } from './reasons.ts';
+import type { TappedHead } from './response/tap/head.ts';
+
+/** Whether a response is kept, and what its body must prove then. */
+export class Admission {
+  readonly #config: Config;
+  readonly #exchange: Exchange;
+  readonly #journal: Journal;
+  /** What the body must hash to, as far as that is known from elsewhere. */
+  readonly #expected: Digest[] = [];
+
+  constructor(config: Config, exchange: Exchange, journal: Journal) {
+    this.#config = config;
+    this.#exchange = exchange;
+    this.#journal = journal;
+    const { digest } = exchange.match;
+    if (digest !== undefined) this.#expected.push(digest);
+  }
+
+  /** Why the response must not be kept, by its head alone. */
+  refusal(head: TappedHead): Reason | undefined {
+    const { match, credentials } = this.#exchange;
+    const refused = refusal(head, { ...match.route, credentials }, Date.now());
+    // Where a hook may know a digest it is asked first.
+    return refused ?? (this.#config.digest === undefined ? this.#unprovable(head) : undefined);
+  }
+
+  /** Why the application does not want it kept, or can't say; undefined where it does. */
+  async unwanted(head: TappedHead): Promise<Reason | undefined> {
+    const { shouldStore, digest } = this.#config;
+    if (shouldStore === undefined && digest === undefined) return undefined;
+    const { status, headers, length } = head;
+    const context = extended(this.#exchange.context, {
+      head: { status, headers, ...(length === undefined ? {} : { length }) },
+    });
+    try {
+      const wishes = await wanted(this.#config, context);
+      if (wishes === undefined) return 'should-store';
+      if (wishes.digest !== undefined) this.#expected.push(wishes.digest);
+      return this.#unprovable(head);
+    } catch (error) {
+      const hook = error instanceof HookError ? error.hook : 'shouldStore or digest';
+      this.#journal.hookFailed(this.#exchange, hook, error);
+      return 'hook-error';
+    }
+  }
+
+  /** What the cache is told of the body to come. */
+  terms(head: TappedHead): FillOptions {
+    const { match, tag, version } = this.#exchange;
+    const { minEntryBytes, maxEntryBytes, digests } = match.route;
+    return {
+      ...(head.length === undefined ? {} : { size: head.length }),
+      ...(version === undefined ? {} : { version }),
+      minBytes: minEntryBytes,
+      maxBytes: maxEntryBytes,
+      algorithms: this.digests(head)
+        .map(({ algorithm }) => algorithm)
+        .concat(digests),
+      tags: [tag],
+    };
+  }
+
+  /** What the body must hash to. */
+  digests(head: TappedHead, trailers: HeaderPairs = []): Digest[] {
+    return [...declaredDigests(head.headers), ...declaredDigests(trailers), ...this.#expected];
+  }
+
+  #unprovable(head: TappedHead): Reason | undefined {
+    return unprovable(head, this.#config.integrity, this.#expected.length > 0);
+  }
+}

@@ -1,0 +1,339 @@
+// docs/reference/disk-format.md
+
+import { closeSync, type FSWatcher, fstatSync, watch } from 'node:fs';
+import createDebug from 'debug';
+import { CacheFilterError, IncompleteError, StoreError } from '../../errors.ts';
+import type { Layout } from '../../fs/layout.ts';
+import type { BodyEnd, ResponseHead } from '../../http/body.ts';
+import type { FillReader, Key } from '../cache.ts';
+import type { Begun } from './claim-text.ts';
+import type { FileFill } from './file-fill.ts';
+import { fillInfo, GrowingReader } from './fill-reader.ts';
+import { Growing } from './growing.ts';
+import type { ClaimState, OthersClaim } from './others.ts';
+import { openBody, PIECE_BYTES, readPiece, sameBeginning } from './others-body.ts';
+import { ReaderMark } from './reader-mark.ts';
+import { type Heir, Succession } from './succession.ts';
+
+const debug = createDebug('cache-filter:fill');
+
+/** How often it is looked at, should the file system tell nothing; in milliseconds. */
+const POLL_MS = 50;
+
+/** How long readers wait for somebody to go on with what lost its writer, in milliseconds. */
+const ORPHAN_WAIT_MS = 5_000;
+
+/** What a foreign fill asks of those who know the other fills. */
+export interface ForeignOwner {
+  layout: Layout;
+  modes: { file: number };
+  /** Who has begun to fetch the key since, other than this process, or has stored it; undefined: nobody. */
+  next(): Promise<OthersClaim | undefined>;
+  /** Somebody here would go on with it: resolves to undefined where another process does. */
+  succeed(fill: ForeignFill, heir: Heir): Promise<'succeeded' | 'declined' | 'beaten'>;
+  /** The process that owned the claim of this fill is dead. */
+  died(fill: string): void;
+  /** Nobody may join any more. */
+  ended(): void;
+}
+
+/** The fill of another process, read from its growing file. Where that process dies, one of those who read goes on with it. */
+export class ForeignFill {
+  readonly key: Key;
+  /** Resolves when the head is there; to false where there will be none. */
+  readonly begun: Promise<boolean>;
+  readonly succession: Succession = new Succession();
+  readonly #owner: ForeignOwner;
+  #claim: OthersClaim;
+  #mark: ReaderMark;
+  #begin!: (begun: boolean) => void;
+  #from: Begun | undefined;
+  #growing: Growing | undefined;
+  /** Of the body. */
+  #fd: number | undefined;
+  /** Of those whose writers were lost: reads of them may still run. */
+  readonly #former: number[] = [];
+  #opening = false;
+  #lost = false;
+  /** Goes on with it in this process. */
+  #successor: FileFill | undefined;
+  #letGo: (() => void) | undefined;
+  #watchers: FSWatcher[] = [];
+  readonly #timer: NodeJS.Timeout;
+  #marked: Promise<void> = Promise.resolve();
+  #users = 0;
+  #over = false;
+
+  constructor(key: Key, claim: OthersClaim, owner: ForeignOwner) {
+    this.key = key;
+    this.#claim = claim;
+    this.#owner = owner;
+    this.#mark = new ReaderMark(owner.layout, claim, owner.modes.file);
+    this.begun = new Promise((resolve) => {
+      this.#begin = resolve;
+    });
+    this.#timer = setInterval(this.#look, POLL_MS);
+    this.#timer.unref();
+    this.#watch(claim.path);
+    this.#look();
+  }
+
+  get claimPath(): string {
+    return this.#claim.path;
+  }
+
+  /** Names under which it can be invalidated; once it has begun. */
+  get tags(): readonly string[] {
+    return this.#from?.tags ?? [];
+  }
+
+  /** What it began with; once it has. */
+  get head(): ResponseHead {
+    return (this.#from as Begun).head;
+  }
+
+  get begunWith(): Begun {
+    return this.#from as Begun;
+  }
+
+  /** What there is of it. */
+  get growing(): Growing {
+    return this.#growing as Growing;
+  }
+
+  /** A reader for somebody who comes along; undefined where it is over. */
+  join(): FillReader | undefined {
+    if (this.#successor !== undefined) return this.#successor.join();
+    if (this.#over || this.#growing === undefined || this.#growing.end !== undefined) return undefined;
+    this.#users++;
+    this.beat();
+    let released = false;
+    const { storedAt, tags, version } = this.begunWith;
+    return new GrowingReader(this.#growing, (position, length) => this.#read(position, length), {
+      head: this.head,
+      info: fillInfo(this.key, { storedAt, tags, ...(version === undefined ? {} : { version }) }),
+      succession: this.succession,
+      released: () => {
+        if (released) return;
+        released = true;
+        this.#leave();
+      },
+    });
+  }
+
+  /** Tells the process that writes it that somebody reads along. */
+  beat(): void {
+    if (this.#users === 0 || this.#over || this.#lost) return;
+    const mark = this.#mark;
+    this.#marked = this.#marked.then(() => mark.set()).catch(() => undefined);
+  }
+
+  /** Copies what there is to another file. @throws StoreError */
+  async copy(write: (bytes: Uint8Array, position: number) => Promise<void>): Promise<void> {
+    const end = this.growing.taken;
+    for (let at = 0; at < end; ) {
+      const piece = await this.#read(at, Math.min(PIECE_BYTES, end - at));
+      await write(piece, at);
+      at += piece.byteLength;
+    }
+  }
+
+  /** From now on it is read from this one, which has all that was there. */
+  becomes(successor: FileFill): void {
+    this.#successor = successor;
+    this.#letGo = successor.hold();
+    this.#unmark();
+    this.#stop();
+    if (this.#users === 0) this.#close();
+  }
+
+  fail(error: Error): void {
+    this.#finish('failed', error);
+  }
+
+  /** Who was to go on does not. */
+  again(): void {
+    this.#lose(new IncompleteError('nobody goes on with what another process began'));
+  }
+
+  readonly #look = (): void => {
+    if (this.#over || this.#lost) return;
+    try {
+      this.#see(this.#claim.look());
+    } catch (error) {
+      debug('%s can not be followed: %o', this.key.primary, error);
+      this.#lose(new StoreError('the fill of another process can not be read', { cause: error }));
+    }
+  };
+
+  #see({ text, record, alive, ended, named }: ClaimState): void {
+    const growing = this.#growing;
+    if (!alive) this.#owner.died(this.#claim.fill);
+    if (growing === undefined) {
+      const begun = text?.begun ?? record;
+      if (begun !== undefined) void this.#open(begun);
+      else if (!named || !alive || ended !== undefined) this.#finish('failed');
+      return;
+    }
+    // The file before its end: what the claim says was true of a file that was at least as long.
+    growing.grow(fstatSync(this.#fd as number).size);
+    if (record !== undefined) {
+      if (growing.taken === record.size) this.#finish('complete');
+      else this.#finish('failed', new StoreError(`a fill has ${growing.taken} of ${record.size} bytes`));
+    } else if (ended === 'failed') {
+      this.#finish('failed', new IncompleteError('the process that fetched the body gave up'));
+    } else if (ended === 'orphaned' || !alive) {
+      this.#lose(new IncompleteError('the process that fetched the body is gone'));
+    }
+  }
+
+  /** The head is there, and so is the file of the body. */
+  async #open(begun: Begun): Promise<void> {
+    if (this.#opening) return;
+    this.#opening = true;
+    const { name, fill } = this.#claim;
+    const { layout } = this.#owner;
+    const fd = await openBody(layout, this.#claim);
+    if (fd === undefined || this.#over) {
+      if (fd !== undefined) closeSync(fd);
+      this.#finish('failed');
+      return;
+    }
+    this.#fd = fd;
+    this.#from = begun;
+    this.#growing = new Growing(begun.size);
+    this.#watch(layout.incompleteBody(name, fill));
+    this.#look();
+    this.#begin(true);
+  }
+
+  /** Its writer can't go on: somebody here does, or somebody elsewhere, or it fails. */
+  #lose(error: Error): void {
+    if (this.#growing === undefined) {
+      this.#finish('failed');
+      return;
+    }
+    this.#lost = true;
+    this.#unmark();
+    this.#goOn(error).catch((failure: unknown) => {
+      const known = failure instanceof CacheFilterError ? failure : error;
+      this.#finish('failed', known);
+    });
+  }
+
+  async #goOn(error: Error): Promise<void> {
+    const until = Date.now() + ORPHAN_WAIT_MS;
+    while (!this.#over && Date.now() < until) {
+      const next = await this.#owner.next();
+      if (next !== undefined) return this.#follow(next, error);
+      const heir = this.succession.next();
+      if (heir !== undefined) {
+        const outcome = await this.#owner.succeed(this, heir);
+        if (outcome === 'succeeded') return;
+        if (outcome === 'declined') break;
+        this.succession.takeBack(heir);
+      }
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    }
+    this.#finish('orphaned', error);
+  }
+
+  /** Another process has gone on, or begun anew: what was handed out must be the beginning of what it has. */
+  async #follow(claim: OthersClaim, error: Error): Promise<void> {
+    const { size, head } = this.begunWith;
+    try {
+      const fd = await sameBeginning(this.#owner.layout, claim, {
+        head,
+        size,
+        bytes: this.growing.taken,
+        read: (position, length) => this.#read(position, length),
+        isOver: () => this.#over,
+      });
+      if (fd !== undefined && !this.#over) return this.#adopt(claim, fd);
+      if (fd !== undefined) closeSync(fd);
+      claim.close();
+      if (!this.#over) this.#finish('orphaned', error);
+    } catch (failure) {
+      claim.close();
+      throw failure;
+    }
+  }
+
+  #adopt(claim: OthersClaim, fd: number): void {
+    const before = this.#fd;
+    this.#claim.close();
+    this.#claim = claim;
+    this.#mark = new ReaderMark(this.#owner.layout, claim, this.#owner.modes.file);
+    this.#fd = fd;
+    if (before !== undefined) this.#former.push(before);
+    this.#unwatch();
+    this.#watch(claim.path);
+    this.#watch(this.#owner.layout.incompleteBody(claim.name, claim.fill));
+    this.#lost = false;
+    this.beat();
+    this.#look();
+  }
+
+  async #read(position: number, length: number): Promise<Uint8Array> {
+    if (this.#successor !== undefined) return this.#successor.read(position, length);
+    // A descriptor in use must not be closed: its number would soon be somebody else's.
+    this.#users++;
+    try {
+      return await readPiece(this.#fd as number, position, length);
+    } finally {
+      this.#leave();
+    }
+  }
+
+  #finish(end: BodyEnd, error?: Error): void {
+    if (this.#over) return;
+    this.#stop();
+    if (this.#successor === undefined) this.#growing?.finish(end, error);
+    this.#begin(false);
+    this.#owner.ended();
+    if (this.#users === 0) this.#close();
+  }
+
+  /** There is nothing more to be seen of the other process. */
+  #stop(): void {
+    this.#over = true;
+    clearInterval(this.#timer);
+    this.#unwatch();
+  }
+
+  #leave(): void {
+    if (--this.#users > 0) return;
+    // Nobody reads: who comes next starts at the beginning.
+    if (this.#over) this.#close();
+  }
+
+  #close(): void {
+    this.#unmark();
+    this.#claim.close();
+    for (const fd of this.#former.splice(0)) closeSync(fd);
+    if (this.#fd !== undefined) closeSync(this.#fd);
+    this.#fd = undefined;
+    this.#letGo?.();
+    this.#letGo = undefined;
+  }
+
+  #unmark(): void {
+    const mark = this.#mark;
+    this.#marked = this.#marked.then(() => mark.remove()).catch(() => undefined);
+  }
+
+  #watch(path: string): void {
+    try {
+      const watcher = watch(path, { persistent: false }, this.#look);
+      // Without it there is the timer.
+      watcher.on('error', () => watcher.close());
+      this.#watchers.push(watcher);
+    } catch (error) {
+      debug('%s can not be watched: %o', path, error);
+    }
+  }
+
+  #unwatch(): void {
+    for (const watcher of this.#watchers.splice(0)) watcher.close();
+  }
+}

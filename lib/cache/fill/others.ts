@@ -1,0 +1,207 @@
+import { closeSync, fstatSync, open as openFile, readSync } from 'node:fs';
+import { promisify } from 'node:util';
+import { isMissing, list, readIfThere, unlink } from '../../fs/files.ts';
+import { type Layout, parseFileName, primaryName } from '../../fs/layout.ts';
+import type { Invalidation } from '../cache.ts';
+import { concerns } from '../invalidation.ts';
+import { decodeRecord, type EntryRecord } from '../record.ts';
+import type { ClaimFile } from './claim.ts';
+import { type ClaimEnd, type ClaimText, decodeClaim, endOfNote } from './claim-text.ts';
+
+const openFd = promisify(openFile);
+
+/** A claim that has not said for so long that its owner lives is suspect, in milliseconds. It says so three times in that time. */
+export const ORPHAN_MS = 1_500;
+
+/** Who suspects it looks on for so long: it may have been asleep itself. */
+const SUSPENSE_MS = 600;
+
+/** After so long there is nothing to suspect any more. */
+const DEAD_MS = 10_000;
+
+/** From one look at a contender to the next, in milliseconds. */
+const CONTEST_MS = 2;
+
+/** What can be seen of another's claim. */
+export interface ClaimState {
+  /** Undefined at a moment at which it is being written. */
+  text: ClaimText | undefined;
+  /** It has become one: all of the body has come, and is verified. */
+  record: EntryRecord | undefined;
+  /** Nothing more comes, and it does not become an entry. */
+  ended: ClaimEnd | undefined;
+  alive: boolean;
+  /** Nobody has taken its name away. */
+  named: boolean;
+}
+
+/** The claim of another process, kept open. */
+export class OthersClaim {
+  readonly name: string;
+  readonly fill: string;
+  readonly path: string;
+  readonly #fd: number;
+  /** The last sign of life that was seen, and since when there has been no other, by our own clock. */
+  #beat = { at: 0, since: 0 };
+  #open = true;
+
+  private constructor(name: string, fill: string, path: string, fd: number) {
+    this.name = name;
+    this.fill = fill;
+    this.path = path;
+    this.#fd = fd;
+  }
+
+  /** Undefined where it has gone. */
+  static open(layout: Layout, name: string, fill: string): Promise<OthersClaim | undefined> {
+    return OthersClaim.#at(name, fill, layout.claim(name, fill));
+  }
+
+  /** One that has become the record of this name; undefined where there is none. */
+  static async published(layout: Layout, name: string): Promise<OthersClaim | undefined> {
+    const path = layout.record(name);
+    const { fill } = decodeRecord((await readIfThere(path)) ?? Buffer.alloc(0)) ?? {};
+    return fill === undefined ? undefined : OthersClaim.#at(name, fill, path);
+  }
+
+  static async #at(name: string, fill: string, path: string): Promise<OthersClaim | undefined> {
+    try {
+      return new OthersClaim(name, fill, path, await openFd(path, 'r'));
+    } catch (error) {
+      if (isMissing(error)) return undefined;
+      throw error;
+    }
+  }
+
+  /** Without a wait: a few microseconds. */
+  look(): ClaimState {
+    const { mtimeMs, nlink, size } = fstatSync(this.#fd);
+    const bytes = Buffer.alloc(size);
+    const count = readSync(this.#fd, bytes, 0, size, 0);
+    const content = bytes.subarray(0, count);
+    const text = decodeClaim(content);
+    const record = text === undefined ? decodeRecord(content) : undefined;
+    return {
+      text,
+      record,
+      ended: text === undefined && record === undefined ? endOfNote(content) : text?.ended,
+      alive: this.#isAlive(mtimeMs),
+      named: nlink > 0,
+    };
+  }
+
+  #isAlive(beatAt: number): boolean {
+    const now = performance.now();
+    if (beatAt !== this.#beat.at) this.#beat = { at: beatAt, since: now };
+    const age = Date.now() - beatAt;
+    return age < ORPHAN_MS || (age < DEAD_MS && now - this.#beat.since < SUSPENSE_MS);
+  }
+
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    closeSync(this.#fd);
+  }
+}
+
+/** Fill ids: those of this process, and those whose owner is known to be dead. */
+export interface Known {
+  own: ReadonlySet<string>;
+  dead: { has(fill: string): boolean };
+}
+
+/** The fill that others lead under this name, or are about to; undefined where there is none. */
+export async function leaderOf(
+  layout: Layout,
+  name: string,
+  { own, dead }: Known,
+): Promise<OthersClaim | undefined> {
+  for await (const other of othersOf(layout, name, own)) {
+    const { record, alive, ended } = other.look();
+    if (alive && !dead.has(other.fill) && record === undefined && ended === undefined) return other;
+    other.close();
+  }
+  return undefined;
+}
+
+/**
+ * Decides who leads where several processes have claimed a name: resolves to the claim that is to be followed, or to undefined where
+ * our own leads. A claim that sees one that leads, or one with a lower id, gives way; one with the lowest id waits until those that
+ * may have come before it, and have not seen it, have made up their minds. Without a lock: whoever errs fetches once too often.
+ */
+export async function contest(
+  layout: Layout,
+  claim: ClaimFile,
+  { own, dead }: Known,
+): Promise<OthersClaim | undefined> {
+  for (;;) {
+    let undecided = false;
+    for await (const other of othersOf(layout, claim.name, own)) {
+      const { text, record, alive, ended } = other.look();
+      if (!alive || dead.has(other.fill)) {
+        await removeDead(layout, other);
+      } else if (record !== undefined) {
+        // About to be an entry.
+        undecided = true;
+      } else if (ended === undefined) {
+        if (text?.leads === true || other.fill < claim.fill) return other;
+        undecided = true;
+      }
+      other.close();
+    }
+    if (!undecided) {
+      await claim.say({ leads: true });
+      return undefined;
+    }
+    await new Promise((resolve) => setTimeout(resolve, CONTEST_MS));
+  }
+}
+
+/**
+ * Cuts off the fills of others that may be for what is to be invalidated.
+ * @param own fill ids that are none of theirs
+ */
+export async function doomOthers(
+  layout: Layout,
+  what: Invalidation,
+  own: ReadonlySet<string>,
+): Promise<void> {
+  const base = 'key' in what ? layout.name(what.key, undefined) : undefined;
+  for (const file of await list(layout.incomplete)) {
+    const { name, fill, kind } = parseFileName(file) ?? {};
+    if (name === undefined || fill === undefined || kind !== 'claim' || own.has(fill)) continue;
+    const path = layout.claim(name, fill);
+    const claim = base === undefined ? await readIfThere(path) : undefined;
+    if (base === undefined ? claim !== undefined && mayConcern(what, claim) : primaryName(name) === base) {
+      await unlink(path);
+    }
+  }
+}
+
+/** Whether the claim of another process may be for what is to be invalidated. In doubt it is: that costs a fill, not a wrong answer. */
+function mayConcern(what: Invalidation, claim: Uint8Array): boolean {
+  const text = decodeClaim(claim);
+  const { key, tags } = decodeRecord(claim) ?? { key: text?.key, tags: text?.begun?.tags };
+  // Being written at this moment.
+  if (key === undefined) return true;
+  return concerns(what, key, tags ?? ('tag' in what ? [what.tag] : []));
+}
+
+async function* othersOf(
+  layout: Layout,
+  name: string,
+  own: ReadonlySet<string>,
+): AsyncGenerator<OthersClaim> {
+  for (const file of await list(layout.incomplete)) {
+    const parsed = parseFileName(file);
+    if (parsed?.kind !== 'claim' || parsed.name !== name) continue;
+    const { fill = '' } = parsed;
+    const other = own.has(fill) ? undefined : await OthersClaim.open(layout, name, fill);
+    if (other !== undefined) yield other;
+  }
+}
+
+/** Its owner may be asleep rather than dead: then it finds its claim gone, and does not publish. */
+async function removeDead(layout: Layout, { name, fill, path }: OthersClaim): Promise<void> {
+  for (const file of [path, layout.incompleteBody(name, fill)]) await unlink(file).catch(() => undefined);
+}

@@ -1,0 +1,18 @@
+import { IntegrityError, StoreError, SupersededError } from './errors.ts';
+import { TooSlowError } from './patience.ts';
+import type { Reason } from './reasons.ts';
+
+/** What became of a response: an entry of so many bytes, or nothing. */
+export type Outcome = { size: number } | { reason: Reason; error?: unknown };
+
+/** Why a handler did not come to its end. */
+export function failureOf(error: Error): Reason {
+  if (error instanceof TooSlowError) return 'stalled';
+  return error instanceof IntegrityError ? 'unproven' : 'unfinished';
+}
+
+/** Why a body that came to its end did not become an entry. */
+export function rejectionOf(error: unknown): Reason {
+  if (error instanceof StoreError) return error.reason;
+  return error instanceof SupersededError ? 'purge' : 'unproven';
+}

@@ -1,0 +1,104 @@
+/** The process that a campaign ends again and again: a server of `node:http` with the filter before an origin. */
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { cacheFilter } from '../../lib/index.ts';
+import { bytesAt, saysLength, sizeOf } from './body.ts';
+import type { ServerOptions, Tasks } from './process.ts';
+
+const PIECE = 64 * 1024;
+
+/** How long a clean stop waits for what runs, in milliseconds. */
+const CLOSE_MS = 5_000;
+
+const options = JSON.parse(process.argv[2] ?? '') as ServerOptions;
+const filter = cacheFilter({
+  minFreeBytes: 0,
+  closeTimeoutMs: CLOSE_MS,
+  cacheStatus: { key: true },
+  routes: [
+    { path: '/keep/:id', freshness: 'immutable' },
+    { path: '/brief/:id', freshness: { ttlMs: 200 } },
+  ],
+  ...options,
+});
+
+const server = createServer((req, res) => {
+  filter(req, res, (error) => {
+    if (error === undefined) void origin(req, res);
+    else res.destroy(error as Error);
+  });
+});
+
+/** Answers with the version that the request asks for: whoever asks knows which there are. */
+async function origin(req: IncomingMessage, res: ServerResponse): Promise<void> {
+  const { method, url: path = '' } = req;
+  if (method === 'DELETE') {
+    res.writeHead(204).end();
+    return;
+  }
+  const version = Number(req.headers['x-next']);
+  if (!Number.isSafeInteger(version)) {
+    res.writeHead(404, { 'Cache-Control': 'no-store' }).end();
+    return;
+  }
+  const size = sizeOf(path);
+  res.setHeader('X-Version', version);
+  if (saysLength(path)) res.setHeader('Content-Length', size);
+  else {
+    const digest = createHash('sha256')
+      .update(bytesAt(path, version, 0, size))
+      .digest('base64');
+    res.setHeader('Repr-Digest', `sha-256=:${digest}:`);
+  }
+  if (method === 'HEAD') {
+    res.end();
+    return;
+  }
+  for (let at = 0; at < size; at += PIECE) {
+    if (req.headers['x-fault'] === 'cut' && at >= size / 2) {
+      res.destroy();
+      return;
+    }
+    const piece = bytesAt(path, version, at, Math.min(at + PIECE, size));
+    // Without the filter in between, a client that leaves is all that comes.
+    if (!res.write(piece) && !res.destroyed) await Promise.race([once(res, 'drain'), once(res, 'close')]);
+    if (res.destroyed) return;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  res.end();
+}
+
+const tasks: { [T in keyof Tasks]: (...args: Parameters<Tasks[T]>) => Promise<ReturnType<Tasks[T]>> } = {
+  stats: () => filter.cache.stats(),
+  idle: () => filter.idle(),
+  pin: (path, on) => filter.cache.pin(path, on),
+  isPinned: async (path) => (await filter.cache.info({ primary: path }))?.pinned === true,
+  queue: (path) => filter.cache.queue.add({ primary: path }).catch(() => false),
+  clean: async () => void (await filter.cache.clean({ stalledMs: 0 })),
+  prune: async (toBytes) => void (await filter.cache.prune({ toBytes })),
+  points: async () =>
+    (globalThis as unknown as Record<symbol, Record<string, number>>)[
+      Symbol.for('cache-filter.crash-points')
+    ] ?? {},
+};
+
+process.on('message', ({ id, task, args }: { id: number; task: keyof Tasks; args: never[] }) => {
+  const run = tasks[task] as (...args: never[]) => Promise<unknown>;
+  run(...args).then(
+    (result) => process.send?.({ id, result }),
+    (error: Error) => process.send?.({ id, error: String(error.stack) }),
+  );
+});
+
+// A clean stop: whatever is open afterwards keeps the process alive, and is noticed by that.
+process.once('SIGTERM', async () => {
+  server.close();
+  await filter.close();
+  server.closeAllConnections();
+  process.disconnect();
+});
+
+await filter.cache.stats();
+server.listen(0, '127.0.0.1', () => process.send?.({ port: (server.address() as AddressInfo).port }));

@@ -14,7 +14,8 @@ import type { Sent } from './response/send.ts';
 import type { TappedHead } from './response/tap/head.ts';
 import { unanswered } from './response/tap/headers.ts';
 import type { Tap, TapOptions } from './response/tap/tap.ts';
-import { realFace, Scope } from './response/tap/view.ts';
+import { Scope } from './response/tap/view.ts';
+import { wireTo } from './response/tap/wire.ts';
 
 /**
  * The answer to a client that reads what somebody else fetches, and whose own handler may have to go on with that: it is on its way, and
@@ -34,7 +35,7 @@ export class AnswerUnderWay implements LeadAnswer {
     const scope = new Scope(res);
     this.#exchange = exchange;
     this.#reader = reader;
-    this.wire = realFace(res, scope);
+    this.wire = wireTo(res, scope);
     // It has to answer with the whole, whatever this client wanted.
     this.tap = { hide: ['range', 'if-range', ...CONDITIONS], underWay: { scope, before: unanswered(res) } };
   }

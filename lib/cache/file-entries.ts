@@ -4,13 +4,11 @@ import { publish as tell } from '../events.ts';
 import { isMissing, readWithStat } from '../fs/files.ts';
 import { identityOf } from '../fs/identity.ts';
 import type { Layout } from '../fs/layout.ts';
-import type { WorkLock } from '../fs/lock.ts';
-import type { Space } from '../fs/space.ts';
 import type { ResponseHead } from '../http/body.ts';
 import { BodyChecks } from './body-check.ts';
 import type { Entry, EntryInfo, Key } from './cache.ts';
 import { charge } from './charge.ts';
-import type { Expendable } from './expendable.ts';
+import type { FileEntriesOptions } from './file-entries-options.ts';
 import { FileEntry } from './file-entry.ts';
 import type { HotEntries, HotEntry, SeenRecord } from './hot-entries.ts';
 import { Inventory } from './inventory.ts';
@@ -23,32 +21,12 @@ import { decodeNewerRecord, decodeRecord, type EntryRecord, infoOf } from './rec
 import { isNeeded, type RemovedEntry, removeBody, removeEntry } from './removal.ts';
 import { SharedFile } from './shared-file.ts';
 import { StoredBody } from './stored-body.ts';
-import { Upkeep, type UpkeepOptions } from './upkeep.ts';
+import { Upkeep } from './upkeep.ts';
 
 const debug = createDebug('cache-filter:store');
 
 /** One that is replaced again and again while it is opened is a miss in the end. */
 const OPEN_ATTEMPTS = 10;
-
-/** What the entries have to do with. */
-export interface FileEntriesOptions extends UpkeepOptions {
-  /** As events name it. */
-  directory: string;
-  maxBytes: number;
-  /** Which stored bytes are checked before they go out. */
-  verify: 'first' | 'always' | 'size';
-  space: Space;
-  notices: Notices;
-  /** What goes before any entry when room is needed. */
-  expendable: Expendable;
-  hot: HotEntries | undefined;
-  /** Held by who clears up. */
-  lock: WorkLock;
-  /** Ids of the fills that this process runs. */
-  ownFills(): ReadonlySet<string>;
-  /** Resolves when the start-up scan is over. Never rejects. */
-  scanned(): Promise<unknown>;
-}
 
 /** The entries on disk, and the account of them. */
 export class FileEntries {
@@ -72,20 +50,15 @@ export class FileEntries {
   readonly #watches = new Set<Set<string>>();
 
   constructor(layout: Layout, options: FileEntriesOptions) {
-    const { directory, maxBytes, verify, space, notices, expendable, hot, lock, ownFills, scanned } = options;
+    const { maxBytes, space, notices, expendable, lock, ownFills, scanned } = options;
     this.#layout = layout;
-    this.#directory = directory;
+    this.#directory = options.directory;
     this.#notices = notices;
-    this.#hot = hot;
+    this.#hot = options.hot;
     this.#failed = options.failed;
-    this.#verify = verify;
+    this.#verify = options.verify;
     this.checks = new BodyChecks(layout, options.fileMode);
-    const evict = (name: string, removal: Removal) =>
-      this.#evict(name, removal).catch((error: unknown) => {
-        this.#failed(error, 'change');
-        throw error;
-      });
-    this.ledger = new Ledger(maxBytes, evict, {
+    this.ledger = new Ledger(maxBytes, (name, removal) => this.#tryToEvict(name, removal), {
       expendable,
       space,
       outlook: {
@@ -308,6 +281,13 @@ export class FileEntries {
   async #drop(name: string, key: Key | undefined, why: string): Promise<void> {
     this.#notices.damaged(name, why, key);
     await this.#unlink(name);
+  }
+
+  #tryToEvict(name: string, removal: Removal): Promise<'pinned' | undefined> {
+    return this.#evict(name, removal).catch((error: unknown) => {
+      this.#failed(error, 'change');
+      throw error;
+    });
   }
 
   /** For want of room, or because nobody uses it. 'pinned': another process has pinned it, and it stays. */

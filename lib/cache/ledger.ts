@@ -238,6 +238,8 @@ export class Ledger {
       // Or some turned out to be pinned: others have to go.
       again = more || this.pinned > before;
     }
+    // What somebody else has taken meanwhile makes the room as well, once it has gone.
+    await Promise.all([...this.#removals.values(), ...this.#expenses]);
     return removed;
   }
 

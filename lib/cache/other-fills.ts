@@ -43,9 +43,9 @@ export class OtherFills {
     return bytes;
   }
 
-  /** Whether there are any. */
+  /** Whether there are any that have announced what they will take: a claim of this process is not known as its own while it is created. */
   get some(): boolean {
-    return this.#fills.size > 0;
+    return [...this.#fills.values()].some(({ reserved }) => reserved !== undefined);
   }
 
   /** Whether one was left behind by a process that was killed. */
@@ -62,7 +62,7 @@ export class OtherFills {
   look(own: ReadonlySet<string>, lostMs: number): string[] {
     const now = Date.now();
     const stat = statOf(this.#layout.incomplete);
-    if (stat?.mtimeMs === this.#modifiedAt && !this.some) return this.#unsettled;
+    if (stat?.mtimeMs === this.#modifiedAt && this.#fills.size === 0) return this.#unsettled;
     this.#modifiedAt = stat !== undefined && isPast(stat.mtimeMs, now) ? stat.mtimeMs : -1;
     const before = this.#fills;
     this.#fills = new Map();
@@ -72,26 +72,32 @@ export class OtherFills {
       const path = join(this.#layout.incomplete, file);
       const found = statOf(path);
       if (found === undefined) continue;
+      // On its way out, of this process perhaps; ctime says since when.
+      if (kind === 'gone' && now - found.ctimeMs < DEAD_MS) continue;
       const known = before.get(fill);
       const other = this.#fills.get(fill) ?? {
         name,
         bytes: 0,
         reserved: undefined,
         readAt: 0,
-        lost: kind === 'claim',
+        lost: false,
       };
       this.#fills.set(fill, other);
       other.bytes += onDisk(found.size);
+      if (kind === 'gone') other.lost = now - found.ctimeMs >= lostMs;
       if (kind !== 'claim') continue;
       other.lost = now - found.mtimeMs >= lostMs;
       // What a dead process has announced it will not take any more.
       if (now - found.mtimeMs >= DEAD_MS) continue;
       const isFresh = known !== undefined && now - known.readAt < KNOWN_MS && known.reserved !== undefined;
       // While it is rewritten, or becomes a record, it says nothing: what it said before holds.
-      other.reserved = isFresh ? known.reserved : (readReserved(path) ?? known?.reserved);
-      other.readAt = isFresh ? known.readAt : now;
+      const read = isFresh ? undefined : readReserved(path);
+      other.reserved = read ?? known?.reserved;
+      other.readAt = read === undefined ? (known?.readAt ?? 0) : now;
     }
-    for (const [fill, other] of before) if (!this.#fills.has(fill)) this.#over.set(fill, other);
+    for (const [fill, other] of before) {
+      if (!this.#fills.has(fill) && !own.has(fill)) this.#over.set(fill, other);
+    }
     return this.#unsettled;
   }
 

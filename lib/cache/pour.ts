@@ -48,13 +48,17 @@ export async function pour(
 }
 
 /** The same piece of memory where it is large enough, else another one. */
-export function fit(piece: Buffer | undefined, bytes: number): Buffer {
+function fit(piece: Buffer | undefined, bytes: number): Buffer {
   if (piece !== undefined && piece.byteLength >= bytes) return piece;
   giveBack(piece);
+  return borrow(bytes);
+}
+
+/** A piece of memory for reading up to so many bytes at a time; to be given back once nobody can be using it any more. */
+export function borrow(bytes: number): Buffer {
   return spare.get(bytes)?.pieces.pop() ?? Buffer.allocUnsafeSlow(bytes);
 }
 
-/** For the next reader: nobody can be using it any more. */
 export function giveBack(piece: Buffer | undefined): void {
   if (piece === undefined) return;
   const { pieces, most } = spare.get(piece.byteLength) ?? NONE;

@@ -1,10 +1,11 @@
 import { OutgoingMessage, type ServerResponse } from 'node:http';
 import { constants, type Http2ServerResponse } from 'node:http2';
 import { Socket } from 'node:net';
+import { StoreError } from '../errors.ts';
 import type { Body, ByteRange } from '../http/body.ts';
 import { type AnyResponse, isHttp2 } from '../http/message.ts';
 import { DeafWatch } from './deaf.ts';
-import { memberOf } from './tap/view.ts';
+import { memberOf } from './tap/wire.ts';
 
 /** The client has left; nobody's fault. */
 export class ClientGone extends Error {}
@@ -146,11 +147,21 @@ export class Flow {
     }
     const stream = body.read(range);
     this.#stop = (reason) => stream.destroy(reason);
+    const expected = range === undefined ? body.size : range.end - range.start;
+    let count = 0;
     try {
-      for await (const chunk of stream) await this.write(chunk as Uint8Array);
+      for await (const chunk of stream as AsyncIterable<Uint8Array>) {
+        count += chunk.byteLength;
+        // On a kept connection what is too much would pass for the beginning of the next answer.
+        if (expected !== undefined && count > expected) break;
+        await this.write(chunk);
+      }
     } finally {
       this.#stop = undefined;
     }
+    // And for what is lacking the client would wait.
+    if (expected !== undefined && count !== expected)
+      throw new StoreError(`a body gave ${count} bytes where ${expected} were promised`);
   }
 
   /** Ends the answer, and waits until the connection has taken it. @throws ClientGone */

@@ -139,8 +139,9 @@ const DEFAULTS: Record<What, { sizes: number[]; rounds: number; clients: number 
   memory: { sizes: [4 * 1024 * MIB], rounds: 1, clients: 100 },
   fill: { sizes: [KIB, 1024 * MIB], rounds: 7, clients: 1 },
   'large-hit': { sizes: [1024 * MIB], rounds: 5, clients: 8 },
-  start: { sizes: [], rounds: 7, clients: 16 },
-  count: { sizes: [], rounds: 7, clients: 16 },
+  // Of entries that they make themselves.
+  start: { sizes: [], rounds: 7, clients: 1 },
+  count: { sizes: [], rounds: 7, clients: 1 },
 };
 
 function defaultSizes(what: What, smoke: boolean): number[] {

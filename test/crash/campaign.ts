@@ -252,7 +252,7 @@ class Campaign {
   /** The next step to end at, '' for a moment at random; and with which variant. */
   #aim(only?: number): { crashAt: string; variant: number } {
     const anywhere = this.#random.below(this.#variants('').length);
-    const points = this.#points.filter(({ counts }) => only === undefined || counts[only] !== undefined);
+    const points = this.#points;
     if (points.length === 0 || this.#random.below(4) === 0) return { crashAt: '', variant: anywhere };
     const { step, counts } = points[this.#aimed++ % points.length] as Point;
     const variant = only ?? this.#random.pick(Object.keys(counts).map(Number));

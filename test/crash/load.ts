@@ -5,6 +5,8 @@ import type { Book } from './book.ts';
 import { Client } from './client.ts';
 import type { ServerProcess } from './process.ts';
 
+const FAULTS = ['cut', 'short', 'long', 'stall', 'throw'];
+
 /** Clients, each of which does one thing after the other. */
 const CLIENTS = 8;
 
@@ -50,10 +52,14 @@ export class Load {
   readonly answered = { hits: 0, fills: 0, collapsed: 0, purges: 0, others: 0 };
 
   /** Goes on until it is stopped. */
-  start(servers: readonly ServerProcess[], mayBreakOff: MayBreakOff): { stop(): Promise<void> } {
+  start(
+    servers: readonly ServerProcess[],
+    mayBreakOff: MayBreakOff,
+    clients = CLIENTS,
+  ): { stop(): Promise<void> } {
     let stopped = false;
     const client = new Map(servers.map((server) => [server, new Client(this.book, () => server.port)]));
-    const loops = Array.from({ length: CLIENTS }, async () => {
+    const loops = Array.from({ length: clients }, async () => {
       while (!stopped) {
         const server = this.#random.pick(servers.filter(({ isAlive }) => isAlive));
         if (server === undefined) return;
@@ -130,7 +136,7 @@ export class Load {
         return;
       case 'cut':
         await client.get(random.pick(CUT), {
-          headers: { ...next, ...(random.below(4) > 0 ? { 'X-Fault': 'cut' } : {}) },
+          headers: { ...next, ...(random.below(4) > 0 ? { 'X-Fault': random.pick(FAULTS) } : {}) },
         });
         return;
       case 'purge':

@@ -9,6 +9,19 @@ export type ServerOptions = Pick<CacheFilterOptions, 'maxBytes' | 'durability' |
   directory: string;
 };
 
+/** What a process holds at a moment. */
+export interface Sample {
+  rssBytes: number;
+  heapBytes: number;
+  /** 0 where the system does not say. */
+  descriptors: number;
+  /** Of the server, its process, and what keeps it alive. */
+  listeners: number;
+  resources: number;
+  /** Of the event loop since the last sample, the longest, in milliseconds. */
+  delayMs: number;
+}
+
 /** What it can be told. */
 export interface Tasks {
   stats(): CacheStats;
@@ -18,6 +31,10 @@ export interface Tasks {
   queue(path: string): boolean;
   clean(): void;
   prune(toBytes: number): void;
+  /** Takes everything away, and waits until what was open of it is closed. */
+  clear(): void;
+  /** What the process holds. */
+  sample(): Sample;
   /** How often each step was taken so far. */
   points(): Record<string, number>;
 }

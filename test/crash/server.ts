@@ -1,8 +1,11 @@
 /** The process that a campaign ends again and again: a server of `node:http` with the filter before an origin. */
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
+import { existsSync, readdirSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { cacheFilter } from '../../lib/index.ts';
 import { bytesAt, saysLength, sizeOf } from './body.ts';
 import type { ServerOptions, Tasks } from './process.ts';
@@ -24,9 +27,12 @@ const filter = cacheFilter({
   ...options,
 });
 
+const delay = monitorEventLoopDelay();
+delay.enable();
+
 const server = createServer((req, res) => {
   filter(req, res, (error) => {
-    if (error === undefined) void origin(req, res);
+    if (error === undefined) void origin(req, res).catch(() => res.destroy());
     else res.destroy(error as Error);
   });
 });
@@ -56,10 +62,13 @@ async function origin(req: IncomingMessage, res: ServerResponse): Promise<void> 
     res.end();
     return;
   }
+  const fault = req.headers['x-fault'];
   for (let at = 0; at < size; at += PIECE) {
-    if (req.headers['x-fault'] === 'cut' && at >= size / 2) {
-      res.destroy();
-      return;
+    if (at >= size / 2 && fault !== undefined) {
+      if (fault === 'stall') await sleep(50);
+      else if (fault === 'throw') throw new Error('deliberate');
+      else if (fault === 'short') return void res.end();
+      else if (fault === 'cut') return void res.destroy();
     }
     const piece = bytesAt(path, version, at, Math.min(at + PIECE, size));
     // Without the filter in between, a client that leaves is all that comes.
@@ -67,6 +76,7 @@ async function origin(req: IncomingMessage, res: ServerResponse): Promise<void> 
     if (res.destroyed) return;
     await new Promise((resolve) => setImmediate(resolve));
   }
+  if (fault === 'long') res.write('and more');
   res.end();
 }
 
@@ -78,6 +88,30 @@ const tasks: { [T in keyof Tasks]: (...args: Parameters<Tasks[T]>) => Promise<Re
   queue: (path) => filter.cache.queue.add({ primary: path }).catch(() => false),
   clean: async () => void (await filter.cache.clean({ stalledMs: 0 })),
   prune: async (toBytes) => void (await filter.cache.prune({ toBytes })),
+  clear: async () => {
+    await filter.purge({ all: true });
+    // Files that are kept open are looked at twice a second.
+    await sleep(1_500);
+  },
+  sample: async () => {
+    globalThis.gc?.();
+    const { rss, heapUsed } = process.memoryUsage();
+    const all = [server, process].flatMap((each) =>
+      each.eventNames().map((name) => each.listenerCount(name)),
+    );
+    const delayMs = delay.max / 1e6;
+    delay.reset();
+    return {
+      rssBytes: rss,
+      heapBytes: heapUsed,
+      descriptors: existsSync('/proc/self/fd') ? readdirSync('/proc/self/fd').length : 0,
+      listeners: all.reduce((sum, count) => sum + count, 0),
+      resources: process
+        .getActiveResourcesInfo()
+        .filter((name) => !/^(FS|CloseReq|TickObject|Immediate)/.test(name)).length,
+      delayMs,
+    };
+  },
   points: async () =>
     (globalThis as unknown as Record<symbol, Record<string, number>>)[
       Symbol.for('cache-filter.crash-points')

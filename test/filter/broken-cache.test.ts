@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { Readable } from 'node:stream';
 import { describe, test } from 'node:test';
+import type { ClaimOptions, Entry, Fill, Key, LeaderClaim } from '../../lib/cache/cache.ts';
 import { type Cache, MemoryCache } from '../../lib/index.ts';
 import { BODY, filtered } from '../support/filtered.ts';
 
@@ -65,6 +67,148 @@ describe('a cache that breaks never makes a response worse', () => {
       }
       assert.ok(fired() > 0, 'the fault fired');
       assert.ok(calls() > 0);
+    });
+  }
+});
+
+/** A cache whose fills break their promise in one place. */
+function breakingFills(fault: (fill: Fill) => Partial<Fill>): { cache: Cache; fired: () => number } {
+  return broken((cache, fail) => ({
+    claim: async (key: Key, options?: ClaimOptions) => {
+      const claim = await cache.claim(key, options);
+      if (claim?.role !== 'leader') return claim;
+      const start: LeaderClaim['start'] = async (head, given) => {
+        const fill = await claim.start(head, given);
+        if ('declined' in fill) return fill;
+        const whole: Fill = {
+          write: (chunk) => fill.write(chunk),
+          drained: () => fill.drained(),
+          reader: () => fill.reader(),
+          get readers() {
+            return fill.readers;
+          },
+          onDeserted: (deserted) => fill.onDeserted(deserted),
+          commit: (proof) => fill.commit(proof),
+          abort: (reason) => fill.abort(reason),
+          orphan: (reason) => fill.orphan(reason),
+        };
+        const wrong = Object.entries(fault(fill)).map(([name, method]) => [
+          name,
+          (...args: never[]) => {
+            try {
+              fail();
+            } catch {}
+            return (method as (...args: never[]) => unknown)(...args);
+          },
+        ]);
+        return { ...whole, ...Object.fromEntries(wrong) };
+      };
+      return { ...claim, start };
+    },
+  }));
+}
+
+describe('a fill that breaks never ends as if it were whole', () => {
+  for (const [name, fault, complete] of [
+    [
+      'commit rejects, its readers having failed',
+      (fill) => ({
+        commit: async () => {
+          await fill.abort(new Error('deliberate'));
+          throw new Error('deliberate');
+        },
+      }),
+      false,
+    ],
+    [
+      'commit settles, and rejects when asked again',
+      (fill) => ({
+        commit: (proof) => fill.commit(proof).finally(() => fill.commit(proof).catch(() => undefined)),
+      }),
+      true,
+    ],
+    ['drained resolves at once, and again', () => ({ drained: async () => undefined }), true],
+    [
+      'write always says to wait',
+      (fill) => ({
+        write: (chunk) => {
+          fill.write(chunk);
+          return false;
+        },
+      }),
+      true,
+    ],
+  ] as [string, (fill: Fill) => Partial<Fill>, boolean][]) {
+    test(name, async (t) => {
+      const { cache, fired } = breakingFills(fault);
+      const { filter, get } = await filtered(t, { cache }, (_req, res) => {
+        res.setHeader('Content-Length', BODY.length);
+        res.write(BODY.subarray(0, 10));
+        setImmediate(() => {
+          if (!res.write(BODY.subarray(10, 20))) res.once('drain', () => res.end(BODY.subarray(20)));
+          else res.end(BODY.subarray(20));
+        });
+      });
+      const answer = await get();
+      if (name !== 'drained resolves at once, and again') assert.ok(fired() > 0, 'the fault fired');
+      assert.equal(answer.complete, complete);
+      if (answer.complete) assert.ok(answer.body.equals(BODY));
+      await filter.idle();
+    });
+  }
+});
+
+/** A hit whose bytes are not what was promised. */
+function hitOf(read: () => Readable): { cache: Cache; released: () => number } {
+  let released = 0;
+  const entry: Entry = {
+    head: { status: 200, headers: [['Content-Type', 'text/plain']] },
+    size: BODY.length,
+    info: { key: { primary: '/' }, size: BODY.length, digests: [], storedAt: Date.now(), tags: [] },
+    read,
+    release: () => {
+      released++;
+    },
+  };
+  const { cache } = broken(() => ({ open: async () => entry }));
+  return { cache, released: () => released };
+}
+
+describe('an entry that breaks never ends as if it were whole', () => {
+  for (const [name, read, complete] of [
+    ['in pieces of one byte', () => Readable.from([...BODY].map((byte) => Buffer.of(byte))), true],
+    ['that end too soon', () => Readable.from([BODY.subarray(0, 10)]), false],
+    [
+      'that fail half way',
+      () =>
+        new Readable({
+          read() {
+            this.push(BODY.subarray(0, 10));
+            this.destroy(new Error('deliberate'));
+          },
+        }),
+      false,
+    ],
+    [
+      'that fail at once',
+      () =>
+        new Readable({
+          read() {
+            this.destroy(new Error('deliberate'));
+          },
+        }),
+      false,
+    ],
+    ['that are too many', () => Readable.from([BODY, Buffer.from('and more')]), false],
+  ] as [string, () => Readable, boolean][]) {
+    test(`reads ${name}`, async (t) => {
+      const { cache, released } = hitOf(read);
+      const { filter, get } = await filtered(t, { cache });
+      const answer = await get();
+      assert.equal(answer.complete, complete, `${answer.body.length} bytes`);
+      if (answer.complete) assert.ok(answer.body.equals(BODY));
+      await filter.idle();
+      assert.equal(released(), 1, 'let go of once');
     });
   }
 });

@@ -299,9 +299,10 @@ export class FileFills {
 
   async #giveUp(claim: ClaimFile | undefined): Promise<void> {
     if (claim === undefined) return;
-    this.#claims.delete(claim);
     await claim.close().catch(() => undefined);
     await this.#unlink(claim.path);
+    // Until then it is not to be taken for that of somebody else.
+    this.#claims.delete(claim);
   }
 
   #end(run: FileRun): void {

@@ -109,7 +109,7 @@ export class ForeignFill {
     this.beat();
     let released = false;
     const { storedAt, tags, version } = this.begunWith;
-    return new GrowingReader(this.#growing, (position, length) => this.#read(position, length), {
+    return new GrowingReader(this.#growing, (...args) => this.#read(...args), {
       head: this.head,
       info: fillInfo(this.key, { storedAt, tags, ...(version === undefined ? {} : { version }) }),
       succession: this.succession,
@@ -274,12 +274,12 @@ export class ForeignFill {
     this.#look();
   }
 
-  async #read(position: number, length: number): Promise<Uint8Array> {
-    if (this.#successor !== undefined) return this.#successor.read(position, length);
+  async #read(position: number, length: number, into?: Buffer): Promise<Uint8Array> {
+    if (this.#successor !== undefined) return this.#successor.read(position, length, into);
     // A descriptor in use must not be closed: its number would soon be somebody else's.
     this.#users++;
     try {
-      return await readPiece(this.#fd as number, position, length);
+      return await readPiece(this.#fd as number, position, length, into);
     } finally {
       this.#leave();
     }

@@ -1,6 +1,6 @@
 import { StoreError } from '../../errors.ts';
 import type { ByteRange } from '../../http/body.ts';
-import { fit, giveBack } from '../pour.ts';
+import { borrow, giveBack } from '../pour.ts';
 import { bodyReads } from '../read-gate.ts';
 import type { Follower, Growing } from './growing.ts';
 import { READ_BYTES, type ReadStored } from './reader.ts';
@@ -65,7 +65,7 @@ export class GrowingPour implements Follower {
           taken = this.#takeWindow(take);
         } else if (this.position < growing.stored) {
           turn = 1 - turn;
-          pieces[turn] ??= fit(undefined, READ_BYTES);
+          pieces[turn] ??= borrow(READ_BYTES);
           const piece = await this.#read(pieces[turn] as Buffer).finally(() => taken);
           this.#check();
           this.#advance(piece.byteLength);
@@ -78,7 +78,7 @@ export class GrowingPour implements Follower {
         taken.catch(() => undefined);
       }
       await taken;
-      for (const piece of pieces) giveBack(piece);
+      for (const piece of pieces) if (piece !== undefined) giveBack(piece);
     } finally {
       this.#unfollow();
     }
@@ -109,7 +109,13 @@ export class GrowingPour implements Follower {
   #read(into: Buffer): Promise<Uint8Array> {
     const { stored, limit } = this.#growing;
     const length = Math.min(into.byteLength, Math.min(stored, limit, this.#end) - this.position);
-    return bodyReads.through(() => this.#readStored(this.position, length, into));
+    return new Promise((resolve, reject) => {
+      bodyReads.enter(() => {
+        this.#readStored(this.position, length, into)
+          .finally(() => bodyReads.leave())
+          .then(resolve, reject);
+      });
+    });
   }
 
   #advance(bytes: number): void {

@@ -67,8 +67,13 @@ export async function openBody(
 }
 
 /** At least one byte at the position. @throws StoreError where there is none */
-export async function readPiece(fd: number, position: number, length: number): Promise<Uint8Array> {
-  const { bytesRead, buffer } = await pread(fd, Buffer.allocUnsafeSlow(length), 0, length, position);
+export async function readPiece(
+  fd: number,
+  position: number,
+  length: number,
+  into: Buffer = Buffer.allocUnsafeSlow(length),
+): Promise<Uint8Array> {
+  const { bytesRead, buffer } = await pread(fd, into, 0, length, position);
   if (bytesRead === 0) throw new StoreError(`the file of a fill ends at ${position} bytes`);
   return buffer.subarray(0, bytesRead);
 }

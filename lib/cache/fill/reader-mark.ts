@@ -31,8 +31,13 @@ export class ReaderMark {
 
   /** Whether somebody does. Without a wait. */
   get isSet(): boolean {
-    const stat = statSync(this.#path, { throwIfNoEntry: false });
-    return stat !== undefined && Date.now() - stat.mtimeMs < ORPHAN_MS;
+    try {
+      const stat = statSync(this.#path, { throwIfNoEntry: false });
+      return stat !== undefined && Date.now() - stat.mtimeMs < ORPHAN_MS;
+    } catch {
+      // Where the directory can't be looked at, nobody can read along.
+      return false;
+    }
   }
 
   async remove(): Promise<void> {

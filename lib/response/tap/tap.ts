@@ -12,7 +12,8 @@ import type { TappedHead } from './head.ts';
 import { coded, type Unanswered, unanswered, VirtualHeaders } from './headers.ts';
 import { wireOf } from './passing.ts';
 import { type VirtualSocket, virtualSocket } from './socket.ts';
-import { chained, type Member, method, Overlay, realFace, Scope } from './view.ts';
+import { chained, type Member, method, Overlay, Scope } from './view.ts';
+import { wireTo } from './wire.ts';
 
 export interface TapListener {
   /** Called once, within the handler's own call. Answer, then or later, with `divert` or `pass`; until then the body waits. */
@@ -133,7 +134,7 @@ export class Tap {
 
   /** The client's response, to be used by us while the handler has the other. */
   get wire(): AnyResponse {
-    return realFace(this.#res, this.#scope);
+    return wireTo(this.#res, this.#scope);
   }
 
   /** Whether the client has left. */

@@ -42,29 +42,6 @@ export class Scope {
   }
 }
 
-/** What each face leads to. */
-const behind = new WeakMap<object, (name: string) => unknown>();
-
-/** An object as everybody else sees it, whoever asks and when: also once something is laid over it. */
-export function realFace<T extends object>(target: T, scope: Scope): T {
-  const face = new Proxy(target, {
-    get: (_, name) => {
-      const value: unknown = scope.asReal(() => Reflect.get(target, name, target));
-      if (typeof value !== 'function') return value;
-      return (...args: unknown[]) => scope.asReal(() => value.apply(target, args));
-    },
-    set: (_, name, value) => scope.asReal(() => Reflect.set(target, name, value, target)),
-  });
-  behind.set(face, (name) => scope.asReal(() => Reflect.get(target, name, target)));
-  return face;
-}
-
-/** The member itself, where a real face has a function of its own in its place: to be compared, not to be called. */
-export function memberOf(face: object, name: string): unknown {
-  const member = behind.get(face);
-  return member === undefined ? Reflect.get(face, name) : member(name);
-}
-
 /** A member as the handler sees it. What is assigned to it shadows it, unless `set` says otherwise. */
 export interface Member {
   get(): unknown;

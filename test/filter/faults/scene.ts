@@ -220,7 +220,7 @@ export class Scene {
 }
 
 /** Whatever looks complete is what the origin has. */
-export function neverWrong({ status, complete, body, headers }: Answer): void {
+function neverWrong({ status, complete, body, headers }: Answer): void {
   if (!complete || (status !== 200 && status !== 206)) return;
   const [, start = '0', end = String(SIZE - 1)] =
     /^bytes (\d+)-(\d+)/.exec(String(headers['content-range'])) ?? [];

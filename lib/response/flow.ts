@@ -46,6 +46,8 @@ export class Flow {
   readonly #res: AnyResponse;
   #wake: (() => void) | undefined;
   #stop: ((reason: Error) => void) | undefined;
+  /** Pieces that the connection has not taken yet. */
+  #flushing = 0;
   /** Poured at the moment. */
   #body: Body | undefined;
   #stopped: Error | undefined;
@@ -117,12 +119,14 @@ export class Flow {
   async #flush(piece: Uint8Array): Promise<void> {
     this.check();
     this.bytes += piece.byteLength;
+    this.#flushing++;
     await new Promise<void>((resolve, reject) => {
       this.#stop = reject;
       this.#watch.begin();
       (this.#res as ServerResponse).write(piece, (error) => (error ? reject(new ClientGone()) : resolve()));
     });
-    this.#watch.end();
+    if (--this.#flushing === 0) this.#watch.end();
+    else this.#watch.begin();
   }
 
   /** Sends the range, or the whole. @throws ClientGone, or what the body failed with */

@@ -48,7 +48,7 @@ async function main(): Promise<void> {
   try {
     if (options.what === 'start' || options.what === 'count') {
       const found = await measureEntries(options, root);
-      if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(found, undefined, 2)}\n`);
+      if (options.json !== undefined) appendFileSync(options.json, `${JSON.stringify(found)}\n`);
     } else {
       await measure(options, root);
     }

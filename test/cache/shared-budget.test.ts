@@ -13,7 +13,7 @@ describe('four processes and one budget', () => {
         locks,
         hands: 3,
         rounds: 20,
-        keys: 12,
+        keys: 60,
         mostBytes: 2 * MIB,
         fillMs: 300,
       }));

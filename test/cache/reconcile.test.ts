@@ -42,7 +42,8 @@ for (const locks of [true, false]) {
     return { disk, one: await make(), other: await make() };
   };
 
-  describe(`what others do, with locks: ${locks}`, () => {
+  // Most of them wait for the next look.
+  describe(`what others do, with locks: ${locks}`, { concurrency: 4 }, () => {
     test('what one stores the other accounts for, without being asked for it', async (t) => {
       const { disk, one, other } = await two(t);
       for (let i = 0; i < 20; i++) await put(one, { primary: `/${i}` }, bytesOf(i * 1000));

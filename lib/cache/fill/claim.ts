@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { createNew, unlink, writeWhole } from '../../fs/files.ts';
@@ -29,8 +28,13 @@ export class ClaimFile {
     this.#text = { key, owner: { host: hostname(), pid: process.pid }, since: Date.now() };
   }
 
-  static async create(layout: Layout, name: string, key: Key, mode: number): Promise<ClaimFile> {
-    const fill = randomBytes(8).toString('hex');
+  /** @param fill an id of its own */
+  static async create(
+    layout: Layout,
+    { name, fill }: { name: string; fill: string },
+    key: Key,
+    mode: number,
+  ): Promise<ClaimFile> {
     const path = layout.claim(name, fill);
     const claim = new ClaimFile(name, fill, path, await createNew(path, mode), key);
     try {

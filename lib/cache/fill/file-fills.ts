@@ -3,24 +3,21 @@
 import createDebug from 'debug';
 import { LRUCache } from 'lru-cache';
 import { IntegrityError, StoreError } from '../../errors.ts';
-import { unlink } from '../../fs/files.ts';
 import type { ResponseHead } from '../../http/body.ts';
 import { isSameRepresentation } from '../../http/representation.ts';
 import type { Claim, Declined, Entry, Fill, FillOptions, Invalidation, Key, RunningFill } from '../cache.ts';
 import { type Beginning, begin, type FillPlace } from './begin.ts';
-import { ClaimFile } from './claim.ts';
+import type { ClaimFile } from './claim.ts';
 import { Continuation } from './continuation.ts';
 import type { FileFill } from './file-fill.ts';
 import { FileRun } from './file-run.ts';
 import { ForeignFill } from './foreign-fill.ts';
 import { contest, doomOthers, type Known, leaderOf, OthersClaim } from './others.ts';
+import { OwnClaims } from './own-claims.ts';
 import { Runs } from './runs.ts';
 import type { Heir } from './succession.ts';
 
 const debug = createDebug('cache-filter:store');
-
-/** What a claim takes on disk, in bytes. */
-const CLAIM_BYTES = 4096;
 
 /** What the fills ask of the cache that they belong to. */
 export interface FillsOwner extends FillPlace {
@@ -34,19 +31,15 @@ export interface FillsOwner extends FillPlace {
 export class FileFills {
   readonly #owner: FillsOwner;
   readonly #runs = new Runs<FileRun>();
-  /** Of the running fills, the purged ones included. */
-  readonly #claims = new Set<ClaimFile>();
+  readonly #claims: OwnClaims;
   readonly #bodies = new Set<FileFill>();
   readonly #foreign = new Set<ForeignFill>();
   /** Fills of processes that died. */
   readonly #dead = new LRUCache<string, true>({ max: 1000 });
-  /** Purged, though the store would not let go of them: they are not to be published when it does. */
-  readonly #revoked = new WeakSet<ClaimFile>();
-  /** Paths of what could not be removed. */
-  readonly #remains = new Set<string>();
 
   constructor(owner: FillsOwner) {
     this.#owner = owner;
+    this.#claims = new OwnClaims(owner);
   }
 
   /** How many run. */
@@ -60,7 +53,7 @@ export class FileFills {
 
   /** The fill ids of those that run. */
   get ids(): Set<string> {
-    return new Set([...this.#claims].map(({ fill }) => fill));
+    return this.#claims.ids;
   }
 
   /** Whether the key is being fetched, as far as this process knows. */
@@ -96,22 +89,21 @@ export class FileFills {
 
   /** Claims a key that nobody in this process fetches: whoever of all processes came first leads. */
   async lead(key: Key, newerThan: number): Promise<Claim> {
-    const { layout, modes, isClosed, open, isNewer, attempt } = this.#owner;
+    const { layout, isClosed, open, isNewer } = this.#owner;
     const name = layout.name(key.primary, key.variant);
     // Registered before the first wait: a second claim finds it.
     const run = new FileRun(key);
     this.#runs.add(run);
     const giveUp = async () => {
-      await this.#giveUp(run.claim);
+      await this.#claims.giveUp(run.claim);
       this.#end(run);
     };
     try {
-      const claim = await attempt(() => ClaimFile.create(layout, name, key, modes.file), CLAIM_BYTES);
-      this.#claims.add(claim);
+      const claim = await this.#claims.create(key);
       run.claimUnder(claim);
       const other = isClosed() ? undefined : await contest(layout, claim, this.#known);
       if (other !== undefined) {
-        await this.#giveUp(claim);
+        await this.#claims.giveUp(claim);
         return this.#followOther(run, other);
       }
     } catch (error) {
@@ -165,15 +157,12 @@ export class FileFills {
 
   /** Removes what could not be removed before. */
   async removeRemains(): Promise<void> {
-    for (const path of [...this.#remains]) {
-      this.#remains.delete(path);
-      await this.#unlink(path);
-    }
+    await this.#claims.removeRemains();
   }
 
   /** Says that the process of the running fills lives. */
   beat(): void {
-    for (const claim of this.#claims) claim.beat().catch(() => undefined);
+    this.#claims.beat();
     for (const fill of this.#foreign) fill.beat();
   }
 
@@ -190,13 +179,13 @@ export class FileFills {
     const fill = await begin(this.#owner, {
       ...beginning,
       key: run.key,
-      isRevoked: () => this.#revoked.has(claim),
-      remove: (path) => this.#unlink(path),
+      isRevoked: () => this.#claims.isRevoked(claim),
+      remove: (path) => this.#claims.remove(path),
       unjoinable: () => this.#end(run),
       ended: (body) => this.#bodies.delete(body),
       over: async (published) => {
-        if (published) this.#claims.delete(claim);
-        else await this.#giveUp(claim);
+        if (published) this.#claims.published(claim);
+        else await this.#claims.giveUp(claim);
       },
     });
     if ('declined' in fill) {
@@ -247,15 +236,14 @@ export class FileFills {
     orphan: ForeignFill,
     heir: Heir,
   ): Promise<'succeeded' | 'declined' | 'beaten'> {
-    const { layout, modes, isClosed } = this.#owner;
+    const { layout, isClosed } = this.#owner;
     if (isClosed()) return 'declined';
     const { key } = run;
-    const claim = await ClaimFile.create(layout, layout.name(key.primary, key.variant), key, modes.file);
-    this.#claims.add(claim);
+    const claim = await this.#claims.create(key);
     run.claimUnder(claim);
     const other = await contest(layout, claim, this.#known).catch(() => 'declined' as const);
     if (other !== undefined) {
-      await this.#giveUp(claim);
+      await this.#claims.giveUp(claim);
       if (other === 'declined') return other;
       other.close();
       return 'beaten';
@@ -266,7 +254,7 @@ export class FileFills {
       inherited: { head, bytes: orphan.growing.taken },
       start: (newHead, options = {}) => this.#goOn(run, orphan, claim, { head: newHead, options }),
       abandon: async () => {
-        await this.#giveUp(claim);
+        await this.#claims.giveUp(claim);
         orphan.again();
       },
     });
@@ -284,7 +272,7 @@ export class FileFills {
       isSameRepresentation({ head, size }, { head: given.head, size: given.options.size }) &&
       version === given.options.version;
     if (!same) {
-      await this.#giveUp(claim);
+      await this.#claims.giveUp(claim);
       orphan.fail(new IntegrityError('what the application sends now is another representation'));
       return { declined: 'changed' };
     }
@@ -305,14 +293,6 @@ export class FileFills {
     return leaderOf(layout, layout.name(key.primary, key.variant), this.#known);
   }
 
-  async #giveUp(claim: ClaimFile | undefined): Promise<void> {
-    if (claim === undefined) return;
-    await claim.close().catch(() => undefined);
-    await this.#unlink(claim.path);
-    // Until then it is not to be taken for that of somebody else.
-    this.#claims.delete(claim);
-  }
-
   #end(run: FileRun): void {
     this.#runs.remove(run);
     run.end();
@@ -322,18 +302,7 @@ export class FileFills {
   async #doom(run: FileRun): Promise<void> {
     await run.claimed;
     if (run.claim === undefined) return;
-    this.#revoked.add(run.claim);
-    await this.#unlink(run.claim.path);
-  }
-
-  async #unlink(path: string): Promise<void> {
-    try {
-      await unlink(path);
-    } catch (error) {
-      debug('%s stays behind: %o', path, error);
-      this.#remains.add(path);
-      this.#owner.failed(error, 'change');
-    }
+    await this.#claims.revoke(run.claim);
   }
 }
 

@@ -13,8 +13,9 @@ const openFd = promisify(openFile);
 /** A claim that has not said for so long that its owner lives is suspect, in milliseconds. It says so three times in that time. */
 export const ORPHAN_MS = 1_500;
 
-/** Who suspects it looks on for so long: it may have been asleep itself. */
-const SUSPENSE_MS = 600;
+/** Who suspects it looks on so many times, so far apart at least in milliseconds: on a busy machine it has not had its turn either. */
+const SUSPENSE_LOOKS = 12;
+const LOOK_MS = 40;
 
 /** After so long there is nothing to suspect any more. */
 const DEAD_MS = 10_000;
@@ -41,8 +42,8 @@ export class OthersClaim {
   readonly fill: string;
   readonly path: string;
   readonly #fd: number;
-  /** The last sign of life that was seen, and since when there has been no other, by our own clock. */
-  #beat = { at: 0, since: 0 };
+  /** The last sign of life that was seen, how often there was no other since, and when that was looked for, by our own clock. */
+  #beat = { at: 0, looks: 0, lookedAt: 0 };
   #open = true;
 
   private constructor(name: string, fill: string, path: string, fd: number) {
@@ -92,9 +93,14 @@ export class OthersClaim {
 
   #isAlive(beatAt: number): boolean {
     const now = performance.now();
-    if (beatAt !== this.#beat.at) this.#beat = { at: beatAt, since: now };
     const age = Date.now() - beatAt;
-    return age < ORPHAN_MS || (age < DEAD_MS && now - this.#beat.since < SUSPENSE_MS);
+    if (beatAt !== this.#beat.at || age < ORPHAN_MS) this.#beat = { at: beatAt, looks: 0, lookedAt: now };
+    if (age < ORPHAN_MS) return true;
+    if (now - this.#beat.lookedAt >= LOOK_MS) {
+      this.#beat.looks++;
+      this.#beat.lookedAt = now;
+    }
+    return age < DEAD_MS && this.#beat.looks < SUSPENSE_LOOKS;
   }
 
   close(): void {

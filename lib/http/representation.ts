@@ -35,8 +35,8 @@ function isIdentified(one: ResponseHead, other: ResponseHead): boolean {
 }
 
 function restOf({ headers }: ResponseHead): string {
-  const rest = headers.map(([name, value]) => [name.toLowerCase(), value]);
-  return JSON.stringify(rest.filter(([name = '']) => !PASSING.has(name)).sort());
+  const rest = headers.filter(([name]) => !PASSING.has(name.toLowerCase()));
+  return JSON.stringify(rest.map(([name, value]) => `${name.toLowerCase()}: ${value}`).sort());
 }
 
 function textOf({ headers }: ResponseHead, name: string): string {

@@ -77,7 +77,10 @@ describe('the lock for work that one of several has to do', () => {
   test('no handler of signals comes with it', async (t) => {
     const lock = new WorkLock(join(temporaryDirectory(t), 'work.lock'), true);
     await lock.run(async () => assert.equal(statSync(join(temporaryDirectory(t))).isDirectory(), true));
-    const signals = process.eventNames().filter((name) => String(name).startsWith('SIG'));
+    // The test runner of Node 24 has one of its own.
+    const signals = process
+      .eventNames()
+      .filter((name) => String(name).startsWith('SIG') && name !== 'SIGUSR2');
     assert.deepEqual(signals, []);
   });
 });

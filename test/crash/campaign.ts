@@ -270,6 +270,8 @@ class Campaign {
       if (!existsSync(folder)) continue;
       for (const file of readdirSync(folder)) utimesSync(join(folder, file), time, time);
     }
+    const lock = join(directory, 'v1', 'upkeep.lock');
+    if (existsSync(lock)) utimesSync(lock, time, time);
   }
 
   /** Plenty of room, or too little for all. */

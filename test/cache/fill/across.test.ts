@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { appendFileSync } from 'node:fs';
 import { describe, type TestContext, test } from 'node:test';
-import type { FillReader, LeaderClaim } from '../../../lib/cache/cache.ts';
+import type { Claim, FillReader, Key, LeaderClaim } from '../../../lib/cache/cache.ts';
 import type { FileCache } from '../../../lib/cache/file-cache.ts';
 import {
   begun,
@@ -34,6 +34,18 @@ async function several(t: TestContext, count: number): Promise<{ disk: Disk; cac
 
 function heir(reader: FillReader): Promise<LeaderClaim> {
   return settled(new Promise((resolve) => reader.inherit(resolve)), 'the claim on an orphan');
+}
+
+/** Who follows a claim that gives way to another one claims again. */
+async function readerOf(
+  cache: FileCache,
+  key: Key,
+  claim: Claim | undefined,
+): Promise<FillReader | undefined> {
+  if (claim?.role !== 'follower') return undefined;
+  const reader = await settled(claim.fill, 'the fill to follow');
+  if (reader !== undefined || claim.again !== true) return reader;
+  return readerOf(cache, key, await cache.claim(key));
 }
 
 /** What says that others read along goes a little later than they do. */
@@ -105,7 +117,7 @@ describe('several processes and one cold key', () => {
       const fill = await begun(leaders[0] as LeaderClaim);
       await write(fill, bytesOf(1000, round));
       const readers = await Promise.all(
-        claims.map((claim) => (claim?.role === 'follower' ? claim.fill : undefined)),
+        claims.map((claim, i) => readerOf(caches[i] as FileCache, key, claim)),
       );
       const readings = readers.filter((reader) => reader !== undefined).map((reader) => Reading.of(reader));
       assert.equal(readings.length, 5);

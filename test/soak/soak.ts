@@ -75,6 +75,8 @@ export async function soak({ seconds, seed, directory, say }: SoakOptions): Prom
     if (growthBytes > Math.max(GROWTH_BYTES, mean * GROWTH_SHARE)) {
       book.fault(`memory has grown by ${Math.round(growthBytes / MIB)} MiB`);
     }
+    // What others write is looked at once a second: the account may be a look behind.
+    await new Promise((resolve) => setTimeout(resolve, 3_000));
     for (const problem of problemsOf(directory, await server.tell('stats'))) book.fault(problem);
     const how = await server.stop();
     if (how !== '0') book.fault(`told to stop, the server ended with ${how}: ${server.complaints}`);

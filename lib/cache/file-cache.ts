@@ -272,6 +272,7 @@ export class FileCache implements Cache {
     this.#closing.abort();
     const closing = this.#breaker.close();
     this.#invalid.close();
+    this.queue.close();
     clearInterval(this.#heart);
     this.#fills.close();
     await closing;
@@ -315,7 +316,7 @@ export class FileCache implements Cache {
       await this.#fills.removeRemains();
       await (isFirst ? this.#invalid.start() : this.#invalid.look());
       await this.#entries.inventory.scan();
-      await this.queue.count();
+      await this.queue.start();
     } catch (error) {
       debug('the scan of %s failed: %o', this.directory, error);
     }

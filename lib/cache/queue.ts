@@ -1,6 +1,7 @@
 // docs/reference/disk-format.md
 
 import * as fs from 'node:fs/promises';
+import createDebug from 'debug';
 import { OptionError, QueueFullError, StoreError } from '../errors.ts';
 import { createNew, list, makeDirectory, onDisk, readIfThere, unlink, writeWhole } from '../fs/files.ts';
 import { type Layout, parseFileName } from '../fs/layout.ts';
@@ -9,10 +10,15 @@ import { concerns } from './invalidation.ts';
 import { isClaimed } from './janitor.ts';
 import { seal, unseal } from './seal.ts';
 
+const debug = createDebug('cache-filter:store');
+
 /** As many keys are queued at most. */
 export const MAX_QUEUED = 100_000;
 
 const MAX_NOTE_BYTES = 16 * 1024;
+
+/** How often it is counted what other processes have queued and taken out, in milliseconds. */
+const LOOK_MS = 10_000;
 
 /** A marker that says nothing after this long is damaged, and not just being written; in milliseconds. */
 const WRITING_MS = 5_000;
@@ -41,9 +47,14 @@ export class FileQueue implements CacheQueue {
   readonly #owner: QueueOwner;
   readonly #limit: number;
   #counted: Promise<void> | undefined;
-  #count = 0;
+  /** Bytes on disk of each marker, as far as this process knows. */
+  #markers = new Map<string, number>();
   #bytes = 0;
+  /** Which this process has added or removed since the markers began to be counted. */
+  #changed: Set<string> | undefined;
   #nth = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #closed = false;
 
   constructor(owner: QueueOwner, limit: number = MAX_QUEUED) {
     this.#owner = owner;
@@ -100,11 +111,27 @@ export class FileQueue implements CacheQueue {
     await this.#unlink(name);
   }
 
-  /** Counts what is there: other processes add to it, and take out of it. */
+  /** Counts what is there, from now on again and again: other processes add to it, and take out of it. */
+  async start(): Promise<void> {
+    if (this.#closed) return;
+    this.#timer ??= setInterval(() => {
+      this.count().catch((error: unknown) => debug('queue/ could not be read: %o', error));
+    }, LOOK_MS).unref();
+    await this.count();
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearInterval(this.#timer);
+  }
+
   async count(): Promise<void> {
-    this.#counted = this.#recount();
-    await this.#counted.catch((error: unknown) => {
-      this.#counted = undefined;
+    const last = this.#counted;
+    // One at a time: each goes by what is changed while it looks.
+    this.#counted = Promise.resolve(last?.catch(() => undefined)).then(() => this.#recount());
+    const counted = this.#counted;
+    await counted.catch((error: unknown) => {
+      if (this.#counted === counted) this.#counted = undefined;
       throw error;
     });
   }
@@ -114,8 +141,8 @@ export class FileQueue implements CacheQueue {
     const name = layout.name(key.primary, key.variant);
     if (isFetched(key) || (await isStored(key)) || (await isClaimed(layout, name))) return false;
     await (this.#counted ?? this.count());
-    if (this.#count >= this.#limit) await this.count();
-    if (this.#count >= this.#limit) throw new QueueFullError(this.#limit);
+    if (this.#markers.size >= this.#limit) await this.count();
+    if (this.#markers.size >= this.#limit) throw new QueueFullError(this.#limit);
     const path = layout.marker(name);
     const queuedAt = Date.now();
     const bytes = seal({ key, ...(note === undefined ? {} : { note }), queuedAt, nth: this.#nth++ });
@@ -128,12 +155,12 @@ export class FileQueue implements CacheQueue {
     try {
       await writeWhole(file, bytes);
     } catch (error) {
-      await unlink(path);
+      await this.#unlink(name);
       throw error;
     } finally {
       await file.close();
     }
-    this.#set(this.#count + 1, this.#bytes + onDisk(bytes.byteLength));
+    this.#account(name, onDisk(bytes.byteLength));
     // Stored meanwhile: its commit may have come before the marker.
     if (!(await isStored(key))) return true;
     await this.#unlink(name);
@@ -141,14 +168,33 @@ export class FileQueue implements CacheQueue {
   }
 
   async #recount(): Promise<void> {
-    let [count, bytes] = [0, 0];
-    for (const name of await this.#names()) {
-      const stat = await fs.stat(this.#owner.layout.marker(name)).catch(() => undefined);
-      if (stat === undefined) continue;
-      count++;
-      bytes += onDisk(stat.size);
+    const changed = new Set<string>();
+    this.#changed = changed;
+    const found = new Map<string, number>();
+    try {
+      for (const name of await this.#names()) {
+        // A marker is written once; one without bytes is being written.
+        const bytes = this.#markers.get(name) || (await this.#bytesOf(name));
+        if (bytes !== undefined) found.set(name, bytes);
+      }
+    } finally {
+      this.#changed = undefined;
     }
-    this.#set(count, bytes);
+    // Of what came or went meanwhile, this process knows better than a look that began before.
+    const before = this.#markers;
+    this.#markers = found;
+    for (const name of changed) {
+      const bytes = before.get(name);
+      if (bytes === undefined) found.delete(name);
+      else found.set(name, bytes);
+    }
+    this.#bytes = [...found.values()].reduce((sum, bytes) => sum + bytes, 0);
+    this.#owner.charge(this.#bytes);
+  }
+
+  async #bytesOf(name: string): Promise<number | undefined> {
+    const stat = await fs.stat(this.#owner.layout.marker(name)).catch(() => undefined);
+    return stat && onDisk(stat.size);
   }
 
   async #names(beginning = ''): Promise<string[]> {
@@ -170,16 +216,18 @@ export class FileQueue implements CacheQueue {
   }
 
   async #unlink(name: string): Promise<boolean> {
-    const path = this.#owner.layout.marker(name);
-    const size = (await fs.stat(path).catch(() => undefined))?.size;
-    if (size === undefined || !(await unlink(path))) return false;
-    this.#set(this.#count - 1, this.#bytes - onDisk(size));
-    return true;
+    const gone = await unlink(this.#owner.layout.marker(name));
+    // Where another process was first, it is gone as well.
+    this.#account(name, undefined);
+    return gone;
   }
 
-  #set(count: number, bytes: number): void {
-    this.#count = Math.max(0, count);
-    this.#bytes = Math.max(0, bytes);
+  /** @param bytes on disk; undefined: there is none of this name any more */
+  #account(name: string, bytes: number | undefined): void {
+    this.#changed?.add(name);
+    this.#bytes += (bytes ?? 0) - (this.#markers.get(name) ?? 0);
+    if (bytes === undefined) this.#markers.delete(name);
+    else this.#markers.set(name, bytes);
     this.#owner.charge(this.#bytes);
   }
 }

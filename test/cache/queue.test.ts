@@ -154,16 +154,56 @@ describe('the queue on disk', () => {
 });
 
 /** A cache that has nothing, and fetches nothing. */
-function owner(disk: Disk): QueueOwner {
+function owner(disk: Disk, charge: QueueOwner['charge'] = () => undefined): QueueOwner {
   return {
     layout: disk.layout,
     modes: { file: 0o600, directory: 0o700 },
     isDown: () => false,
     isFetched: () => false,
     isStored: async () => false,
-    charge: () => undefined,
+    charge,
   };
 }
+
+describe('the account of the queue', () => {
+  test('comes out right however adding, removing and counting interleave', async (t) => {
+    const disk = new Disk(t);
+    let charged = 0;
+    const queue = new FileQueue(owner(disk, (bytes) => (charged = bytes)));
+    let over = false;
+    const counting = (async () => {
+      let counts = 0;
+      for (; !over; counts++) await queue.count();
+      return counts;
+    })();
+    const keys = Array.from({ length: 40 }, (_, i) => ({ primary: `/${i}` }));
+    for (let round = 0; round < 10; round++) {
+      await Promise.all(
+        keys.map((key, i) => (i % 3 === round % 3 ? queue.remove({ key: key.primary }) : queue.add(key))),
+      );
+    }
+    over = true;
+    assert.ok((await counting) > 10, 'it was counted meanwhile');
+    const files = disk.files(disk.layout.queue);
+    assert.ok(files.length > 0);
+    assert.equal(charged, files.length * 4096);
+    await queue.remove({ all: true });
+    assert.equal(charged, 0);
+  });
+
+  test('a count finds what another process has queued and taken out', async (t) => {
+    const disk = new Disk(t);
+    let charged = 0;
+    const [one, two] = [new FileQueue(owner(disk, (bytes) => (charged = bytes))), new FileQueue(owner(disk))];
+    await one.add({ primary: '/mine' });
+    await two.add({ primary: '/other' }, 'n'.repeat(5000));
+    await one.count();
+    assert.equal(charged, 4096 + 8192);
+    await two.remove({ all: true });
+    await one.count();
+    assert.equal(charged, 0);
+  });
+});
 
 describe('a queue that is full', () => {
   const full = { code: 'ERR_CACHE_FILTER_QUEUE_FULL', limit: 3, status: 503, message: /limit of 3 keys/ };

@@ -61,7 +61,14 @@ export class Client {
           resolve(got);
         });
       });
-      req.on('error', () => resolve(NOTHING));
+      // The server has ended a kept connection just when it was chosen again: as good as never asked (RFC 9112, 9.3.1).
+      let answered = false;
+      req.once('response', () => {
+        answered = true;
+      });
+      req.on('error', () =>
+        resolve(req.reusedSocket && !answered ? this.get(path, { method, headers, leaveAt }) : NOTHING),
+      );
       req.end();
     });
   }

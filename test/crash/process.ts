@@ -74,6 +74,7 @@ export class ServerProcess {
       process.execPath,
       [
         ...process.execArgv.filter((flag) => !flag.startsWith('--test')),
+        '--expose-gc',
         ...imports,
         script,
         JSON.stringify(options),

@@ -97,6 +97,7 @@ const tasks: { [T in keyof Tasks]: (...args: Parameters<Tasks[T]>) => Promise<Re
     await sleep(1_500);
   },
   sample: async () => {
+    // What is garbage is nobody's leak.
     globalThis.gc?.();
     const { rss, heapUsed } = process.memoryUsage();
     const all = [server, process].flatMap((each) =>

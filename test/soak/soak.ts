@@ -15,6 +15,12 @@ const WARM = 0.3;
 const GROWTH_BYTES = 48 * MIB;
 const GROWTH_SHARE = 0.2;
 
+/** A line through fewer samples says more of the garbage between two of them than of growth. */
+const FEWEST_SAMPLES = 20;
+
+/** What is in use at rest may be so much more than after the warm-up. */
+const HEAP_BYTES = 8 * MIB;
+
 export interface SoakOptions {
   seconds: number;
   seed: number;
@@ -70,13 +76,17 @@ export async function soak({ seconds, seed, directory, say }: SoakOptions): Prom
     for (const name of ['descriptors', 'listeners', 'resources'] as const) {
       if (after[name] > before[name]) book.fault(`${before[name]} ${name} became ${after[name]}`);
     }
-    const growthBytes = growth(samples.slice(warm));
+    if (after.heapBytes > before.heapBytes + HEAP_BYTES) {
+      book.fault(
+        `at rest the heap has grown by ${Math.round((after.heapBytes - before.heapBytes) / MIB)} MiB`,
+      );
+    }
+    const judged = samples.slice(warm);
+    const growthBytes = growth(judged);
     const mean = samples.reduce((sum, { rssBytes }) => sum + rssBytes, 0) / samples.length;
-    if (growthBytes > Math.max(GROWTH_BYTES, mean * GROWTH_SHARE)) {
+    if (judged.length >= FEWEST_SAMPLES && growthBytes > Math.max(GROWTH_BYTES, mean * GROWTH_SHARE)) {
       book.fault(`memory has grown by ${Math.round(growthBytes / MIB)} MiB`);
     }
-    // What others write is looked at once a second: the account may be a look behind.
-    await new Promise((resolve) => setTimeout(resolve, 3_000));
     for (const problem of problemsOf(directory, await server.tell('stats'))) book.fault(problem);
     const how = await server.stop();
     if (how !== '0') book.fault(`told to stop, the server ended with ${how}: ${server.complaints}`);

@@ -1,5 +1,4 @@
 import type { IncomingMessage } from 'node:http';
-import createDebug from 'debug';
 import { LRUCache } from 'lru-cache';
 import type { Cache, Entry, LeaderClaim, VerifyOptions } from './cache/cache.ts';
 import { FileCache } from './cache/file-cache.ts';
@@ -7,9 +6,10 @@ import { idOf } from './cache/key.ts';
 import { type RefusedError, SupersededError } from './errors.ts';
 import { Exchange, hasBody, hasContentRange, type Next } from './exchange.ts';
 import type { CacheFilter } from './filter.ts';
-import { type Following, follow, leave, reluctanceOf, unshareable, waitFor } from './follow.ts';
+import { type Following, follow, leave, reluctanceOf, unclaim, unshareable, waitFor } from './follow.ts';
 import { answerFrom, ttl } from './hit.ts';
 import type { AnyRequest, AnyResponse } from './http/message.ts';
+import { inTime, tryInTime } from './in-time.ts';
 import { type FilterStats, Journal } from './journal.ts';
 import { lead } from './lead.ts';
 import { Leads } from './leads.ts';
@@ -22,8 +22,6 @@ import { RouteTable } from './routes/table.ts';
 import { Running } from './running.ts';
 import { isPromise, run, type Steps, wait } from './steps.ts';
 import { Uses } from './uses.ts';
-
-const debug = createDebug('cache-filter:filter');
 
 /** So many processes may die or give way, one after the other, before they have begun what a request waits for. */
 const MOST_LOSSES = 5;
@@ -128,6 +126,7 @@ class Story {
 
     // 3. What is there, opened before anything is promised.
     const entry = yield* this.#open(exchange);
+    if (exchange.storeIsLate) return () => this.#pass(exchange, 'store-down', 'uri-miss');
     if (entry === undefined) return yield* wait(this.#miss(exchange));
 
     // 4. Whether this caller may have it.
@@ -145,7 +144,9 @@ class Story {
 
   *#open(exchange: Exchange): Steps<Entry | undefined> {
     const { key } = exchange;
-    const entry = yield* this.#try(exchange, () => this.cache.open(key));
+    const { storeTimeoutMs } = this.#config;
+    const late = (entry: Entry | undefined) => entry?.release(false);
+    const entry = yield* tryInTime(exchange, storeTimeoutMs, () => this.cache.open(key), late);
     if (entry === undefined) return undefined;
     const purged = this.#purger.isPurged(entry.info);
     if (!purged && ttl(exchange, entry, Date.now()) > 0) return entry;
@@ -176,7 +177,7 @@ class Story {
   async #obey(exchange: Exchange, verdict: Exclude<Verdict, { do: 'serve' }>): Promise<() => unknown> {
     const { reason } = verdict;
     exchange.info.reason = reason;
-    if (verdict.drop) await this.purge({ key: exchange.key.primary }).catch(() => undefined);
+    if (verdict.drop) await this.#drop(exchange).catch(() => undefined);
     if (verdict.do === 'refuse') return () => this.#refuse(exchange, reason, verdict.error);
     exchange.version = verdict.version;
     return verdict.drop ? this.#miss(exchange) : () => this.#pass(exchange, reason);
@@ -194,7 +195,9 @@ class Story {
       if (lasting !== undefined) return () => this.#pass(exchange, lasting, 'uri-miss');
       const reluctance = unwilling ?? (this.#leads.isFull(key) ? 'fills-full' : undefined);
       const claiming = () => this.cache.claim(key, { join: reluctance !== undefined, ...newerThan });
-      const claim = await this.#leads.claim(key, async () => run(this.#try(exchange, claiming)));
+      const claim = await this.#leads.claim(key, async () =>
+        run(tryInTime(exchange, this.#config.storeTimeoutMs, claiming, unclaim)),
+      );
       if (claim === undefined) return () => this.#pass(exchange, reluctance ?? 'store-down', 'uri-miss');
       if (claim.role === 'declined') return () => this.#pass(exchange, claim.reason, 'uri-miss');
       if (claim.role === 'leader') return () => this.#lead(exchange, claim);
@@ -233,7 +236,7 @@ class Story {
       });
     }
     this.#journal.miss(exchange);
-    await this.#fetch(exchange, claim, new OwnAnswer(exchange, this.#journal));
+    await this.#fetch(exchange, claim, new OwnAnswer(this.#config, exchange, this.#journal));
   }
 
   #fetch(exchange: Exchange, claim: LeaderClaim, answer: LeadAnswer): Promise<void> {
@@ -288,16 +291,6 @@ class Story {
     return exchange.next(error);
   }
 
-  /** A cache never makes a response worse: one that fails has nothing. */
-  *#try<T>({ key }: Exchange, attempt: () => Promise<T> | T): Steps<T | undefined> {
-    try {
-      return yield* wait(attempt());
-    } catch (error) {
-      debug('%s: the cache failed: %o', key.primary, error);
-      return undefined;
-    }
-  }
-
   /** The application answers, untouched. */
   #pass(exchange: Exchange, reason: Reason, fwd: 'bypass' | 'uri-miss' = 'bypass'): void {
     if (fwd === 'bypass') this.#journal.bypass(exchange, reason);
@@ -310,7 +303,12 @@ class Story {
   /** A matched DELETE: done when whoever sees its answer can rely on it. */
   #purgeAfter(exchange: Exchange): Promise<void> {
     exchange.info.status = 'bypass';
-    return purgeAfter(exchange, () => this.purge({ key: exchange.key.primary }));
+    return purgeAfter(exchange, () => this.#drop(exchange));
+  }
+
+  /** Whatever the cache says, this filter does not serve it any more. */
+  #drop({ key }: Exchange): Promise<number> {
+    return inTime(this.purge({ key: key.primary }), this.#config.storeTimeoutMs);
   }
 
   async purge(target: PurgeTarget): Promise<number> {

@@ -53,6 +53,8 @@ export class Exchange {
   readonly info: CacheInfo;
   /** The head arrived at this time in an entry that is no longer fresh. */
   staleSince: number | undefined;
+  /** The cache has not answered in time: it is not asked again. */
+  storeIsLate = false;
   /** Which version of the resource a response will be of, as `metadata` said before the application was asked. */
   version: string | undefined;
   readonly #config: Config;

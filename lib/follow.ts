@@ -16,6 +16,14 @@ const RANGE_AHEAD_BYTES: number = 16 * 2 ** 20;
 /** A part of a body goes out before the whole is verified. */
 export const UNVERIFIED: { detail: string } = { detail: 'unverified' };
 
+/** What a part of a body has to wait for, if that is wanted. */
+export function provenOf(
+  { provisionalRanges }: Pick<Config, 'provisionalRanges'>,
+  { ended }: FillReader,
+): FillReader['ended'] | undefined {
+  return provisionalRanges === 'wait' ? ended : undefined;
+}
+
 /** A claim on what somebody else fetches. */
 export type Following = Claim & { role: 'follower' };
 
@@ -44,9 +52,10 @@ export async function follow(
   const { size } = fill;
   answer.sent = Promise.resolve(
     send(exchange.asked, answer.wire, fill, {
-      headers: (partial) =>
-        exchange.statusField({ fwd: 'uri-miss', collapsed: true, ...(partial ? UNVERIFIED : {}) }),
+      headers: (unverified) =>
+        exchange.statusField({ fwd: 'uri-miss', collapsed: true, ...(unverified ? UNVERIFIED : {}) }),
       provisional: true,
+      proven: provenOf(config, fill),
       signal: exchange.signal,
       timeoutMs: exchange.sendTimeoutMs,
     }),
@@ -90,6 +99,14 @@ export function unshareable(
 /** Lets go of what was promised. */
 export function leave(claim: Following): void {
   void claim.fill.then((fill) => fill?.release());
+}
+
+/** Lets go of what was claimed too late. */
+export function unclaim(claim: Claim | undefined): void {
+  if (claim === undefined) return;
+  if (claim.role === 'follower') leave(claim);
+  else if (claim.role === 'entry') claim.entry.release(false);
+  else if (claim.role === 'leader') void claim.abandon().catch(() => undefined);
 }
 
 /** The fill, unless it takes too long or the client leaves; it is released then, when it comes after all. */

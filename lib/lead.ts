@@ -8,6 +8,7 @@ import { type FillTrace, fillTracing } from './events.ts';
 import type { Exchange } from './exchange.ts';
 import type { ResponseHead } from './http/body.ts';
 import { storedHeaders } from './http/headers.ts';
+import { inTime, TooLateError } from './in-time.ts';
 import type { Journal } from './journal.ts';
 import type { Config } from './options.ts';
 import { failureOf, type Outcome, rejectionOf } from './outcome.ts';
@@ -179,8 +180,12 @@ class Lead {
 
   /** A cache that fails is one that declines: the response goes on. */
   async #start(head: ResponseHead, options: FillOptions): Promise<Fill | Declined> {
+    const giveUp = (late: Fill | Declined) => {
+      if (!('declined' in late)) void late.abort(new TooLateError(storeTimeoutMs)).catch(() => undefined);
+    };
+    const { storeTimeoutMs } = this.#config;
     try {
-      return await this.#claim.start(head, options);
+      return await inTime(this.#claim.start(head, options), storeTimeoutMs, giveUp);
     } catch (error) {
       debug('%s: the cache failed to begin: %o', this.#exchange.key.primary, error);
       return { declined: 'store-down' };
@@ -254,8 +259,8 @@ class Lead {
     return this.#abandoned;
   }
 
-  /** It does nothing, or is never done. */
-  #tooSlow(error: TooSlowError): void {
+  /** It does nothing, or is never done, or the cache lets it do nothing. */
+  #tooSlow(error: TooSlowError | TooLateError): void {
     if (this.#head !== undefined || this.#claim.inherited !== undefined) {
       this.#tap.fail(error);
       return;
@@ -282,6 +287,7 @@ class Lead {
     const isOver =
       this.#exchange.closing.aborted ||
       error instanceof IntegrityError ||
+      error instanceof TooLateError ||
       (error instanceof TooSlowError && !error.stalled);
     await (isOver ? fill.abort(reason) : fill.orphan(reason)).catch((failure: unknown) =>
       debug('%s: %o', this.#exchange.key.primary, failure),

@@ -70,6 +70,8 @@ export interface CacheFilterOptions<Req extends AnyRequest = IncomingMessage, R 
   integrity?: 'length' | 'digest' | 'end';
   /** What a Range request for something not stored does. Default `'fill'`. */
   coldRange?: 'fill' | 'bypass';
+  /** Whether a part of a body that is still being fetched goes out at once, unverified, or waits for the end. Default `'serve'`. */
+  provisionalRanges?: 'serve' | 'wait';
   /** The Cache-Status response header (RFC 9211). Default true: named `cache-filter`, without the key. */
   cacheStatus?: boolean | { name?: string; key?: boolean };
   /** How long a request waits for the head of somebody else's fill, in milliseconds. Default 30,000. */
@@ -82,6 +84,8 @@ export interface CacheFilterOptions<Req extends AnyRequest = IncomingMessage, R 
   maxFillMs?: number;
   /** How long a client may take nothing before it is cut off, in milliseconds; 0: for ever. Default 120,000. */
   sendTimeoutMs?: number;
+  /** How long the cache may take to find, claim, begin or purge something, in milliseconds; 0: for ever. Default 30,000. */
+  storeTimeoutMs?: number;
   /** What becomes of a fill when its last client has left. Default `'finish'`. */
   clientAbort?: ClientAbort<Req>;
   /** How long `close()` waits for what runs, in milliseconds. Default 25,000. */
@@ -103,12 +107,14 @@ export interface Config extends Hooks {
   dropHeaders: ReadonlySet<string>;
   integrity: 'length' | 'digest' | 'end';
   coldRange: 'fill' | 'bypass';
+  provisionalRanges: 'serve' | 'wait';
   cacheStatus: { name: string; key: boolean } | undefined;
   collapseTimeoutMs: number;
   maxFills: number;
   stallTimeoutMs: number;
   maxFillMs: number | undefined;
   sendTimeoutMs: number;
+  storeTimeoutMs: number;
   clientAbort: ClientAbort;
   closeTimeoutMs: number;
 }
@@ -172,12 +178,14 @@ export function resolveOptions<Req extends AnyRequest, R>(options: CacheFilterOp
     dropHeaders: new Set(read.headerNames('dropHeaders', [])),
     integrity: read.oneOf('integrity', ['length', 'digest', 'end']),
     coldRange: read.oneOf('coldRange', ['fill', 'bypass']),
+    provisionalRanges: read.oneOf('provisionalRanges', ['serve', 'wait']),
     cacheStatus: resolveCacheStatus(options.cacheStatus),
     collapseTimeoutMs: read.milliseconds('collapseTimeoutMs', 30_000),
     maxFills: read.count('maxFills', 64),
     stallTimeoutMs: read.milliseconds('stallTimeoutMs', 60_000),
     maxFillMs: read.milliseconds('maxFillMs', undefined),
     sendTimeoutMs: read.milliseconds('sendTimeoutMs', 120_000),
+    storeTimeoutMs: read.milliseconds('storeTimeoutMs', 30_000),
     clientAbort: clientAbort as ClientAbort,
     closeTimeoutMs: read.milliseconds('closeTimeoutMs', 25_000),
   });
@@ -208,12 +216,14 @@ const KNOWN: Record<keyof CacheFilterOptions, true> = {
   dropHeaders: true,
   integrity: true,
   coldRange: true,
+  provisionalRanges: true,
   cacheStatus: true,
   collapseTimeoutMs: true,
   maxFills: true,
   stallTimeoutMs: true,
   maxFillMs: true,
   sendTimeoutMs: true,
+  storeTimeoutMs: true,
   clientAbort: true,
   closeTimeoutMs: true,
 };

@@ -8,6 +8,7 @@ export type Outcome = { size: number } | { reason: Reason; error?: unknown };
 /** Why a handler did not come to its end. */
 export function failureOf(error: Error): Reason {
   if (error instanceof TooSlowError) return 'stalled';
+  if (error instanceof StoreError) return error.reason;
   return error instanceof IntegrityError ? 'unproven' : 'unfinished';
 }
 

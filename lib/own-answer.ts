@@ -2,10 +2,11 @@
 
 import type { Fill } from './cache/cache.ts';
 import type { Exchange } from './exchange.ts';
-import { UNVERIFIED } from './follow.ts';
+import { provenOf, UNVERIFIED } from './follow.ts';
 import type { ResponseHead } from './http/body.ts';
 import { fieldValue } from './http/headers.ts';
 import type { Journal } from './journal.ts';
+import type { Config } from './options.ts';
 import type { Reason } from './reasons.ts';
 import { cutRange } from './response/cut.ts';
 import { failVisibly } from './response/flow.ts';
@@ -30,12 +31,14 @@ export interface LeadAnswer {
 export class OwnAnswer implements LeadAnswer {
   readonly tap: TapOptions;
   sent: Promise<Sent> | undefined;
+  readonly #config: Config;
   readonly #exchange: Exchange;
   readonly #journal: Journal;
   readonly #signal: AbortSignal;
   readonly #ranged: boolean;
 
-  constructor(exchange: Exchange, journal: Journal) {
+  constructor(config: Config, exchange: Exchange, journal: Journal) {
+    this.#config = config;
     this.#exchange = exchange;
     this.#journal = journal;
     // Before the tap: afterwards the client's leaving is hard to hear.
@@ -67,12 +70,13 @@ export class OwnAnswer implements LeadAnswer {
     const existing = fieldValue(head.headers, 'cache-status');
     const sent = await send(exchange.asked, tap.wire, reader, {
       head: { ...head, headers: head.headers.filter(([name]) => !FRAMING.has(name.toLowerCase())) },
-      headers: (partial) =>
+      headers: (unverified) =>
         exchange.statusField(
-          { ...this.#forwarded(), stored: true, ...(partial ? UNVERIFIED : {}) },
+          { ...this.#forwarded(), stored: true, ...(unverified ? UNVERIFIED : {}) },
           existing,
         ),
       provisional: true,
+      proven: provenOf(this.#config, reader),
       // Of a handler that did not come to its end they say nothing about the body.
       trailers: () => (tap.failed ? [] : tap.trailers),
       signal: this.#signal,

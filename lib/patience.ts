@@ -1,4 +1,5 @@
 import { IncompleteError } from './errors.ts';
+import { TooLateError } from './in-time.ts';
 import type { Config } from './options.ts';
 
 /** The handler took too long. */
@@ -17,17 +18,22 @@ export class TooSlowError extends IncompleteError {
   }
 }
 
-/** How long a handler may take, between two steps and in all. Time in which it was asked to wait is no time between two steps. */
+/**
+ * How long a handler may take, between two steps and in all. Time in which the cache asks it to wait is no time between two steps; that has
+ * an end of its own, which leaves the slowest client of a fill without a disk its time.
+ */
 export class Patience {
   readonly #stall: NodeJS.Timeout | undefined;
   readonly #whole: NodeJS.Timeout | undefined;
+  readonly #wait: NodeJS.Timeout | undefined;
   #waiting = false;
 
   /** @param ended called at most once for each limit, until `stop()` */
   constructor(
-    { stallTimeoutMs, maxFillMs }: Pick<Config, 'stallTimeoutMs' | 'maxFillMs'>,
-    ended: (error: TooSlowError) => void,
+    limits: Pick<Config, 'stallTimeoutMs' | 'maxFillMs' | 'storeTimeoutMs' | 'sendTimeoutMs'>,
+    ended: (error: TooSlowError | TooLateError) => void,
   ) {
+    const { stallTimeoutMs, maxFillMs, storeTimeoutMs, sendTimeoutMs } = limits;
     if (stallTimeoutMs > 0) {
       this.#stall = setTimeout(() => {
         if (!this.#waiting) ended(new TooSlowError(true, stallTimeoutMs));
@@ -35,6 +41,11 @@ export class Patience {
     }
     if (maxFillMs !== undefined)
       this.#whole = setTimeout(() => ended(new TooSlowError(false, maxFillMs)), maxFillMs).unref();
+    if (storeTimeoutMs > 0 && sendTimeoutMs > 0) {
+      this.#wait = setTimeout(() => {
+        if (this.#waiting) ended(new TooLateError(storeTimeoutMs + sendTimeoutMs));
+      }, storeTimeoutMs + sendTimeoutMs).unref();
+    }
   }
 
   /** It has done something. */
@@ -45,6 +56,7 @@ export class Patience {
   /** It is asked to wait. */
   pause(): void {
     this.#waiting = true;
+    this.#wait?.refresh();
   }
 
   /** It can go on. */
@@ -56,5 +68,6 @@ export class Patience {
   stop(): void {
     clearTimeout(this.#stall);
     clearTimeout(this.#whole);
+    clearTimeout(this.#wait);
   }
 }

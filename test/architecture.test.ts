@@ -35,6 +35,7 @@ const STORY = [
   'own-answer',
   'admission',
   'patience',
+  'in-time',
   'outcome',
   'leads',
   'uses',

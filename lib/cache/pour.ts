@@ -1,11 +1,12 @@
 import type { ByteRange } from '../http/body.ts';
 import { BLOCK_BYTES } from './blocks.ts';
-import { READ_BYTES } from './fill/reader.ts';
+import { FIRST_BYTES, READ_BYTES } from './fill/reader.ts';
 import { bodyReads } from './read-gate.ts';
 import type { StoredBody } from './stored-body.ts';
 
-/** Pieces of memory that are kept for the next reader, in all of the process: 16 for reads, and some for blocks that have to be checked. */
+/** Pieces of memory that are kept for the next reader, in all of the process: those for reads, and some for blocks that have to be checked. */
 const spare = new Map<number, { pieces: Buffer[]; most: number }>([
+  [FIRST_BYTES, { pieces: [], most: 64 }],
   [READ_BYTES, { pieces: [], most: 16 }],
   [BLOCK_BYTES, { pieces: [], most: 4 }],
 ]);
@@ -48,14 +49,14 @@ export async function pour(
 }
 
 /** The same piece of memory where it is large enough, else another one. */
-function fit(piece: Buffer | undefined, bytes: number): Buffer {
+export function fit(piece: Buffer | undefined, bytes: number): Buffer {
   if (piece !== undefined && piece.byteLength >= bytes) return piece;
   giveBack(piece);
   return borrow(bytes);
 }
 
 /** A piece of memory for reading up to so many bytes at a time; to be given back once nobody can be using it any more. */
-export function borrow(bytes: number): Buffer {
+function borrow(bytes: number): Buffer {
   return spare.get(bytes)?.pieces.pop() ?? Buffer.allocUnsafeSlow(bytes);
 }
 

@@ -164,6 +164,16 @@ export class Flow {
       throw new StoreError(`a body gave ${count} bytes where ${expected} were promised`);
   }
 
+  /** Waits for something that is not the client. @throws ClientGone */
+  async until(event: Promise<unknown>): Promise<void> {
+    this.check();
+    await new Promise<void>((resolve, reject) => {
+      this.#stop = reject;
+      void event.then(() => resolve(), reject);
+    });
+    this.#stop = undefined;
+  }
+
   /** Ends the answer, and waits until the connection has taken it. @throws ClientGone */
   async finish(): Promise<void> {
     this.check();

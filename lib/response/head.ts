@@ -8,8 +8,8 @@ import type { Plan } from './plan.ts';
 /** What a head is made of. */
 interface HeadParts {
   head: ResponseHead;
-  /** Fields of this answer only, set last; `partial`: it is a part of the body. */
-  headers?: ((partial: boolean) => HeaderPairs) | undefined;
+  /** Fields of this answer only, set last; `unverified`: it is a part of a body that is still being written. */
+  headers?: ((unverified: boolean) => HeaderPairs) | undefined;
   /** Fields that a whole answer, or the range of a verified body, may carry in addition, where the head has none of that name. */
   supplement?: HeaderPairs | undefined;
   provisional?: boolean | undefined;
@@ -23,7 +23,8 @@ export function writeHead(res: AnyResponse, plan: Plan, given: HeadParts): void 
   const replayed = head.headers.filter(([name]) => belongs(name.toLowerCase(), plan.status));
   for (const name of head.removed ?? []) res.removeHeader(name);
   for (const [name, values] of grouped(replayed)) setField(res, name, values, head.merged ?? []);
-  if (plan.status === 206 && provisional) weaken(res);
+  const unverified = plan.status === 206 && provisional;
+  if (unverified) weaken(res);
   else if (plan.status < 400)
     for (const [name, value] of supplement) if (!res.hasHeader(name)) res.setHeader(name, value);
   if (body.size !== undefined && plan.status !== 304 && !res.hasHeader('accept-ranges'))
@@ -45,7 +46,7 @@ export function writeHead(res: AnyResponse, plan: Plan, given: HeadParts): void 
   // Node refuses to announce what it can't send: trailers need chunks.
   if (res.hasHeader('content-length') || (res as ServerResponse).useChunkedEncodingByDefault === false)
     res.removeHeader('trailer');
-  for (const [name, value] of given.headers?.(plan.status === 206) ?? []) res.setHeader(name, value);
+  for (const [name, value] of given.headers?.(unverified) ?? []) res.setHeader(name, value);
 
   const status = plan.status === 200 ? head.status : plan.status;
   if (plan.status === 200 && head.statusMessage !== undefined && !isHttp2(res)) {

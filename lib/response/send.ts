@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http';
-import type { Body, HeaderPairs, ResponseHead } from '../http/body.ts';
+import type { Body, BodyEnd, HeaderPairs, ResponseHead } from '../http/body.ts';
 import { type AnyResponse, isHttp2 } from '../http/message.ts';
 import { watchRest } from './deaf.ts';
 import { ClientDeaf, ClientGone, Flow, failVisibly, isGone } from './flow.ts';
@@ -10,12 +10,14 @@ import { isPlain, replayHead } from './replay.ts';
 export interface SendOptions {
   /** In place of the body's own head: for the leader, what its handler said, the parts that are never stored included. */
   head?: ResponseHead;
-  /** Fields of this answer only, set last; `partial`: it is a part of the body. */
-  headers?: (partial: boolean) => HeaderPairs;
+  /** Fields of this answer only, set last; `unverified`: it is a part of a body that is still being written. */
+  headers?: (unverified: boolean) => HeaderPairs;
   /** Fields that a whole answer, or the range of a verified body, may carry in addition, where the head has none of that name. */
   supplement?: HeaderPairs;
   /** The body is still being written: a range of it is marked so that it can't be combined with others. */
   provisional?: boolean;
+  /** A range waits for this, the end of the body, and is provisional no longer. */
+  proven?: Promise<BodyEnd> | undefined;
   /** Ends the answer: quietly with ClientGone as its reason, else so that the client sees it. */
   signal?: AbortSignal;
   /** How long the client may take nothing, in milliseconds; 0 (default): for ever. */
@@ -110,11 +112,18 @@ async function stream({ asked, res, body, head, plan, options }: Answer): Promis
       // Its head alone would be a complete answer: verified first.
       for await (const _ of body.read()) break;
     }
+    const { proven } = options;
+    if (plan.status === 206 && proven !== undefined) {
+      await flow.until(proven);
+      // Where the body has failed, so does this, before its head.
+      for await (const _ of body.read(plan.ranges[0])) break;
+    }
     flow.check();
     // Somebody else has begun to answer, middleware with a deadline say: what comes of that is theirs.
     if (res.headersSent) throw new ClientGone();
     const parts = framing(plan, body, head);
-    writeHead(res, plan, { ...options, head, body, parts });
+    const provisional = options.provisional === true && proven === undefined;
+    writeHead(res, plan, { ...options, provisional, head, body, parts });
     if (plan.status < 300 && asked.method !== 'HEAD') {
       for (const { preamble, range } of parts?.parts ?? []) {
         await flow.write(preamble);

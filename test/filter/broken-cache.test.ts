@@ -3,7 +3,7 @@ import { Readable } from 'node:stream';
 import { describe, test } from 'node:test';
 import type { ClaimOptions, Entry, Fill, Key, LeaderClaim } from '../../lib/cache/cache.ts';
 import { type Cache, MemoryCache } from '../../lib/index.ts';
-import { BODY, filtered } from '../support/filtered.ts';
+import { BODY, barrier, filtered, said } from '../support/filtered.ts';
 
 /** A cache of somebody else's, that breaks its promise in one place. */
 function broken(breakIt: (cache: MemoryCache, fail: () => never) => Partial<Cache>): {
@@ -69,6 +69,85 @@ describe('a cache that breaks never makes a response worse', () => {
       assert.ok(calls() > 0);
     });
   }
+});
+
+/** What it was asked settles only when the test says so, long after the filter has gone on. */
+describe('a cache that does not answer is not waited for', () => {
+  const slow: [string, (cache: MemoryCache, late: Promise<void>) => Partial<Cache>][] = [
+    ['open', (cache, late) => ({ open: (key) => late.then(() => cache.open(key)) })],
+    ['claim', (cache, late) => ({ claim: (key, options) => late.then(() => cache.claim(key, options)) })],
+    [
+      'start',
+      (cache, late) => ({
+        claim: async (key, options) => {
+          const claim = await cache.claim(key, options);
+          if (claim?.role !== 'leader') return claim;
+          return { ...claim, start: (head, more) => late.then(() => claim.start(head, more)) };
+        },
+      }),
+    ],
+  ];
+  for (const [name, breakIt] of slow) {
+    test(`${name}: the application answers, and what comes too late is let go of`, async (t) => {
+      const late = barrier();
+      let asked = 0;
+      const { cache } = broken((memory) =>
+        breakIt(
+          memory,
+          late.reached.finally(() => asked++),
+        ),
+      );
+      const { get, filter } = await filtered(t, { cache, storeTimeoutMs: 20 });
+      const answer = await get();
+      assert.deepEqual([answer.complete, answer.body.equals(BODY)], [true, true]);
+      assert.match(said(answer), /detail=store-down$/);
+      late.reach();
+      await filter.idle();
+      assert.ok(asked > 0, 'the fault fired');
+      // Neither a claim nor a fill is left: the next one leads.
+      assert.equal(said(await get()), 'fwd=uri-miss; stored');
+      assert.deepEqual(filter.cache.fills(), []);
+    });
+  }
+
+  test('invalidate: a DELETE is answered, and what was stored before is not served any more', async (t) => {
+    const { cache, fired } = broken((_cache, fail) => ({
+      invalidate: () => {
+        try {
+          fail();
+        } catch {}
+        return new Promise<number>(() => undefined);
+      },
+    }));
+    const { get, calls } = await filtered(t, { cache, storeTimeoutMs: 20 });
+    await get();
+    assert.equal((await get('/', {}, { method: 'DELETE' })).status, 204);
+    assert.equal(fired(), 1, 'the fault fired');
+    assert.notEqual(said(await get()), 'hit');
+    assert.equal(calls(), 3);
+  });
+
+  test('drained: the fill fails, visibly', async (t) => {
+    const { cache, fired } = breakingFills((fill) => ({
+      write: (chunk) => {
+        fill.write(chunk);
+        return false;
+      },
+      drained: () => new Promise<void>(() => undefined),
+    }));
+    const { filter, get } = await filtered(
+      t,
+      { cache, storeTimeoutMs: 10, sendTimeoutMs: 10 },
+      (_req, res) => {
+        res.setHeader('Content-Length', BODY.length);
+        res.write(BODY.subarray(0, 10));
+        res.once('drain', () => res.end(BODY.subarray(10)));
+      },
+    );
+    assert.equal((await get()).complete, false);
+    assert.ok(fired() > 0, 'the fault fired');
+    await filter.idle();
+  });
 });
 
 /** A cache whose fills break their promise in one place. */

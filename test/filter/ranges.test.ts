@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { describe, test } from 'node:test';
+import type { ServerResponse } from 'node:http';
+import { describe, type TestContext, test } from 'node:test';
 import { onDisk } from '../support/directory.ts';
 import { BODY, barrier, filtered, said } from '../support/filtered.ts';
 import { KINDS } from '../support/servers.ts';
@@ -184,3 +185,72 @@ test('a range of a running fill is answered as soon as its bytes are there, and 
   assert.ok(stored.headers['repr-digest']);
   assert.equal(calls(), 1);
 });
+
+for (const kind of KINDS) {
+  describe(`${kind}: with provisionalRanges wait`, () => {
+    const body = randomBytes(600_000);
+    const wanted = { Range: 'bytes=1000-1999' };
+
+    /** The body stops half-way until `rest`; `joined` resolves when a second request has passed the gate. */
+    async function halved(t: TestContext, end: (res: ServerResponse) => void) {
+      const [first, joined, rest] = [barrier(), barrier(), barrier()];
+      const scene = await filtered(
+        t,
+        { ...onDisk(t), provisionalRanges: 'wait', authorize: () => Boolean([joined.reach()]) },
+        async (_req, res) => {
+          res.setHeader('Content-Length', body.length);
+          res.setHeader('ETag', '"v1"');
+          res.write(body.subarray(0, 300_000));
+          first.reach();
+          await rest.reached;
+          end(res as ServerResponse);
+        },
+        kind,
+      );
+      return { ...scene, first, joined, rest };
+    }
+
+    test('a part of a running fill goes out once the whole is verified, and is as good as a stored one', async (t) => {
+      const { get, first, joined, rest, calls } = await halved(t, (res) => res.end(body.subarray(300_000)));
+      const whole = get();
+      await first.reached;
+      let answered = false;
+      const part = get('/', wanted).finally(() => (answered = true));
+      await joined.reached;
+      assert.equal((await get('/', {}, { method: 'HEAD' })).status, 200);
+      assert.equal(answered, false);
+      rest.reach();
+      const { status, headers, body: got } = await part;
+      assert.deepEqual([status, said(await part), headers['etag']], [206, 'fwd=uri-miss; collapsed', '"v1"']);
+      assert.ok(got.equals(body.subarray(1000, 2000)));
+      assert.ok((await whole).body.equals(body));
+      assert.equal(calls(), 1);
+    });
+
+    test('so does that of the request that leads', async (t) => {
+      const { get, first, rest } = await halved(t, (res) => res.end(body.subarray(300_000)));
+      const part = get('/', wanted);
+      await first.reached;
+      rest.reach();
+      assert.deepEqual([(await part).status, said(await part)], [206, 'fwd=uri-miss; stored']);
+      assert.ok((await part).body.equals(body.subarray(1000, 2000)));
+    });
+
+    test('where the whole fails, none of it goes out, and a client that leaves is not waited for', async (t) => {
+      const { get, first, joined, rest, filter } = await halved(t, (res) => res.destroy());
+      const whole = get();
+      await first.reached;
+      const leaver = new AbortController();
+      const left = get('/', wanted, { signal: leaver.signal });
+      const part = get('/', wanted);
+      await joined.reached;
+      leaver.abort();
+      await left;
+      rest.reach();
+      const { status, complete, body: got } = await part;
+      assert.deepEqual([status, complete, got.length], [0, false, 0]);
+      assert.equal((await whole).complete, false);
+      await filter.idle();
+    });
+  });
+}

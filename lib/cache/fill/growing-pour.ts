@@ -1,9 +1,9 @@
 import { StoreError } from '../../errors.ts';
 import type { ByteRange } from '../../http/body.ts';
-import { borrow, giveBack } from '../pour.ts';
+import { fit, giveBack } from '../pour.ts';
 import { bodyReads } from '../read-gate.ts';
 import type { Follower, Growing } from './growing.ts';
-import { READ_BYTES, type ReadStored } from './reader.ts';
+import { FIRST_BYTES, READ_BYTES, type ReadStored } from './reader.ts';
 
 /** Hands over a piece; resolves when its memory may be used again. */
 type Take = (piece: Uint8Array) => Promise<void>;
@@ -52,6 +52,7 @@ export class GrowingPour implements Follower {
     const growing = this.#growing;
     const pieces: Buffer[] = [];
     let turn = 0;
+    let bytes = FIRST_BYTES;
     let taken: Promise<unknown> = Promise.resolve();
     try {
       while (this.position < this.#end) {
@@ -65,8 +66,10 @@ export class GrowingPour implements Follower {
           taken = this.#takeWindow(take);
         } else if (this.position < growing.stored) {
           turn = 1 - turn;
-          pieces[turn] ??= borrow(READ_BYTES);
-          const piece = await this.#read(pieces[turn] as Buffer).finally(() => taken);
+          const memory = fit(pieces[turn], bytes);
+          bytes = READ_BYTES;
+          pieces[turn] = memory;
+          const piece = await this.#read(memory).finally(() => taken);
           this.#check();
           this.#advance(piece.byteLength);
           taken = take(piece);
@@ -78,7 +81,7 @@ export class GrowingPour implements Follower {
         taken.catch(() => undefined);
       }
       await taken;
-      for (const piece of pieces) if (piece !== undefined) giveBack(piece);
+      for (const piece of pieces) giveBack(piece);
     } finally {
       this.#unfollow();
     }

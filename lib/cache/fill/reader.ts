@@ -9,6 +9,9 @@ export type ReadStored = (position: number, length: number, into?: Buffer) => Pr
 /** Measured at more than twice the throughput of Node's 64 KiB. */
 export const READ_BYTES: number = 512 * 1024;
 
+/** The first piece of each reader: of many who come at once, the last would wait for larger ones of all the others. */
+export const FIRST_BYTES: number = 64 * 1024;
+
 /** The bytes of a range as they arrive, at the reader's own pace. Fails where the fill fails. */
 export class GrowingReadable extends Readable {
   position: number;
@@ -19,6 +22,7 @@ export class GrowingReadable extends Readable {
   readonly #moved: (position: number) => void;
   #wanted = false;
   #reading = false;
+  #bytes = FIRST_BYTES;
 
   /** @param moved told how far it has got */
   constructor(
@@ -78,7 +82,9 @@ export class GrowingReadable extends Readable {
 
   #fetch(length: number): void {
     this.#reading = true;
-    this.#readStored(this.position, Math.min(length, READ_BYTES)).then(
+    const bytes = Math.min(length, this.#bytes);
+    this.#bytes = READ_BYTES;
+    this.#readStored(this.position, bytes).then(
       (piece) => {
         this.#reading = false;
         if (!this.destroyed) this.#deliver(piece);

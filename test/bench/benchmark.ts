@@ -29,6 +29,17 @@ export interface Measured {
   chart?: string;
 }
 
+/** So often a server does what counts before it does: V8 compiles what has run a few hundred times. */
+const WARM_ROUNDS = 6;
+
+/** Lets each server do it a few times, without it counting. */
+export async function warmUp(
+  servers: readonly Server[],
+  run: (server: Server) => Promise<unknown>,
+): Promise<void> {
+  for (let round = 0; round < WARM_ROUNDS; round++) for (const server of servers) await run(server);
+}
+
 /** Each server in turn, round after round; what the rounds of each came to. */
 export async function alternate<Sample>(
   { servers, rounds }: { servers: readonly Server[]; rounds: number },

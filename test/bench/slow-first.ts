@@ -1,4 +1,4 @@
-import { alternate, type Benchmark } from './benchmark.ts';
+import { alternate, type Benchmark, warmUp } from './benchmark.ts';
 import { type Finding, finding } from './findings.ts';
 import type { Flights, Flown } from './flights.ts';
 import { cold, type Material } from './material.ts';
@@ -15,7 +15,7 @@ export const slowFirst: Benchmark = {
     const findings: Finding[] = [];
     const samples: unknown[] = [];
     for (const file of material) {
-      if (!smoke) for (const server of servers) await run(flights, server, file);
+      if (!smoke) await warmUp(servers, (server) => run(flights, server, file));
       const found = await alternate({ servers, rounds }, say, async (server, round) => {
         const sample = { server: server.name, round, ...(await run(flights, server, file)) };
         samples.push(sample);

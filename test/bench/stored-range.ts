@@ -1,4 +1,4 @@
-import { alternate, type Benchmark } from './benchmark.ts';
+import { alternate, type Benchmark, warmUp } from './benchmark.ts';
 import { type Finding, finding, quantile } from './findings.ts';
 import type { Flown } from './flights.ts';
 import { cold, paced } from './material.ts';
@@ -40,7 +40,7 @@ export const storedRange: Benchmark = {
         const waits = parts.map(({ first = Number.NaN, asked }) => first - asked);
         return { server: server.name, round, calls, waits };
       };
-      if (!smoke) for (const server of servers) await run(server, 0);
+      if (!smoke) await warmUp(servers, (server) => run(server, 0));
       const found = await alternate({ servers, rounds }, say, run);
       samples.push(...found.flatMap((each) => each.samples));
       for (const { server, samples: of } of found) {

@@ -1,8 +1,6 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { connect as connectHttp2 } from 'node:http2';
 import { createServer, request } from 'node:https';
@@ -15,6 +13,7 @@ import connectApp from 'connect';
 import express5 from 'express';
 import express4 from 'express4';
 import { type CacheFilterOptions, cacheFilter, MemoryCache } from '../../lib/index.ts';
+import { certificate } from '../support/certificate.ts';
 import { ask } from '../support/client.ts';
 import { onDisk, temporaryDirectory } from '../support/directory.ts';
 import { BODY, barrier, filtered, respond, said } from '../support/filtered.ts';
@@ -72,20 +71,6 @@ describe('mounts below which the URL is rewritten never share an entry', () => {
 
 test('a client certificate that the application checks itself counts as credentials', LIMIT, async (t) => {
   const directory = temporaryDirectory(t);
-  const pem = (name: string) => {
-    const [keyFile, certFile] = [join(directory, `${name}.key`), join(directory, `${name}.pem`)];
-    const how = ['req', '-x509', '-newkey', 'ed25519', '-nodes', '-days', '2', '-subj', `/CN=${name}`];
-    execFileSync('openssl', [...how, '-keyout', keyFile, '-out', certFile], { stdio: 'ignore' });
-    return { key: readFileSync(keyFile), cert: readFileSync(certFile) };
-  };
-  let own: ReturnType<typeof pem>;
-  try {
-    own = pem('server');
-  } catch (error) {
-    t.diagnostic(`skipped: openssl makes no certificates here: ${error}`);
-    t.skip('no openssl');
-    return;
-  }
   const filter = cacheFilter({
     directory: join(directory, 'cache'),
     minFreeBytes: 0,
@@ -102,7 +87,7 @@ test('a client certificate that the application checks itself counts as credenti
     if (req.url === '/public') res.setHeader('Cache-Control', 'public');
     res.end(`for ${name}`);
   };
-  const server = createServer({ ...own, requestCert: true, rejectUnauthorized: false }, (req, res) =>
+  const server = createServer({ ...certificate(), requestCert: true, rejectUnauthorized: false }, (req, res) =>
     filter(req, res, () => app(req, res)),
   );
   server.listen(0, '127.0.0.1');
@@ -123,7 +108,7 @@ test('a client certificate that the application checks itself counts as credenti
     const status = String(res.headers['cache-status']).replace('cache-filter; ', '');
     return [Buffer.concat(chunks).toString(), status];
   };
-  const [alice, bob] = [pem('alice'), pem('bob')];
+  const [alice, bob] = [certificate('alice'), certificate('bob')];
   assert.deepEqual(await get('/a', alice), ['for alice', 'fwd=uri-miss; detail=credentials']);
   assert.deepEqual(peers, [['alice', false]], 'the fault fired: a certificate, not authorised');
   assert.equal((await get('/a', bob))[0], 'for bob');

@@ -1,9 +1,8 @@
 /** Large hits share pieces of memory from one answer to the next; no client ever sees a byte of another's. */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { readFileSync, truncateSync } from 'node:fs';
+import { truncateSync } from 'node:fs';
 import { createServer, get, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer, get as getTls } from 'node:https';
 import { connect, type Server } from 'node:net';
@@ -11,6 +10,7 @@ import { join } from 'node:path';
 import { duplexPair } from 'node:stream';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import { type CacheFilter, cacheFilter, FileCache } from '../../lib/index.ts';
+import { certificate } from '../support/certificate.ts';
 import { temporaryDirectory } from '../support/directory.ts';
 
 const MIB = 2 ** 20;
@@ -84,28 +84,12 @@ function fetched(
   });
 }
 
-function certificate(t: TestContext): { key: Buffer; cert: Buffer } {
-  const directory = temporaryDirectory(t);
-  const [key, cert] = [join(directory, 'key.pem'), join(directory, 'cert.pem')];
-  execFileSync(
-    'openssl',
-    ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-subj', '/CN=localhost', '-days', '2'].concat([
-      '-keyout',
-      key,
-      '-out',
-      cert,
-    ]),
-    { stdio: 'ignore' },
-  );
-  return { key: readFileSync(key), cert: readFileSync(cert) };
-}
-
 describe('many large hits at once', () => {
   for (const secure of [false, true]) {
     test(`each client has its own bytes${secure ? ', over TLS' : ''}`, async (t) => {
       const { handler } = await stored(t);
       const server = await listening(
-        secure ? createTlsServer(certificate(t), handler) : createServer(handler),
+        secure ? createTlsServer(certificate(), handler) : createServer(handler),
       );
       t.after(() => server.close());
       const by = (secure ? getTls : get) as typeof get;

@@ -7,7 +7,7 @@ import type { Readable } from 'node:stream';
 import { describe, type TestContext, test } from 'node:test';
 import { type CacheFilter, type CacheFilterOptions, cacheFilter } from '../../lib/index.ts';
 import { DeafWatch } from '../../lib/response/deaf.ts';
-import { certificateOf } from '../never-stored/wire.ts';
+import { certificate } from '../support/certificate.ts';
 import { onDisk } from '../support/directory.ts';
 import { barrier } from '../support/filtered.ts';
 import { type Handler, inARow, listening } from '../support/servers.ts';
@@ -66,7 +66,7 @@ async function scene(
     wire === 'h1'
       ? createServer(handle)
       : wire === 'tls'
-        ? createTlsServer(certificateOf('localhost'), handle)
+        ? createTlsServer(certificate(), handle)
         : createHttp2Server(handle as never);
   const { port, close } = await listening('http', server);
   t.after(async () => {

@@ -16,7 +16,7 @@ export interface Say {
   /** Leaves as soon as a whole secret has come. */
   leaves?: boolean;
   /** The name on the client's certificate (TLS only). */
-  certificate?: string;
+  certificate?: 'alice' | 'bob';
 }
 
 /**

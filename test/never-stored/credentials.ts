@@ -1,7 +1,7 @@
 import { createServer } from 'node:https';
 import { CREDENTIAL_HEADERS } from '../../lib/options.ts';
 import { answer, type Case, type Group, IMMUTABLE, type Options, type Say } from './case.ts';
-import { certificateOf } from './wire.ts';
+import { certificate } from '../support/certificate.ts';
 
 const RULE = 'RFC 9111, 3.5';
 const COOKIE = 'RFC 9111, 7.3';
@@ -132,7 +132,7 @@ const mixed: readonly Case[] = [
 ];
 
 const listen: NonNullable<Case['listen']> = (listener) =>
-  createServer({ ...certificateOf('server'), requestCert: true, rejectUnauthorized: false }, listener);
+  createServer({ ...certificate(), requestCert: true, rejectUnauthorized: false }, listener);
 
 const certified: readonly Case[] = [
   {

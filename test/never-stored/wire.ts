@@ -1,11 +1,8 @@
-import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { connect as connectHttp2 } from 'node:http2';
 import { connect, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
+import { certificate } from '../support/certificate.ts';
 import type { Say } from './case.ts';
 
 /** One response, as it stood on the wire. */
@@ -61,13 +58,13 @@ export async function say(port: number, request: Say, tls: boolean): Promise<Hea
   return { text, messages: messagesOf(text, request.method === 'HEAD') };
 }
 
-async function open(port: number, { certificate }: Say, tls: boolean): Promise<Socket> {
+async function open(port: number, { certificate: client }: Say, tls: boolean): Promise<Socket> {
   const socket = tls
     ? connectTls({
         port,
         host: '127.0.0.1',
         rejectUnauthorized: false,
-        ...(certificate === undefined ? {} : certificateOf(certificate)),
+        ...(client === undefined ? {} : certificate(client)),
       })
     : connect(port, '127.0.0.1');
   // What is cut off is an answer, too.
@@ -172,23 +169,4 @@ export async function sayHttp2(port: number, request: Say): Promise<Heard> {
   session.close();
   const text = [...heads, ...message.headers, message.body, ...message.trailers].join('\n');
   return { text, messages: message.status === 0 ? [] : [message] };
-}
-
-const certificates = new Map<string, { key: Buffer; cert: Buffer }>();
-
-/** A certificate of its own making for this name. @throws where there is no openssl */
-export function certificateOf(name: string): { key: Buffer; cert: Buffer } {
-  const known = certificates.get(name);
-  if (known !== undefined) return known;
-  const directory = mkdtempSync(join(tmpdir(), 'cache-filter-test-'));
-  const [keyFile, certFile] = [join(directory, 'key'), join(directory, 'pem')];
-  try {
-    const how = ['req', '-x509', '-newkey', 'ed25519', '-nodes', '-days', '2', '-subj', `/CN=${name}`];
-    execFileSync('openssl', [...how, '-keyout', keyFile, '-out', certFile], { stdio: 'ignore' });
-    const made = { key: readFileSync(keyFile), cert: readFileSync(certFile) };
-    certificates.set(name, made);
-    return made;
-  } finally {
-    rmSync(directory, { recursive: true });
-  }
 }

@@ -63,7 +63,6 @@ export class Scene {
   readonly #givenBack: () => Promise<string>;
   readonly #waiting: (() => void)[] = [];
 
-  /** undefined where there can be no such wire here. */
   static async set(
     t: TestContext,
     { wire = 'http', script = healthy, options = {}, halfOpen = false }: SceneOptions,
@@ -235,11 +234,9 @@ async function on(wire: Wire, handlers: readonly Handler[], halfOpen: boolean): 
     if (halfOpen) Object.assign(server, { httpAllowHalfOpen: true });
     return listening('http', server);
   }
-  const own = certificate();
-  if (own === undefined) throw new Error('openssl makes no certificate here');
   return listening(
     'http',
-    createTlsServer(own, (req, res) => inARow(handlers, req, res)),
+    createTlsServer(certificate(), (req, res) => inARow(handlers, req, res)),
   );
 }
 

@@ -87,8 +87,9 @@ test('a client certificate that the application checks itself counts as credenti
     if (req.url === '/public') res.setHeader('Cache-Control', 'public');
     res.end(`for ${name}`);
   };
-  const server = createServer({ ...certificate(), requestCert: true, rejectUnauthorized: false }, (req, res) =>
-    filter(req, res, () => app(req, res)),
+  const server = createServer(
+    { ...certificate(), requestCert: true, rejectUnauthorized: false },
+    (req, res) => filter(req, res, () => app(req, res)),
   );
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -98,7 +99,7 @@ test('a client certificate that the application checks itself counts as credenti
     server.closeAllConnections();
   });
   const { port } = server.address() as AddressInfo;
-  const get = async (path: string, who?: ReturnType<typeof pem>) => {
+  const get = async (path: string, who?: ReturnType<typeof certificate>) => {
     const req = request({ port, host: '127.0.0.1', path, rejectUnauthorized: false, agent: false, ...who });
     req.end();
     const [res] = (await once(req, 'response')) as [IncomingMessage];

@@ -1,11 +1,28 @@
 import assert from 'node:assert/strict';
 import type { IncomingHttpHeaders } from 'node:http';
 import { describe, test } from 'node:test';
-import { evaluate, ifRangeHolds, isConditional, type Validators } from '../../lib/http/conditional.ts';
+import type { HeaderPairs } from '../../lib/http/body.ts';
+import {
+  evaluate,
+  ifRangeHolds,
+  isConditional,
+  type Validators,
+  validatorsOf,
+} from '../../lib/http/conditional.ts';
 
 const BEFORE = 'Sat, 05 Nov 1994 08:49:37 GMT';
 const MODIFIED = 'Sun, 06 Nov 1994 08:49:37 GMT';
 const AFTER = 'Mon, 07 Nov 1994 08:49:37 GMT';
+
+test('validatorsOf finds ETag, Last-Modified and Date among the fields of a response, and what is absent is absent', () => {
+  const fields: HeaderPairs = [
+    ['etag', '"a"'],
+    ['Last-Modified', MODIFIED],
+    ['DATE', AFTER],
+  ];
+  assert.deepEqual(validatorsOf(fields), { etag: '"a"', lastModified: MODIFIED, date: AFTER });
+  assert.deepEqual(validatorsOf([['Content-Type', 'text/plain']]), {});
+});
 
 describe('isConditional', () => {
   for (const name of ['if-match', 'if-none-match', 'if-modified-since', 'if-unmodified-since']) {

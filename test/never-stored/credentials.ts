@@ -1,7 +1,7 @@
 import { createServer } from 'node:https';
 import { CREDENTIAL_HEADERS } from '../../lib/options.ts';
-import { answer, type Case, type Group, IMMUTABLE, type Options, type Say } from './case.ts';
 import { certificate } from '../support/certificate.ts';
+import { answer, type Case, type Group, IMMUTABLE, type Options, type Say } from './case.ts';
 
 const RULE = 'RFC 9111, 3.5';
 const COOKIE = 'RFC 9111, 7.3';

@@ -158,6 +158,8 @@ class Lead {
     this.#exchange.info.stored = true;
     this.#answer.begin(started, { ...common, headers: own }, this.#tap);
     if (this.#failure !== undefined) return this.#letGo(started, this.#failure);
+    // Before what the handler has written by now: it may be more than the cache can take at once.
+    this.#patience.resume();
     this.#tap.divert({
       write: (chunk) => this.#write(started, chunk),
       drained: async () => {
@@ -166,7 +168,6 @@ class Lead {
       },
       end: () => void this.#commit(started, head),
     });
-    this.#patience.resume();
     started.onDeserted(() => void this.#deserted(started));
   }
 

@@ -43,7 +43,7 @@ const child = spawn(
   [
     '--test',
     `--test-timeout=${TIMEOUT_MS}`,
-    '--test-concurrency=2',
+    '--test-concurrency=3',
     `--test-reporter=${process.stdout.isTTY ? 'spec' : 'tap'}`,
     '--test-reporter-destination=stdout',
     ...flags,

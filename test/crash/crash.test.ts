@@ -14,7 +14,7 @@ describe('a process that is killed', () => {
     `leaves nothing wrong, nothing lost and nothing behind, at whatever step (seed ${seed})`,
     LIMIT,
     async (t) => {
-      const count = 12;
+      const count = 8;
       const { kills, faults, answered } = await campaign({
         count,
         seed,

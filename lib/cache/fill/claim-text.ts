@@ -1,3 +1,4 @@
+import type { ProcessId } from '../../fs/living.ts';
 import type { ResponseHead } from '../../http/body.ts';
 import type { FillInfo, Key } from '../cache.ts';
 import { isObject, unseal } from '../seal.ts';
@@ -12,7 +13,7 @@ export interface Begun extends Omit<FillInfo, 'key'> {
 /** What a claim says, to other processes and to people. In the end it becomes the record. */
 export interface ClaimText {
   key: Key;
-  owner: { host: string; pid: number };
+  owner: ProcessId;
   /** Milliseconds since the epoch. */
   since: number;
   /** No other claim of this key came before: others follow it. */

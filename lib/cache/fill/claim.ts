@@ -1,7 +1,7 @@
 import type { FileHandle } from 'node:fs/promises';
-import { hostname } from 'node:os';
 import { createNew, unlink, writeWhole } from '../../fs/files.ts';
 import type { Layout } from '../../fs/layout.ts';
+import { SELF } from '../../fs/living.ts';
 import type { Key } from '../cache.ts';
 import { type ClaimText, encodeClaim } from './claim-text.ts';
 
@@ -25,7 +25,7 @@ export class ClaimFile {
     this.fill = fill;
     this.path = path;
     this.#handle = handle;
-    this.#text = { key, owner: { host: hostname(), pid: process.pid }, since: Date.now() };
+    this.#text = { key, owner: SELF, since: Date.now() };
   }
 
   /** @param fill an id of its own */

@@ -2,8 +2,10 @@ import { closeSync, fstatSync, open as openFile, readSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { isMissing, list, readIfThere, unlink } from '../../fs/files.ts';
 import { type Layout, parseFileName, primaryName } from '../../fs/layout.ts';
+import { isRunning, type ProcessId } from '../../fs/living.ts';
 import type { Invalidation } from '../cache.ts';
 import { concerns } from '../invalidation.ts';
+import { DEAD_MS } from '../leftovers.ts';
 import { decodeRecord, type EntryRecord } from '../record.ts';
 import type { ClaimFile } from './claim.ts';
 import { type ClaimEnd, type ClaimText, decodeClaim, endOfNote } from './claim-text.ts';
@@ -13,12 +15,12 @@ const openFd = promisify(openFile);
 /** A claim that has not said for so long that its owner lives is suspect, in milliseconds. It says so three times in that time. */
 export const ORPHAN_MS = 1_500;
 
+/** Where it can be asked whether the process runs, it is after so long. */
+const SILENT_MS = 750;
+
 /** Who suspects it looks on so many times, so far apart at least in milliseconds: on a busy machine it has not had its turn either. */
 const SUSPENSE_LOOKS = 12;
 const LOOK_MS = 40;
-
-/** After so long there is nothing to suspect any more. */
-const DEAD_MS = 10_000;
 
 /** From one look at a contender to the next, in milliseconds. */
 const CONTEST_MS = 2;
@@ -86,14 +88,18 @@ export class OthersClaim {
       text,
       record,
       ended: text === undefined && record === undefined ? endOfNote(content) : text?.ended,
-      alive: this.#isAlive(mtimeMs),
+      alive: this.#isAlive(mtimeMs, text?.owner),
       named: nlink > 0,
     };
   }
 
-  #isAlive(beatAt: number): boolean {
+  #isAlive(beatAt: number, owner: ProcessId | undefined): boolean {
     const now = performance.now();
     const age = Date.now() - beatAt;
+    const running = age < SILENT_MS || owner === undefined ? undefined : isRunning(owner);
+    if (running === false) return false;
+    // Stopped, or starved on a busy machine: it has longer.
+    if (running === true) return age < DEAD_MS;
     if (beatAt !== this.#beat.at || age < ORPHAN_MS) this.#beat = { at: beatAt, looks: 0, lookedAt: now };
     if (age < ORPHAN_MS) return true;
     if (now - this.#beat.lookedAt >= LOOK_MS) {

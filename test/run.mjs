@@ -13,7 +13,14 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
 /** Slow, or in need of a registry or of other servers: run only when named. */
-const ON_REQUEST = ['test/bench', 'test/budget', 'test/consumers', 'test/e2e'];
+const ON_REQUEST = [
+  'test/bench',
+  'test/budget',
+  'test/campaigns',
+  'test/consumers',
+  'test/crash',
+  'test/e2e',
+];
 
 /** A hang, not a slow test. Node 20 and 22 apply it to a file, later ones to each test. */
 const TIMEOUT_MS = 180_000;
@@ -43,6 +50,7 @@ const child = spawn(
   [
     '--test',
     `--test-timeout=${TIMEOUT_MS}`,
+    // Tests that wait leave their core to others.
     '--test-concurrency=3',
     `--test-reporter=${process.stdout.isTTY ? 'spec' : 'tap'}`,
     '--test-reporter-destination=stdout',

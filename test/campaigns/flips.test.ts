@@ -4,9 +4,9 @@ import { spawn } from 'node:child_process';
 import { text } from 'node:stream/consumers';
 import { describe, type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { flip } from '../campaigns/flipping.ts';
+import { flip } from './flipping.ts';
 
-const script = fileURLToPath(new URL('../campaigns/flips.ts', import.meta.url));
+const script = fileURLToPath(new URL('./flips.ts', import.meta.url));
 
 async function run(t: TestContext, ...args: string[]): Promise<{ code: number | null; said: string }> {
   const child = spawn(process.execPath, [...process.execArgv, script, ...args], {

@@ -1,4 +1,5 @@
 import createDebug from 'debug';
+import type { Declined, Fill } from './cache/cache.ts';
 import { StoreError } from './errors.ts';
 import type { Exchange } from './exchange.ts';
 import { isPromise, type Steps, wait } from './steps.ts';
@@ -37,6 +38,12 @@ export function inTime<T>(given: Promise<T>, milliseconds: number, late?: (value
       },
     );
   });
+}
+
+/** Lets go of a fill that has begun too late. */
+export function unbegin(late: Fill | Declined): void {
+  if ('declined' in late) return;
+  void late.abort(new StoreError('the cache began too late')).catch(() => undefined);
 }
 
 /**

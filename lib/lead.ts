@@ -3,17 +3,17 @@ import { setImmediate as turn } from 'node:timers/promises';
 import createDebug from 'debug';
 import { Admission } from './admission.ts';
 import type { Declined, Fill, FillOptions, LeaderClaim } from './cache/cache.ts';
-import { IncompleteError, IntegrityError } from './errors.ts';
+import { IncompleteError } from './errors.ts';
 import { type FillTrace, fillTracing } from './events.ts';
 import type { Exchange } from './exchange.ts';
 import type { ResponseHead } from './http/body.ts';
 import { storedHeaders } from './http/headers.ts';
-import { inTime, TooLateError } from './in-time.ts';
+import { inTime, type TooLateError, unbegin } from './in-time.ts';
 import type { Journal } from './journal.ts';
 import type { Config } from './options.ts';
-import { failureOf, type Outcome, rejectionOf } from './outcome.ts';
+import { failureOf, isFinal, type Outcome, rejectionOf } from './outcome.ts';
 import type { LeadAnswer } from './own-answer.ts';
-import { Patience, TooSlowError } from './patience.ts';
+import { Patience, type TooSlowError } from './patience.ts';
 import { goesOn } from './policy/client-abort.ts';
 import { isLasting } from './policy/storable.ts';
 import type { Reason } from './reasons.ts';
@@ -157,7 +157,11 @@ class Lead {
     this.#fill = started;
     this.#exchange.info.stored = true;
     this.#answer.begin(started, { ...common, headers: own }, this.#tap);
-    if (this.#failure !== undefined) return this.#letGo(started, this.#failure);
+    if (this.#failure !== undefined) {
+      // Those who waited for the beginning have yet to come.
+      await turn();
+      return this.#letGo(started, this.#failure);
+    }
     // Before what the handler has written by now: it may be more than the cache can take at once.
     this.#patience.resume();
     this.#tap.divert({
@@ -181,12 +185,8 @@ class Lead {
 
   /** A cache that fails is one that declines: the response goes on. */
   async #start(head: ResponseHead, options: FillOptions): Promise<Fill | Declined> {
-    const giveUp = (late: Fill | Declined) => {
-      if (!('declined' in late)) void late.abort(new TooLateError(storeTimeoutMs)).catch(() => undefined);
-    };
-    const { storeTimeoutMs } = this.#config;
     try {
-      return await inTime(this.#claim.start(head, options), storeTimeoutMs, giveUp);
+      return await inTime(this.#claim.start(head, options), this.#config.storeTimeoutMs, unbegin);
     } catch (error) {
       debug('%s: the cache failed to begin: %o', this.#exchange.key.primary, error);
       return { declined: 'store-down' };
@@ -285,11 +285,7 @@ class Lead {
   /** The handler stopped before the end: somebody who reads along goes on, unless nobody is to. */
   async #letGo(fill: Fill, error: Error): Promise<void> {
     const reason = new IncompleteError('the application did not finish its response', { cause: error });
-    const isOver =
-      this.#exchange.closing.aborted ||
-      error instanceof IntegrityError ||
-      error instanceof TooLateError ||
-      (error instanceof TooSlowError && !error.stalled);
+    const isOver = this.#exchange.closing.aborted || isFinal(error);
     await (isOver ? fill.abort(reason) : fill.orphan(reason)).catch((failure: unknown) =>
       debug('%s: %o', this.#exchange.key.primary, failure),
     );
@@ -319,10 +315,14 @@ class Lead {
     // Those who waited for the beginning have yet to come.
     await turn();
     const isDeserted = () => fill.readers === 0 && !this.#ended && this.#failure === undefined;
-    // Who got all that was asked for, a range say, has not left.
-    if (sent?.complete || !isDeserted() || (await this.#goesOn()) || !isDeserted()) return;
+    if (!isDeserted()) return;
+    // Who got all that was asked for, a range say, has not left. What can't be kept is worth nothing to anybody else.
+    const { refused } = fill;
+    if (refused === undefined && (sent?.complete || (await this.#goesOn()) || !isDeserted())) return;
     this.#failure = new ClientGone('its last client left');
-    this.#settle({ reason: 'discarded' });
+    this.#settle(
+      refused === undefined ? { reason: 'discarded' } : { reason: refused.reason, error: refused },
+    );
     // The handler sees what it would see without us.
     this.#tap.pass();
     await fill

@@ -12,6 +12,12 @@ export function failureOf(error: Error): Reason {
   return error instanceof IntegrityError ? 'unproven' : 'unfinished';
 }
 
+/** Whether there is no point in another handler going on. */
+export function isFinal(error: Error): boolean {
+  if (error instanceof TooSlowError) return !error.stalled;
+  return error instanceof IntegrityError || error instanceof StoreError;
+}
+
 /** Why a body that came to its end did not become an entry. */
 export function rejectionOf(error: unknown): Reason {
   if (error instanceof StoreError) return error.reason;

@@ -1,5 +1,6 @@
 // docs/reference/cache-contract.md
 
+import type { StoreError } from '../errors.ts';
 import type { Body, BodyEnd, ResponseHead } from '../http/body.ts';
 import type { Digest, DigestAlgorithm } from '../http/digest.ts';
 
@@ -94,8 +95,13 @@ export interface Fill {
   reader(): FillReader;
   /** How many readers there are that have not been released, those of other processes included. */
   readonly readers: number;
-  /** Calls `deserted` each time the last of them has been released, and now where there is none. The latest one given counts. */
+  /**
+   * Calls `deserted` each time the last of them has been released, and now where there is none, and when `refused` comes while there is
+   * none. The latest one given counts.
+   */
   onDeserted(deserted: () => void): void;
+  /** Why it will not become an entry, once that is known: who reads it gets it all the same. */
+  readonly refused: StoreError | undefined;
   /**
    * Verifies and publishes. Afterwards `open` finds the entry, and only then do readers get the rest.
    * @throws IntegrityError when the bytes are not what `proof` says; SupersededError when the key was purged meanwhile;

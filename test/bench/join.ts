@@ -1,4 +1,4 @@
-import { alternate, type Benchmark, warmUp } from './benchmark.ts';
+import { alternate, type Benchmark, CROWD, warmUp } from './benchmark.ts';
 import { type Lane, laneChart } from './chart.ts';
 import { type Finding, finding, quantile } from './findings.ts';
 import type { Flights, Flown } from './flights.ts';
@@ -32,7 +32,7 @@ export const join: Benchmark = {
     const findings: Finding[] = [];
     const samples: Sample[] = [];
     for (const file of material) {
-      if (!smoke) await warmUp(servers, (server) => run(flights, server, file, clients, 0));
+      if (!smoke) await warmUp(servers, (server) => run(flights, server, file, clients * CROWD, 0));
       const found = await alternate({ servers, rounds }, say, (server, round) =>
         run(flights, server, file, clients, round),
       );

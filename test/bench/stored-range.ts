@@ -1,4 +1,4 @@
-import { alternate, type Benchmark, warmUp } from './benchmark.ts';
+import { alternate, type Benchmark, CROWD, warmUp } from './benchmark.ts';
 import { type Finding, finding, quantile } from './findings.ts';
 import type { Flown } from './flights.ts';
 import { cold, paced } from './material.ts';
@@ -19,7 +19,7 @@ export const storedRange: Benchmark = {
     const findings: Finding[] = [];
     const samples: unknown[] = [];
     for (const file of material) {
-      const run = async (server: Server, round: number) => {
+      const run = async (server: Server, round: number, count = clients) => {
         const { url, size } = cold(file);
         const ranges = STARTS.map((part) => {
           const start = Math.floor(size * part);
@@ -32,7 +32,7 @@ export const storedRange: Benchmark = {
             url,
             size,
             range,
-            count: Math.ceil(clients / ranges.length),
+            count: Math.ceil(count / ranges.length),
             after: size / 2,
           })),
         ])) as [Flown, ...Flown[]];
@@ -40,7 +40,7 @@ export const storedRange: Benchmark = {
         const waits = parts.map(({ first = Number.NaN, asked }) => first - asked);
         return { server: server.name, round, calls, waits };
       };
-      if (!smoke) await warmUp(servers, (server) => run(server, 0));
+      if (!smoke) await warmUp(servers, (server) => run(server, 0, clients * CROWD));
       const found = await alternate({ servers, rounds }, say, run);
       samples.push(...found.flatMap((each) => each.samples));
       for (const { server, samples: of } of found) {

@@ -167,6 +167,9 @@ function breakingFills(fault: (fill: Fill) => Partial<Fill>): { cache: Cache; fi
             return fill.readers;
           },
           onDeserted: (deserted) => fill.onDeserted(deserted),
+          get refused() {
+            return fill.refused;
+          },
           commit: (proof) => fill.commit(proof),
           abort: (reason) => fill.abort(reason),
           orphan: (reason) => fill.orphan(reason),

@@ -1,4 +1,4 @@
-import { IntegrityError } from '../../errors.ts';
+import { IntegrityError, type StoreError } from '../../errors.ts';
 import type { ResponseHead } from '../../http/body.ts';
 import { isSameRepresentation } from '../../http/representation.ts';
 import type { Declined, EntryInfo, Fill, FillOptions, FillReader, LeaderClaim, Proof } from '../cache.ts';
@@ -80,6 +80,10 @@ export class Continuation implements Fill {
 
   onDeserted(deserted: () => void): void {
     this.#fill.onDeserted(deserted);
+  }
+
+  get refused(): StoreError | undefined {
+    return this.#fill.refused;
   }
 
   async commit(proof: Proof): Promise<EntryInfo> {

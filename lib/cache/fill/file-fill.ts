@@ -33,7 +33,7 @@ export class FileFill implements Orphan {
   readonly #readers: Readers;
   readonly #unwritten = new Unwritten();
   #storing: Promise<void> | undefined;
-  #storeError: Error | undefined;
+  #storeError: StoreError | undefined;
   /** Digests of the whole body, once they are known. */
   #found: Digest[] = [];
   #waiting: (() => void)[] = [];
@@ -119,6 +119,10 @@ export class FileFill implements Orphan {
 
   onDeserted(deserted: () => void): void {
     this.#readers.onDeserted(deserted);
+  }
+
+  get refused(): StoreError | undefined {
+    return this.#storeError;
   }
 
   async commit(proof: Proof): Promise<EntryInfo> {
@@ -264,6 +268,7 @@ export class FileFill implements Orphan {
     this.#growing.loseStore();
     this.#owner.unjoinable();
     this.#owner.storeLost();
+    this.#readers.look();
     this.#progress();
   }
 

@@ -41,7 +41,7 @@ export class MemoryFill implements Orphan {
   #chunks: Uint8Array[] = [];
   /** What more bytes were refused with. */
   #refused: Promise<StoreError | undefined> = Promise.resolve(undefined);
-  #lost = false;
+  #lost: StoreError | undefined;
   #waiting: (() => void)[] = [];
 
   constructor(key: Key, head: ResponseHead, options: FillOptions, owner: MemoryFillOwner) {
@@ -69,13 +69,13 @@ export class MemoryFill implements Orphan {
 
   write(chunk: Uint8Array): boolean {
     if (this.#growing.end !== undefined) return true;
-    if (!this.#lost) this.#chunks.push(chunk);
+    if (this.#lost === undefined) this.#chunks.push(chunk);
     this.#hashing.update(chunk);
     this.#growing.take(chunk);
     const { taken } = this.#growing;
     this.#refused = this.#refused.then(async (before) => {
       const refused = before ?? (await this.#owner.grow(taken));
-      if (refused !== undefined) this.#loseStore();
+      if (refused !== undefined) this.#loseStore(refused);
       return refused;
     });
     return this.#hasRoom();
@@ -104,12 +104,16 @@ export class MemoryFill implements Orphan {
     this.#readers.onDeserted(deserted);
   }
 
+  get refused(): StoreError | undefined {
+    return this.#lost;
+  }
+
   async commit(proof: Proof): Promise<EntryInfo> {
     const { taken, size } = this.#growing;
     const found = this.#hashing.digests();
     try {
       checkLength(proof, size, taken);
-      if (!this.#lost) found.push(...this.#hash(belated(proof, found)));
+      if (this.#lost === undefined) found.push(...this.#hash(belated(proof, found)));
       checkDigests(proof, found);
     } catch (error) {
       await this.abort(error as Error);
@@ -141,7 +145,7 @@ export class MemoryFill implements Orphan {
 
   async orphan(reason: Error): Promise<void> {
     if (this.over) return;
-    const heir = this.#lost ? undefined : this.#succession.next();
+    const heir = this.#lost === undefined ? this.#succession.next() : undefined;
     if (heir === undefined) await this.abort(reason);
     else heir(inheritedClaim(this, reason));
   }
@@ -166,12 +170,13 @@ export class MemoryFill implements Orphan {
   }
 
   /** The budget is used up: what is read goes through memory, at the pace of the slowest reader, and is not kept. */
-  #loseStore(): void {
-    if (this.#lost) return;
-    this.#lost = true;
+  #loseStore(refused: StoreError): void {
+    if (this.#lost !== undefined) return;
+    this.#lost = refused;
     this.#chunks = [];
     this.#growing.loseStore();
     this.#owner.unjoinable();
+    this.#readers.look();
   }
 
   #hasRoom(): boolean {

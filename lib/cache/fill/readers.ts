@@ -25,14 +25,14 @@ export class Readers {
     return () => {
       if (left) return;
       left = true;
-      if (--this.#count === 0) this.#look();
+      if (--this.#count === 0) this.look();
     };
   }
 
   /** Whom to tell each time the last one has left; now, if nobody is there. */
   onDeserted(deserted: () => void): void {
     this.#deserted = deserted;
-    this.#look();
+    this.look();
   }
 
   /** Nobody asks any more. */
@@ -41,15 +41,15 @@ export class Readers {
     this.#deserted = () => undefined;
   }
 
-  /** Those elsewhere leave without a word: they only stop saying that they are there. */
-  #look(): void {
+  /** Tells if nobody is there. Those elsewhere leave without a word: they only stop saying that they are there. */
+  look(): void {
     clearTimeout(this.#looking);
     if (this.#count > 0) return;
     if (!this.#elsewhere.isSet) {
       this.#deserted();
       return;
     }
-    this.#looking = setTimeout(() => this.#look(), LOOK_MS);
+    this.#looking = setTimeout(() => this.look(), LOOK_MS);
     this.#looking.unref();
   }
 }

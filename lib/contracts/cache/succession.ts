@@ -1,4 +1,5 @@
 import type { Cache, Fill, FillOptions, FillReader, LeaderClaim } from '../../cache/cache.ts';
+import type { StoreError } from '../../errors.ts';
 import type { ResponseHead } from '../../http/body.ts';
 import { bytesOf, lead, Reading, settled, start, stored, write } from './steps.ts';
 import type { Suite } from './suite.ts';
@@ -7,6 +8,7 @@ const KEY = { primary: '/succession' };
 const HEAD: ResponseHead = { status: 200, headers: [['ETag', '"1"']] };
 const BODY = bytesOf(300_000);
 const HALF = 150_000;
+const MIB = 2 ** 20;
 
 /** Somebody who would go on with a fill. */
 function heirOf(reader: FillReader): { claim: Promise<LeaderClaim>; asked: () => number } {
@@ -141,6 +143,27 @@ export function succession(suite: Suite): void {
     assert.equal(deserted, 3, 'once more');
     await fill.abort(new Error('enough'));
   });
+
+  suite.state(
+    'a fill that can not be kept says why, and that nobody reads it',
+    async (cache) => {
+      const fill = await start(cache, KEY);
+      let deserted = 0;
+      const reader = fill.reader();
+      fill.onDeserted(() => deserted++);
+      reader.release();
+      assert.deepEqual([deserted, fill.refused], [1, undefined]);
+      const chunk = bytesOf(64 * 1024);
+      for (let pieces = 0; fill.refused === undefined && pieces < 1000; pieces++) {
+        await write(fill, chunk);
+        await new Promise((resolve) => setTimeout(resolve, 0));
+      }
+      assert.equal((fill.refused as StoreError | undefined)?.reason, 'too-large');
+      assert.equal(deserted, 2, 'once more');
+      await fill.abort(new Error('enough'));
+    },
+    { maxBytes: MIB, maxEntryBytes: MIB / 4 },
+  );
 
   suite.state('who goes on with a fill is told in place of who began it', async (cache) => {
     const told: string[] = [];

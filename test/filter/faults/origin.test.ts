@@ -2,8 +2,11 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import type { ServerResponse } from 'node:http';
+import { request, type ServerResponse } from 'node:http';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { pipeline } from 'node:stream';
 import { describe, test } from 'node:test';
+import type { CacheFilterOptions } from '../../../lib/index.ts';
 import { said } from '../../support/filtered.ts';
 import type { Wire } from '../../support/reading.ts';
 import { BODY, healthy, LAST, Scene, type Script, SIZE } from './scene.ts';
@@ -21,8 +24,7 @@ interface Fault {
   /** Before there is a head. */
   early?: boolean;
   wires?: readonly Wire[];
-  /** That may have been needed. */
-  calls?: number;
+  options?: Partial<CacheFilterOptions>;
 }
 
 const ONE: readonly Wire[] = ['http'];
@@ -48,6 +50,7 @@ function cutAt(name: string, bytes: number, wires: readonly Wire[] = ['http']): 
   };
 }
 
+const rightDigest = `sha-256=:${createHash('sha256').update(BODY).digest('base64')}:`;
 const wrongDigest = `sha-256=:${createHash('sha256').update('something else').digest('base64')}:`;
 
 const FAULTS: readonly Fault[] = [
@@ -118,7 +121,7 @@ const FAULTS: readonly Fault[] = [
     comes: 'cut',
     wires: ALL,
     script: async (res, now) => {
-      res.setHeader('Repr-Digest', `sha-256=:${createHash('sha256').update(BODY).digest('base64')}:`);
+      res.setHeader('Repr-Digest', rightDigest);
       res.write(BODY.subarray(0, SIZE / 2));
       await now();
       res.end();
@@ -162,6 +165,16 @@ const FAULTS: readonly Fault[] = [
       await begin(res, SIZE / 2);
       await now();
       res.end(BODY.subarray(SIZE / 2));
+    },
+  },
+  {
+    name: 'stops for good',
+    comes: 'handed',
+    wires: ALL,
+    options: { stallTimeoutMs: 100 },
+    script: async (res, now) => {
+      await begin(res, SIZE / 2);
+      await now();
     },
   },
   {
@@ -219,10 +232,10 @@ const FAULTS: readonly Fault[] = [
 ];
 
 describe('an origin, while a leader, a follower and a range reader wait', () => {
-  for (const { name, script, comes, early = false, wires = ONE } of FAULTS) {
+  for (const { name, script, comes, early = false, wires = ONE, options = {} } of FAULTS) {
     for (const wire of wires) {
       test(`${wire}: ${name}`, LIMIT, async (t) => {
-        const scene = await Scene.set(t, { wire, script });
+        const scene = await Scene.set(t, { wire, script, options });
         const leader = scene.ask();
         await scene.reached;
         const readers = [leader, scene.ask(), scene.ask({ headers: LAST })];
@@ -246,10 +259,10 @@ describe('an origin, while a leader, a follower and a range reader wait', () => 
 });
 
 describe('an origin, when nobody is left who reads', () => {
-  for (const { name, script, wires = ONE } of FAULTS) {
+  for (const { name, script, wires = ONE, options = {} } of FAULTS) {
     for (const wire of wires) {
       test(`${wire}: ${name}`, LIMIT, async (t) => {
-        const scene = await Scene.set(t, { wire, script });
+        const scene = await Scene.set(t, { wire, script, options });
         const leader = scene.ask();
         await scene.reached;
         leader.leave();
@@ -258,6 +271,133 @@ describe('an origin, when nobody is left who reads', () => {
         scene.go();
         await scene.filter.idle();
         await scene.aftermath([]);
+      });
+    }
+  }
+});
+
+describe('an origin that never comes to its end', () => {
+  const MIB = 2 ** 20;
+  const options = { maxEntryBytes: MIB };
+
+  /** Sends more and more, until it is told that nobody wants it. */
+  const endless: Script = async (res, now) => {
+    let over = false;
+    res.once('close', () => {
+      over = true;
+    });
+    res.setHeader('Repr-Digest', wrongDigest);
+    res.write(BODY);
+    await now();
+    while (!over) {
+      if (!res.write(BODY)) await Promise.race([once(res, 'drain'), once(res, 'close')]);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  };
+
+  for (const wire of ALL) {
+    test(
+      `${wire}: who reads it gets it for as long as they like, and it ends with them`,
+      LIMIT,
+      async (t) => {
+        const scene = await Scene.set(t, { wire, script: endless, options });
+        const readers = [scene.ask()];
+        await scene.reached;
+        readers.push(scene.ask());
+        await scene.reading(2);
+        scene.go();
+        for (const reader of readers) await reader.until(8 * MIB);
+        for (const reader of readers) reader.leave();
+        const answers = await Promise.all(readers.map(({ over }) => over));
+        for (const { complete, body } of answers) {
+          assert.equal(complete, false);
+          assert.ok(body.length >= 8 * MIB, 'the fault fired');
+          assert.ok(body.subarray(0, SIZE).equals(BODY));
+        }
+        await scene.filter.idle();
+        await scene.aftermath(answers);
+      },
+    );
+  }
+
+  test('when nobody reads it, it ends as soon as it can not be kept', LIMIT, async (t) => {
+    const scene = await Scene.set(t, { script: endless, options });
+    const leader = scene.ask();
+    await scene.reached;
+    leader.leave();
+    await leader.over;
+    await scene.closed();
+    scene.go();
+    await scene.filter.idle();
+    await scene.aftermath([]);
+  });
+});
+
+describe('an application that passes on what a broken server says', () => {
+  const head = `HTTP/1.1 200 OK\r\nContent-Length: ${SIZE}\r\n\r\n`;
+  const chunked = `HTTP/1.1 200 OK\r\nRepr-Digest: ${rightDigest}\r\nTransfer-Encoding: chunked\r\n\r\n`;
+  const half = BODY.subarray(0, SIZE / 2);
+  const chunk = Buffer.concat([Buffer.from(`${half.length.toString(16)}\r\n`), half, Buffer.from('\r\n')]);
+
+  /** What it says, and how that ends. */
+  const broken: [string, (string | Buffer)[], (socket: Socket) => unknown][] = [
+    ['that resets its connection half way', [head, half], (socket) => socket.resetAndDestroy()],
+    ['that ends its connection half way', [head, half], (socket) => socket.end()],
+    ['that breaks off between two chunks', [chunked, chunk], (socket) => socket.end()],
+    ['that breaks off within a chunk', [chunked, chunk.subarray(0, 1000)], (socket) => socket.end()],
+    ['that goes on with nonsense', [chunked, chunk], (socket) => socket.end('nonsense\r\n')],
+    ['that says nothing', [], (socket) => socket.resetAndDestroy()],
+    ['that talks nonsense from the beginning', ['nonsense\r\n\r\n'], (socket) => socket.end()],
+  ];
+  for (const [name, parts, end] of broken) {
+    for (const atOnce of [false, true]) {
+      test(`${name}${atOnce ? ', all at once' : ''}`, LIMIT, async (t) => {
+        let fired = 0;
+        let breakIt: () => unknown = () => undefined;
+        const upstream = createServer((socket) => {
+          socket.on('error', () => undefined);
+          socket.once('data', () => {
+            for (const part of parts) socket.write(part);
+            breakIt = () => {
+              fired++;
+              end(socket);
+            };
+            if (atOnce || parts.length < 2) breakIt();
+          });
+        });
+        upstream.listen(0, '127.0.0.1');
+        await once(upstream, 'listening');
+        t.after(() => upstream.close());
+        const { port } = upstream.address() as AddressInfo;
+        const script: Script = async (res, now) => {
+          if (atOnce) await now();
+          else void now();
+          const asked = request({ port, host: '127.0.0.1', agent: false });
+          asked.on('error', () => (res.headersSent ? res.destroy() : res.writeHead(502).end('no answer')));
+          asked.on('response', (from) => {
+            res.writeHead(from.statusCode ?? 502, from.headers);
+            pipeline(from, res, () => undefined);
+          });
+          asked.end();
+        };
+        const scene = await Scene.set(t, { script });
+        const leader = scene.ask();
+        await scene.reached;
+        const readers = [leader, scene.ask(), scene.ask({ headers: LAST })];
+        await scene.asked(2);
+        if (!atOnce && parts.length === 2) await scene.reading(3);
+        scene.go();
+        if (!atOnce && parts.length === 2) breakIt();
+        const answers = await Promise.all(readers.map(({ over }) => over));
+        assert.equal(fired, 1, 'the fault fired');
+        const [own, ...others] = answers;
+        if (parts.length < 2) assert.equal(own?.status, 502);
+        else if (!atOnce && parts[0] === head) assert.ok(own?.complete && own.body.equals(BODY));
+        // Chunks can't be gone on with by what has a length.
+        if (parts[0] !== chunked)
+          for (const { complete, status, body } of others)
+            assert.deepEqual([complete, status === 206 ? 10 : SIZE], [true, body.length]);
+        await scene.aftermath(answers, { calls: 3 });
       });
     }
   }

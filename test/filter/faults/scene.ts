@@ -20,6 +20,15 @@ export const SIZE = 200_000;
 export const BODY: Buffer = bytesOf(SIZE, 7);
 export const PATH = '/files/a';
 
+/** Asked for first, and large enough for whatever starts only for large ones. */
+const WARM = '/files/warm';
+const LARGE = bytesOf(2 ** 20, 8);
+
+function large(res: ServerResponse): void {
+  res.setHeader('Content-Length', LARGE.length);
+  res.end(LARGE);
+}
+
 /** A range that is complete only once the whole body has come. */
 export const LAST: { Range: string } = { Range: `bytes=${SIZE - 10}-` };
 
@@ -98,14 +107,14 @@ export class Scene {
       );
       next();
     };
-    const app: Handler = (req, res) => (scene === undefined ? healthy(res) : scene.answer(script, req, res));
+    const app: Handler = (req, res) => (scene === undefined ? large(res) : scene.answer(script, req, res));
     const server = await on(wire, [outer, filter as Handler, app], halfOpen);
     t.after(async () => {
       await filter.close();
       await server.close();
     });
     // What starts once stays: a thread that hashes, say.
-    for (let i = 0; i < 2; i++) await new Reading(wire, server.port, { path: '/files/warm' }).over;
+    for (let i = 0; i < 2; i++) await new Reading(wire, server.port, { path: WARM }).over;
     await filter.idle();
     seen.length = 0;
     const closed = async () => void (await Promise.all(departures));

@@ -1,10 +1,11 @@
-import { readdirSync, readFileSync, type Stats, statSync } from 'node:fs';
+import { readFileSync, type Stats, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { isMissing, onDisk } from '../fs/files.ts';
+import { onDisk } from '../fs/files.ts';
 import { isPast } from '../fs/identity.ts';
 import { type Layout, parseFileName } from '../fs/layout.ts';
 import { reservedOf } from './fill/claim-text.ts';
 import { DEAD_MS } from './leftovers.ts';
+import { namesIn } from './shard.ts';
 
 /** What another process says, by its claim, that it will take. Said once for most fills: it need not be read again at once. */
 const KNOWN_MS = 1_000;
@@ -124,14 +125,5 @@ function statOf(path: string): Stats | undefined {
     return statSync(path, { throwIfNoEntry: false });
   } catch {
     return undefined;
-  }
-}
-
-function namesIn(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch (error) {
-    if (isMissing(error)) return [];
-    throw error;
   }
 }

@@ -95,7 +95,7 @@ export function modifiedAt(path: string): number | undefined {
 }
 
 /** @throws where a directory is there, and can't be read */
-function namesIn(directory: string): string[] {
+export function namesIn(directory: string): string[] {
   try {
     return readdirSync(directory);
   } catch (error) {

@@ -1,7 +1,6 @@
 /** A process of its own with a FileCache, which does what its parent tells it. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash, pbkdf2 } from 'node:crypto';
-import { once } from 'node:events';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -9,6 +8,7 @@ import type { Fill, FillOptions, Invalidation, Key, Proof } from '../../lib/cach
 import { charge } from '../../lib/cache/charge.ts';
 import { FileCache, type FileCacheOptions } from '../../lib/cache/file-cache.ts';
 import { bytesOf, put, Reading, start, stored, write } from '../../lib/contracts/cache/steps.ts';
+import { kill, obey, tell } from '../support/told.ts';
 
 const pbkdf2Async = promisify(pbkdf2);
 
@@ -198,19 +198,10 @@ function running(): Fill {
   return fill;
 }
 
-if (process.argv[2] === 'cache-process') {
-  process.on('message', ({ id, task, args }: { id: number; task: keyof Tasks; args: never[] }) => {
-    const run = TASKS[task] as (...args: never[]) => Promise<unknown>;
-    run(...args).then(
-      (result) => process.send?.({ id, result }),
-      (error: Error) => process.send?.({ id, error: String(error.stack) }),
-    );
-  });
-}
+if (process.argv[2] === 'cache-process') obey(TASKS);
 
 export class CacheProcess {
   readonly #child: ChildProcess;
-  #id = 0;
 
   /** @param shell runs the command in its arguments: `ulimit -f 1 && exec "$@"` */
   constructor(t: TestContext, shell?: string) {
@@ -232,29 +223,11 @@ export class CacheProcess {
   }
 
   tell<T extends keyof Tasks>(task: T, ...args: Parameters<Tasks[T]>): ReturnType<Tasks[T]> {
-    const id = this.#id++;
-    const answer = new Promise((resolve, reject) => {
-      const ended = (code: number | null, signal: string | null) =>
-        reject(new Error(`it ended with ${code ?? signal}`));
-      const listen = (message: { id: number; result?: unknown; error?: string }) => {
-        if (message.id !== id) return;
-        this.#child.off('message', listen).off('exit', ended);
-        if (message.error === undefined) resolve(message.result);
-        else reject(new Error(message.error));
-      };
-      this.#child.on('message', listen);
-      this.#child.once('exit', ended);
-    });
-    this.#child.send({ id, task, args });
-    return answer as ReturnType<Tasks[T]>;
+    return tell<Tasks[T]>(this.#child, task, args) as ReturnType<Tasks[T]>;
   }
 
   /** At once, as the kernel does when memory runs out. */
-  async kill(): Promise<NodeJS.Signals | null> {
-    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return this.#child.signalCode;
-    const exit = once(this.#child, 'exit');
-    this.#child.kill('SIGKILL');
-    const [, signal] = await exit;
-    return signal;
+  kill(): Promise<string | undefined> {
+    return kill(this.#child);
   }
 }

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { CacheFilterOptions, CacheStats } from '../../lib/index.ts';
+import { isAlive, tell } from '../support/told.ts';
 
 /** What a server of the campaign is started with. */
 export type ServerOptions = Pick<CacheFilterOptions, 'maxBytes' | 'durability' | 'memory'> & {
@@ -51,7 +52,6 @@ export class ServerProcess {
   readonly ended: Promise<string>;
   readonly #child: ChildProcess;
   readonly #stderr: Buffer[];
-  #id = 0;
 
   private constructor(child: ChildProcess, port: number, stderr: Buffer[]) {
     this.#child = child;
@@ -101,7 +101,7 @@ export class ServerProcess {
   }
 
   get isAlive(): boolean {
-    return this.#child.exitCode === null && this.#child.signalCode === null;
+    return isAlive(this.#child);
   }
 
   /** Whether it has ended, though perhaps nobody has heard of it yet. */
@@ -111,25 +111,9 @@ export class ServerProcess {
 
   /** Rejects where it ends meanwhile. */
   tell<T extends keyof Tasks>(task: T, ...args: Parameters<Tasks[T]>): Promise<ReturnType<Tasks[T]>> {
-    const id = this.#id++;
-    return new Promise((resolve, reject) => {
-      const settle = (done: () => void) => {
-        clearTimeout(timer);
-        this.#child.off('message', listen).off('exit', gone);
-        done();
-      };
-      const gone = () => settle(() => reject(new Error(`it ended before it answered '${task}'`)));
-      const listen = (message: { id?: number; result?: never; error?: string }) => {
-        if (message.id !== id) return;
-        settle(() =>
-          message.error === undefined ? resolve(message.result as never) : reject(new Error(message.error)),
-        );
-      };
-      const timer = setTimeout(gone, DEADLINE_MS);
-      this.#child.on('message', listen).once('exit', gone);
-      if (!this.isAlive) gone();
-      else this.#child.send({ id, task, args }, (error) => error && gone());
-    });
+    return tell<(...args: Parameters<Tasks[T]>) => ReturnType<Tasks[T]>>(this.#child, task, args) as Promise<
+      ReturnType<Tasks[T]>
+    >;
   }
 
   /** At once, as the kernel does when memory runs out. */
@@ -149,6 +133,6 @@ export class ServerProcess {
 }
 
 async function ended(child: ChildProcess): Promise<string> {
-  if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+  if (isAlive(child)) await once(child, 'exit');
   return String(child.signalCode ?? child.exitCode);
 }

@@ -7,6 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { cacheFilter } from '../../lib/index.ts';
+import { obey } from '../support/told.ts';
 import { bytesAt, saysLength, sizeOf } from './body.ts';
 import type { ServerOptions, Tasks } from './process.ts';
 
@@ -122,13 +123,7 @@ const tasks: { [T in keyof Tasks]: (...args: Parameters<Tasks[T]>) => Promise<Re
     ] ?? {},
 };
 
-process.on('message', ({ id, task, args }: { id: number; task: keyof Tasks; args: never[] }) => {
-  const run = tasks[task] as (...args: never[]) => Promise<unknown>;
-  run(...args).then(
-    (result) => process.send?.({ id, result }),
-    (error: Error) => process.send?.({ id, error: String(error.stack) }),
-  );
-});
+obey(tasks);
 
 // A clean stop: whatever is open afterwards keeps the process alive, and is noticed by that.
 process.once('SIGTERM', async () => {

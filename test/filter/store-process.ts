@@ -17,6 +17,7 @@ import {
   type FileCacheOptions,
 } from '../../lib/index.ts';
 import { systemCode } from '../cache/health.ts';
+import { isAlive, kill, obey, tell } from '../support/told.ts';
 
 interface StoreFault {
   code: 'EIO';
@@ -177,18 +178,11 @@ async function sent(res: ServerResponse, bytes: Buffer): Promise<void> {
 if (process.argv[2] === 'store-process') {
   // Whoever started it has died.
   process.on('disconnect', () => process.exit());
-  process.on('message', ({ id, task, args }: { id: number; task: keyof Tasks; args: never[] }) => {
-    const run = TASKS[task] as (...args: never[]) => Promise<unknown>;
-    run(...args).then(
-      (result) => process.send?.({ id, result }),
-      (error: Error) => process.send?.({ id, error: String(error.stack) }),
-    );
-  });
+  obey(TASKS);
 }
 
 export class StoreProcess {
   readonly #child: ChildProcess;
-  #id = 0;
 
   /** @param how `shell` runs the command in its arguments; `imports` are loaded first */
   constructor(t: TestContext, { shell, imports = [] }: { shell?: string; imports?: string[] } = {}) {
@@ -197,33 +191,14 @@ export class StoreProcess {
     const command = [process.execPath, ...process.execArgv, ...script];
     const [file = '', ...args] = shell === undefined ? command : ['sh', '-c', shell, 'sh', ...command];
     this.#child = spawn(file, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
-    t.after(async () => {
-      if (!this.lives) return;
-      const exit = once(this.#child, 'exit');
-      this.#child.kill('SIGKILL');
-      await exit;
-    });
+    t.after(() => kill(this.#child));
   }
 
   get lives(): boolean {
-    return this.#child.exitCode === null && this.#child.signalCode === null;
+    return isAlive(this.#child);
   }
 
   tell<T extends keyof Tasks>(task: T, ...args: Parameters<Tasks[T]>): ReturnType<Tasks[T]> {
-    const id = this.#id++;
-    const answer = new Promise((resolve, reject) => {
-      const ended = (code: number | null, signal: string | null) =>
-        reject(new Error(`it ended with ${code ?? signal}`));
-      const listen = (message: { id: number; result?: unknown; error?: string }) => {
-        if (message.id !== id) return;
-        this.#child.off('message', listen).off('exit', ended);
-        if (message.error === undefined) resolve(message.result);
-        else reject(new Error(message.error));
-      };
-      this.#child.on('message', listen);
-      this.#child.once('exit', ended);
-    });
-    this.#child.send({ id, task, args });
-    return answer as ReturnType<Tasks[T]>;
+    return tell<Tasks[T]>(this.#child, task, args) as ReturnType<Tasks[T]>;
   }
 }

@@ -1,0 +1,75 @@
+/** A process that does what its parent tells it, by name: what goes there and back is what JSON can hold. */
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+
+type Task = (...args: never[]) => unknown;
+
+interface Told {
+  id: number;
+  task: string;
+  args: never[];
+}
+
+/** In that process: does what it is told. */
+export function obey(tasks: object): void {
+  process.on('message', ({ id, task, args }: Told) => {
+    const run = (tasks as Record<string, (...args: never[]) => Promise<unknown>>)[task];
+    Promise.resolve(run?.(...args)).then(
+      (result) => process.send?.({ id, result }),
+      (error: Error) => process.send?.({ id, error: String(error.stack) }),
+    );
+  });
+}
+
+const ids = new WeakMap<ChildProcess, number>();
+
+/** Longer than this is a hang, in milliseconds. */
+const DEADLINE_MS = 60_000;
+
+/** In its parent: resolves to what the task came to. Rejects with what it threw, or where the process ends, or says nothing for too long. */
+export function tell<T extends Task>(
+  child: ChildProcess,
+  task: string,
+  args: unknown[],
+): Promise<Awaited<ReturnType<T>>> {
+  const id = ids.get(child) ?? 0;
+  ids.set(child, id + 1);
+  return new Promise((resolve, reject) => {
+    const settle = (done: () => void) => {
+      clearTimeout(timer);
+      child.off('message', listen).off('exit', gone);
+      done();
+    };
+    const gone = () =>
+      settle(() => reject(new Error(`it ended (${howItEnded(child)}) before it answered '${task}'`)));
+    const listen = (message: { id?: number; result?: never; error?: string }) => {
+      if (message.id !== id) return;
+      settle(() =>
+        message.error === undefined ? resolve(message.result as never) : reject(new Error(message.error)),
+      );
+    };
+    const timer = setTimeout(gone, DEADLINE_MS);
+    child.on('message', listen).once('exit', gone);
+    if (!isAlive(child)) gone();
+    else child.send({ id, task, args }, (error) => error && gone());
+  });
+}
+
+export function isAlive({ exitCode, signalCode }: ChildProcess): boolean {
+  return exitCode === null && signalCode === null;
+}
+
+/** A signal or a code; of one that lives `undefined`. */
+function howItEnded({ exitCode, signalCode }: ChildProcess): string | undefined {
+  return signalCode ?? exitCode?.toString();
+}
+
+/** Ends it at once, as the kernel does when memory runs out. Resolves to how it ended. */
+export async function kill(child: ChildProcess): Promise<string | undefined> {
+  if (isAlive(child)) {
+    const exit = once(child, 'exit');
+    child.kill('SIGKILL');
+    await exit;
+  }
+  return howItEnded(child);
+}

@@ -55,6 +55,7 @@ export async function follow(
       headers: (unverified) =>
         exchange.statusField({ fwd: 'uri-miss', collapsed: true, ...(unverified ? UNVERIFIED : {}) }),
       provisional: true,
+      available: (from) => fill.available(from),
       proven: provenOf(config, fill),
       signal: exchange.signal,
       timeoutMs: exchange.sendTimeoutMs,

@@ -76,6 +76,7 @@ export class OwnAnswer implements LeadAnswer {
           existing,
         ),
       provisional: true,
+      available: (from) => reader.available(from),
       proven: provenOf(this.#config, reader),
       // Of a handler that did not come to its end they say nothing about the body.
       trailers: () => (tap.failed ? [] : tap.trailers),

@@ -18,6 +18,8 @@ export interface SendOptions {
   provisional?: boolean;
   /** A range waits for this, the end of the body, and is provisional no longer. */
   proven?: Promise<BodyEnd> | undefined;
+  /** How many bytes could be sent at once from a position. Where that is none, the head goes out by itself. */
+  available?: (from: number) => number;
   /** Ends the answer: quietly with ClientGone as its reason, else so that the client sees it. */
   signal?: AbortSignal;
   /** How long the client may take nothing, in milliseconds; 0 (default): for ever. */
@@ -124,6 +126,9 @@ async function stream({ asked, res, body, head, plan, options }: Answer): Promis
     const parts = framing(plan, body, head);
     const provisional = options.provisional === true && proven === undefined;
     writeHead(res, plan, { ...options, provisional, head, body, parts });
+    // On HTTP/2 it has gone already.
+    if (!isHttp2(res) && options.available?.(plan.ranges?.[0]?.start ?? 0) === 0)
+      (res as ServerResponse).flushHeaders();
     if (plan.status < 300 && asked.method !== 'HEAD') {
       for (const { preamble, range } of parts?.parts ?? []) {
         await flow.write(preamble);

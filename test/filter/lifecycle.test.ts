@@ -7,6 +7,7 @@ import { cacheFilter, glance, MemoryCache } from '../../lib/index.ts';
 import { ask } from '../support/client.ts';
 import { onDisk } from '../support/directory.ts';
 import { BODY, barrier, filtered, respond, said } from '../support/filtered.ts';
+import { Reading } from '../support/reading.ts';
 import { type Handler, KINDS, serve } from '../support/servers.ts';
 
 test('a request begun after the first answer has ended is a hit', async (t) => {
@@ -24,6 +25,32 @@ test('an empty body is kept like any other', async (t) => {
   const hit = await get();
   assert.deepEqual([said(hit), hit.headers['content-length'], hit.body.length, calls()], ['hit', '0', 0, 1]);
 });
+
+for (const kind of KINDS) {
+  test(`${kind}: a head comes before the first byte of its body, to the leader and to a follower`, async (t) => {
+    const rest = barrier();
+    const { filter, server, calls } = await filtered(
+      t,
+      onDisk(t),
+      async (_req, res) => {
+        res.setHeader('Content-Length', BODY.length);
+        res.flushHeaders();
+        await rest.reached;
+        res.end(BODY);
+      },
+      kind,
+    );
+    const wire = kind === 'http2' ? 'http2' : 'http';
+    const readings = [0, 1].map(() => new Reading(wire, server.port, { path: '/' }));
+    // It would wait for ever.
+    await Promise.all(readings.map(({ head }) => head));
+    rest.reach();
+    for (const answer of await Promise.all(readings.map(({ over }) => over)))
+      assert.deepEqual([answer.status, answer.complete, answer.body.equals(BODY)], [200, true, true]);
+    await filter.idle();
+    assert.equal(calls(), 1);
+  });
+}
 
 describe('freshness', () => {
   test('by the response: Age and ttl tell, and when it is over the next request replaces the entry', async (t) => {

@@ -3,6 +3,7 @@
 import createDebug from 'debug';
 import { LRUCache } from 'lru-cache';
 import { IntegrityError, StoreError } from '../../errors.ts';
+import { unlink } from '../../fs/files.ts';
 import type { ResponseHead } from '../../http/body.ts';
 import { isSameRepresentation } from '../../http/representation.ts';
 import type { Claim, Declined, Entry, Fill, FillOptions, Invalidation, Key, RunningFill } from '../cache.ts';
@@ -143,11 +144,17 @@ export class FileFills {
   async doom(what: Invalidation): Promise<void> {
     const joined = new Set(this.#runs.all().map(({ claim }) => claim));
     // What is no longer joined, because it was handed on after a purge say, is looked at like the fills of others.
-    const strays = [...this.#claims].filter((claim) => !joined.has(claim));
+    const strays = new Map(
+      [...this.#claims].filter((claim) => !joined.has(claim)).map((claim) => [claim.fill, claim]),
+    );
     await this.cut(what);
     const own = this.ids;
-    for (const { fill } of strays) own.delete(fill);
-    await doomOthers(this.#owner.layout, what, own);
+    for (const fill of strays.keys()) own.delete(fill);
+    await doomOthers(this.#owner.layout, what, own, async (path, fill) => {
+      const stray = strays.get(fill);
+      // One of ours can't be published any more, whether its file goes now or later.
+      await (stray === undefined ? unlink(path) : this.#claims.revoke(stray));
+    });
   }
 
   /** The same in this process only, which can always be done. */

@@ -172,11 +172,13 @@ export async function contest(
 /**
  * Cuts off the fills of others that may be for what is to be invalidated.
  * @param own fill ids that are none of theirs
+ * @param cut takes the claim away
  */
 export async function doomOthers(
   layout: Layout,
   what: Invalidation,
   own: ReadonlySet<string>,
+  cut: (path: string, fill: string) => Promise<void>,
 ): Promise<void> {
   const base = 'key' in what ? layout.name(what.key, undefined) : undefined;
   for (const file of await list(layout.incomplete)) {
@@ -185,7 +187,7 @@ export async function doomOthers(
     const path = layout.claim(name, fill);
     const claim = base === undefined ? await readIfThere(path) : undefined;
     if (base === undefined ? claim !== undefined && mayConcern(what, claim) : primaryName(name) === base) {
-      await unlink(path);
+      await cut(path, fill);
     }
   }
 }

@@ -198,7 +198,8 @@ for (const kind of KINDS) {
       await held;
       fail();
       for (const answer of await Promise.all(clients)) assert.equal(answer.complete, false);
-      assert.equal(calls, 1, 'one request reached the application');
+      // Whoever read along by then was asked to go on, and failed as well.
+      assert.ok(calls >= 1 && calls <= clients.length, `${calls} requests reached the application`);
     });
   });
 }

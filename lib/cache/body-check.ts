@@ -37,6 +37,7 @@ export interface RecordedBody extends BodyName {
 
 /** What is known of one body, to all who read it. */
 class Known {
+  readonly fill: string;
   /** What its blocks should be; undefined while that is not known, and for a body of one block. */
   sums: Uint32Array | undefined;
   loading: Promise<void> | undefined;
@@ -48,7 +49,8 @@ class Known {
   #left: number;
   readonly #count: number;
 
-  constructor(size: number) {
+  constructor({ fill, size }: RecordedBody) {
+    this.fill = fill;
     this.#count = countBlocks(size);
     this.#left = this.#count;
     this.#good = new Uint8Array(Math.ceil(this.#count / 8));
@@ -82,6 +84,7 @@ class Known {
 export class BodyChecks {
   readonly #layout: Layout;
   readonly #fileMode: number;
+  /** Of the latest body of each name. */
   readonly #known = new LRUCache<string, Known>({ maxSize: MEMORY_BYTES });
 
   constructor(layout: Layout, fileMode: number) {
@@ -94,13 +97,18 @@ export class BodyChecks {
    * @param always nothing is taken for granted because it was checked before
    */
   of(body: RecordedBody, fd: number, always = false): BodyCheck {
-    const id = `${body.name}.${body.fill}`;
-    let known = this.#known.get(id);
-    if (known === undefined) {
-      known = new Known(body.size);
-      this.#known.set(id, known, { size: OVERHEAD_BYTES + 5 * countBlocks(body.size) });
+    const { name, fill } = body;
+    let known = this.#known.get(name);
+    if (known?.fill !== fill) {
+      known = new Known(body);
+      this.#known.set(name, known, { size: OVERHEAD_BYTES + 5 * countBlocks(body.size) });
     }
     return new BodyCheck(body, fd, known, { layout: this.#layout, fileMode: this.#fileMode, always });
+  }
+
+  /** The body of this name has gone, or was replaced. Who still reads it goes by what was known. */
+  forget(name: string): void {
+    this.#known.delete(name);
   }
 }
 

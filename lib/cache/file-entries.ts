@@ -155,7 +155,7 @@ export class FileEntries {
     // Another process may have removed it.
     if (found === undefined && known !== undefined) {
       this.ledger.drop(name, known);
-      this.upkeep.forget(name);
+      this.#forget(name);
     }
     if (found === undefined || idOf(found.record.key) !== idOf(key)) return undefined;
     const { record, bytes } = found;
@@ -320,6 +320,7 @@ export class FileEntries {
   /** What is known of a body that has gone, or was replaced. */
   #forget(name: string): void {
     this.upkeep.forget(name);
+    this.checks.forget(name);
     this.#hot?.forget(name);
   }
 

@@ -130,6 +130,7 @@ process.once('SIGTERM', async () => {
   server.close();
   await filter.close();
   server.closeAllConnections();
+  process.removeAllListeners('disconnect');
   process.disconnect();
 });
 

@@ -176,8 +176,6 @@ async function sent(res: ServerResponse, bytes: Buffer): Promise<void> {
 }
 
 if (process.argv[2] === 'store-process') {
-  // Whoever started it has died.
-  process.on('disconnect', () => process.exit());
   obey(TASKS);
 }
 

@@ -10,8 +10,9 @@ interface Told {
   args: never[];
 }
 
-/** In that process: does what it is told. */
+/** In that process: does what it is told, and ends with whoever tells it. */
 export function obey(tasks: object): void {
+  process.once('disconnect', () => process.exit());
   process.on('message', ({ id, task, args }: Told) => {
     const run = (tasks as Record<string, (...args: never[]) => Promise<unknown>>)[task];
     Promise.resolve(run?.(...args)).then(

@@ -155,11 +155,17 @@ export class FileCache implements Cache {
     if (this.#isClosed || this.#breaker.down) return undefined;
     try {
       const hot = this.#entries.openHot(key);
-      return hot === undefined ? this.#openCold(key) : this.#unlessHidden(hot);
+      if (hot !== undefined) return this.#unlessHidden(hot);
+      return this.#isToCome(key) ? undefined : this.#openCold(key);
     } catch (error) {
       debug('%s could not be looked at: %o', key.primary, error);
       return this.#openCold(key);
     }
+  }
+
+  /** It is being fetched, and nothing is known of one that it replaces: whoever fetches it has looked. */
+  #isToCome(key: Key): boolean {
+    return this.#fills.isRunning(key) && !this.#entries.has(key);
   }
 
   async #openCold(key: Key): Promise<Entry | undefined> {

@@ -87,6 +87,11 @@ export class FileEntries {
     return hot && this.#entryOf(hot);
   }
 
+  /** Whether there is one, as far as is known. */
+  has({ primary, variant }: Key): boolean {
+    return this.ledger.has(this.#layout.name(primary, variant));
+  }
+
   /** The entry, held; undefined where there is none of this key. */
   async open(key: Key): Promise<Entry | undefined> {
     const name = this.#layout.name(key.primary, key.variant);

@@ -62,6 +62,11 @@ export class FileFills {
     return this.#runs.of(key) !== undefined;
   }
 
+  /** Whether there is a fill of the key to be joined. */
+  isRunning(key: Key): boolean {
+    return this.#runs.of(key)?.hasBegun === true;
+  }
+
   /** The part of somebody who comes along; undefined where nobody whom this process knows of fetches the key. */
   follow(key: Key): Claim | undefined {
     const run = this.#runs.of(key);

@@ -30,6 +30,10 @@ export class Run<F> {
     return this.#isPurged;
   }
 
+  get hasBegun(): boolean {
+    return this.#tags !== undefined;
+  }
+
   /** The fill, for one more follower: not for one that came after it was purged. */
   async shared(): Promise<F | undefined> {
     const late = this.#suspects.size > 0;

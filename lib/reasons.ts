@@ -34,7 +34,7 @@ export const REASONS = {
   'set-cookie': 'the response sets a cookie',
   'should-store': '`shouldStore` said no',
   stalled: 'the application did nothing for `stallTimeoutMs`, or took longer than `maxFillMs`',
-  'store-down': 'the cache could not be read or written',
+  'store-down': 'the cache could not be read or written, or did not answer within `storeTimeoutMs`',
   'too-large': 'the body is larger than `maxEntryBytes`',
   'too-small': 'the body is smaller than `minEntryBytes`',
   unfinished: 'the application did not finish the response',

@@ -65,6 +65,11 @@ async function refusedByDisk(commit: Promise<unknown>): Promise<void> {
   assert.equal((error.cause as NodeJS.ErrnoException).code, 'ENOSPC', 'the fault');
 }
 
+/** But for a probe of a disk that has failed, which is there for a moment now and then. */
+function unfinished(disk: Disk): string[] {
+  return disk.incomplete().filter((file) => !file.endsWith('.gone'));
+}
+
 describe('a full disk', () => {
   test('it fills up in the middle of a body: its readers get every byte, nothing is stored', async (t) => {
     const disk = smallDisk(t);
@@ -83,11 +88,12 @@ describe('a full disk', () => {
         reader.release();
       }
       assert.equal(await cache.open(KEY), undefined);
-      assert.deepEqual(disk.files(), ['v1/CACHEDIR.TAG']);
       const { entries, bytes, fills } = await cache.stats();
       assert.deepEqual([entries, bytes, fills], [0, 0, 0]);
       assert.equal(systemCode((await health.until('read-only')).error), 'ENOSPC');
       await health.until('up');
+      // Not before: until then it is tried whether the disk can be written.
+      assert.deepEqual(disk.files(), ['v1/CACHEDIR.TAG']);
     }
     assert.deepEqual(health.states, ['read-only', 'up', 'read-only', 'up']);
     await put(cache, KEY, bytesOf(MIB));
@@ -232,7 +238,7 @@ describe('a full disk', () => {
     assert.ok((await reading.whole()).equals(bytesOf(MIB)));
     reader.release();
     assert.equal(await cache.open(KEY), undefined);
-    assert.deepEqual(disk.incomplete(), []);
+    assert.deepEqual(unfinished(disk), []);
     free();
   });
 });

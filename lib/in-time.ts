@@ -25,7 +25,7 @@ export function inTime<T>(given: Promise<T>, milliseconds: number, late?: (value
     const timer = setTimeout(() => {
       isLate = true;
       reject(new TooLateError(milliseconds));
-    }, milliseconds);
+    }, milliseconds).unref();
     given.then(
       (value) => {
         clearTimeout(timer);

@@ -175,21 +175,27 @@ for (const kind of KINDS) {
 }
 
 describe("'discard'", () => {
-  test('before the head, one that waits keeps it alive, until it leaves as well', LIMIT, async (t) => {
+  /** A first client has left before there is a head, and a second one waits for it. */
+  async function oneWaits(t: TestContext) {
     const judged = barrier();
-    const { filter, server, calls, called, gone } = await scene(t, () => undefined, {
+    const all = await scene(t, () => undefined, {
       clientAbort: 'discard',
       authorize: () => {
         judged.reach();
         return true;
       },
     });
-    const first = client(server);
-    const call = await called(1);
-    const second = client(server);
+    const first = client(all.server);
+    const call = await all.called(1);
+    const second = client(all.server);
     await judged.reached;
     first.leave();
-    await gone(1);
+    await all.gone(1);
+    return { ...all, first, second, call };
+  }
+
+  test('before the head, one that waits keeps it alive, until it leaves as well', LIMIT, async (t) => {
+    const { filter, calls, gone, first, second, call } = await oneWaits(t);
     assert.equal(call.res.destroyed, false);
     second.leave();
     await gone(2);
@@ -200,20 +206,7 @@ describe("'discard'", () => {
   });
 
   test('one that waited gets the whole body, though the first has left before the head', LIMIT, async (t) => {
-    const judged = barrier();
-    const { filter, server, calls, called, gone } = await scene(t, () => undefined, {
-      clientAbort: 'discard',
-      authorize: () => {
-        judged.reach();
-        return true;
-      },
-    });
-    const first = client(server);
-    const call = await called(1);
-    const second = client(server);
-    await judged.reached;
-    first.leave();
-    await gone(1);
+    const { filter, server, calls, second, call } = await oneWaits(t);
     part(call, HALF);
     call.res.end(body.subarray(HALF));
     assert.ok((await second.answer).body.equals(body));

@@ -20,6 +20,7 @@ const ON_REQUEST = [
   'test/consumers',
   'test/crash',
   'test/e2e',
+  'test/many',
 ];
 
 /** A hang, not a slow test. Node 20 and 22 apply it to a file, later ones to each test. */

@@ -230,9 +230,10 @@ export class ForeignFill {
     const until = Date.now() + ORPHAN_WAIT_MS;
     while (!this.#over && Date.now() < until) {
       const next = await this.#owner.next();
-      if (next !== undefined) return this.#follow(next, error);
-      const heir = this.succession.next();
-      if (heir !== undefined) {
+      const heir = next === undefined ? this.succession.next() : undefined;
+      if (next !== undefined) {
+        if (await this.#follow(next)) return;
+      } else if (heir !== undefined) {
         const outcome = await this.#owner.succeed(this, heir);
         if (outcome === 'succeeded') return;
         if (outcome === 'declined') break;
@@ -243,8 +244,8 @@ export class ForeignFill {
     this.#finish('orphaned', error);
   }
 
-  /** Another process has gone on, or begun anew: what was handed out must be the beginning of what it has. */
-  async #follow(claim: OthersClaim, error: Error): Promise<void> {
+  /** Another process has gone on, or begun anew: what was handed out must be the beginning of what it has. False: it gave way, or came to nothing. */
+  async #follow(claim: OthersClaim): Promise<boolean> {
     const { size, head } = this.begunWith;
     try {
       const fd = await sameBeginning(this.#owner.layout, claim, {
@@ -254,10 +255,13 @@ export class ForeignFill {
         read: (position, length) => this.#read(position, length),
         isOver: () => this.#over,
       });
-      if (fd !== undefined && !this.#over) return this.#adopt(claim, fd);
+      if (fd !== undefined && !this.#over) {
+        this.#adopt(claim, fd);
+        return true;
+      }
       if (fd !== undefined) closeSync(fd);
       claim.close();
-      if (!this.#over) this.#finish('orphaned', error);
+      return this.#over;
     } catch (failure) {
       claim.close();
       throw failure;

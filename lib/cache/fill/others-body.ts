@@ -40,14 +40,16 @@ export async function sameBeginning(
   let fd: number | undefined;
   try {
     for (let equal = 0; !isOver(); ) {
-      const { text, record, ended, alive } = claim.look();
+      const { text, record, ended, alive, named } = claim.look();
       const begun = text?.begun ?? record;
       if (begun !== undefined && !isSameRepresentation({ head, size: size ?? begun.size }, begun))
         throw new IntegrityError('what another process fetches now is another representation');
       if (begun !== undefined) fd ??= await openBody(layout, claim);
       if (fd !== undefined) equal = await compare({ from: equal, to: bytes, read }, fd);
       if (fd !== undefined && equal === bytes) return fd;
-      if (record !== undefined || ended !== undefined || !alive) break;
+      // Without a name before it began: it gave way to another.
+      const isVain = begun === undefined && !named;
+      if (isVain || record !== undefined || ended !== undefined || !alive) break;
       await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
     }
   } catch (error) {

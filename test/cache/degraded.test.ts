@@ -33,6 +33,9 @@ function degraded(
   subscribe('cache-filter:health', listen);
   t.after(() => unsubscribe('cache-filter:health', listen));
   t.mock.timers.enable({ apis: ['setTimeout'] });
+  // What the cache waits for keeps no process alive.
+  const alive = setInterval(() => undefined, 1_000);
+  t.after(() => clearInterval(alive));
   const lines: string[] = [];
   const logger = { warn: (line: string) => lines.push(line), error: (line: string) => lines.push(line) };
   const above = join(disk.directory, '..');

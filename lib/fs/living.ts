@@ -18,8 +18,9 @@ function identify(): ProcessId {
   try {
     const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
     const space = `${boot} ${readlinkSync('/proc/self/ns/pid')}`;
-    const { started } = statusOf(process.pid);
-    return { ...self, space, started };
+    const { pid, started } = statusOf('self');
+    // In a container that sees its host's /proc the same number is another process there.
+    return pid === self.pid ? { ...self, space, started } : self;
   } catch {
     return self;
   }
@@ -27,14 +28,16 @@ function identify(): ProcessId {
 
 /** Whether that process runs, stopped or starved as it may be; undefined where that can't be told from here. */
 export function isRunning({ pid, space, started }: Partial<ProcessId>): boolean | undefined {
-  if (pid === undefined || space === undefined || space !== SELF.space) return undefined;
+  // What a file says may be anything.
+  if (!Number.isSafeInteger(pid) || (pid as number) <= 0) return undefined;
+  if (space === undefined || space !== SELF.space) return undefined;
   try {
-    process.kill(pid, 0);
+    process.kill(pid as number, 0);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
   }
   try {
-    const found = statusOf(pid);
+    const found = statusOf(pid as number);
     // Killed, though its parent has not asked yet; or its number has been given to another one.
     return !found.isOver && found.started === started;
   } catch {
@@ -44,9 +47,9 @@ export function isRunning({ pid, space, started }: Partial<ProcessId>): boolean 
 }
 
 /** proc_pid_stat(5): the name, in parentheses, may contain anything. */
-function statusOf(pid: number): { isOver: boolean; started: string } {
-  const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
+function statusOf(process: number | 'self'): { pid: number; isOver: boolean; started: string } {
+  const text = readFileSync(`/proc/${process}/stat`, 'utf8');
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
   const [state = '', started = ''] = [fields[0], fields[19]];
-  return { isOver: 'ZXx'.includes(state), started };
+  return { pid: Number.parseInt(text, 10), isOver: 'ZXx'.includes(state), started };
 }

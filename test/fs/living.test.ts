@@ -53,6 +53,13 @@ describe('whether a process runs', { skip: NOT_LINUX }, () => {
     assert.equal(isRunning({ ...id, started }), false);
   });
 
+  test('nobody is asked for under what is no number of a process', () => {
+    for (const pid of [0, -1, 1.5, Number.NaN, 2 ** 60, '1', '../self', 'self', null, {}]) {
+      const claimed = { ...SELF, pid } as unknown as ProcessId;
+      assert.equal(isRunning(claimed), undefined, String(pid));
+    }
+  });
+
   test('of one in another place nobody knows', () => {
     for (const other of [{ ...SELF, space: 'another boot pid:[1]' }, { host: SELF.host, pid: SELF.pid }, {}])
       assert.equal(isRunning(other), undefined);

@@ -115,6 +115,7 @@ export class InvalidBodies implements Expendable {
     try {
       await makeDirectory(this.#layout.invalid, this.#directoryMode);
       await claim.become(note);
+      await claim.close();
       await fs.rename(this.#layout.incompleteBody(name, fill), body);
       await fs.rename(claim.path, this.#layout.invalidNote(name, fill));
     } catch (error) {

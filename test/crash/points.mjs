@@ -2,7 +2,7 @@
  * A preload that ends the process at a chosen step of what it does to the files of a cache, without a word in `lib/`:
  * `CRASH_AT='before rename entries/json 3'` is just before the third time that something is renamed to a record. A step is
  * `<when> <operation> <folder>/<extension>`, when is `before`, `within` (half of the bytes are written) or `after`. All steps are
- * counted, for whoever wants to know which there are.
+ * counted, for whoever wants to know which there are. `CRASH_SIGNAL=SIGSTOP` only stops it there.
  */
 import fs from 'node:fs';
 import promises from 'node:fs/promises';
@@ -39,7 +39,7 @@ function pass(when, operation, kind) {
 }
 
 function end() {
-  process.kill(process.pid, 'SIGKILL');
+  process.kill(process.pid, process.env.CRASH_SIGNAL ?? 'SIGKILL');
 }
 
 /** @param {number} fd @param {any} bytes @param {unknown} position */

@@ -18,6 +18,7 @@ export class ClaimFile {
   #text: ClaimText;
   /** One write at a time. */
   #written: Promise<void> = Promise.resolve();
+  #isFinal = false;
   #closed = false;
 
   private constructor(name: string, fill: string, path: string, handle: FileHandle, key: Key) {
@@ -58,10 +59,14 @@ export class ClaimFile {
     if (!this.#closed) await this.#handle.utimes(now, now);
   }
 
-  /** Makes the record of it that the rename will publish. Through the open file: a claim that was removed must not come back. */
-  async become(record: Uint8Array): Promise<void> {
-    await this.#write(() => record);
-    await this.close();
+  /**
+   * Makes the record of it that the rename will publish; it says nothing else any more. Through the open file: a claim that was removed
+   * must not come back. It stays open: until the rename its owner goes on to say that it lives.
+   */
+  become(record: Uint8Array): Promise<void> {
+    const written = this.#write(() => record);
+    this.#isFinal = true;
+    return written;
   }
 
   async remove(): Promise<void> {
@@ -77,6 +82,7 @@ export class ClaimFile {
   }
 
   #write(bytes: () => Uint8Array): Promise<void> {
+    if (this.#isFinal) return this.#written;
     const write = async () => {
       if (this.#closed) return;
       await this.#handle.truncate(0);

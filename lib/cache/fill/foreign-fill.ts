@@ -164,7 +164,7 @@ export class ForeignFill {
     }
   };
 
-  #see({ text, record, alive, ended, named }: ClaimState): void {
+  #see({ text, record, pending, alive, ended, named }: ClaimState): void {
     const growing = this.#growing;
     if (!alive) this.#owner.died(this.#claim.fill);
     if (growing === undefined) {
@@ -176,9 +176,11 @@ export class ForeignFill {
     }
     // The file before its end: what the claim says was true of a file that was at least as long.
     growing.grow(fstatSync(this.#fd as number).size);
-    if (record !== undefined) {
-      if (growing.taken === record.size) this.#finish('complete');
-      else this.#finish('failed', new StoreError(`a fill has ${growing.taken} of ${record.size} bytes`));
+    if (record !== undefined && growing.taken !== record.size) {
+      this.#finish('failed', new StoreError(`a fill has ${growing.taken} of ${record.size} bytes`));
+    } else if (record !== undefined && !pending) {
+      // Without a name it was purged meanwhile.
+      this.#finish(named ? 'complete' : 'superseded');
     } else if (ended === 'failed') {
       this.#finish('failed', new IncompleteError('the process that fetched the body gave up'));
     } else if (ended === 'orphaned' || !alive) {

@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, open as openFile, readSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, open as openFile, readSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { isMissing, list, readIfThere, unlink } from '../../fs/files.ts';
 import { type Layout, parseFileName, primaryName } from '../../fs/layout.ts';
@@ -29,8 +29,10 @@ const CONTEST_MS = 2;
 export interface ClaimState {
   /** Undefined at a moment at which it is being written. */
   text: ClaimText | undefined;
-  /** It has become one: all of the body has come, and is verified. */
+  /** It is to become this one: all of the body has come, and is verified. */
   record: EntryRecord | undefined;
+  /** The rename that makes it an entry is still to come: its owner may die before that. */
+  pending: boolean;
   /** Nothing more comes, and it does not become an entry. */
   ended: ClaimEnd | undefined;
   alive: boolean;
@@ -38,38 +40,43 @@ export interface ClaimState {
   named: boolean;
 }
 
+/** Where a claim is, or the record that it has become. */
+type ClaimPlace = Pick<OthersClaim, 'name' | 'fill' | 'path'>;
+
 /** The claim of another process, kept open. */
 export class OthersClaim {
   readonly name: string;
   readonly fill: string;
   readonly path: string;
   readonly #fd: number;
+  readonly #isPublished: boolean;
   /** The last sign of life that was seen, how often there was no other since, and when that was looked for, by our own clock. */
   #beat = { at: 0, looks: 0, lookedAt: 0 };
   #open = true;
 
-  private constructor(name: string, fill: string, path: string, fd: number) {
+  private constructor({ name, fill, path }: ClaimPlace, fd: number, isPublished: boolean) {
     this.name = name;
     this.fill = fill;
     this.path = path;
     this.#fd = fd;
+    this.#isPublished = isPublished;
   }
 
   /** Undefined where it has gone. */
   static open(layout: Layout, name: string, fill: string): Promise<OthersClaim | undefined> {
-    return OthersClaim.#at(name, fill, layout.claim(name, fill));
+    return OthersClaim.#at({ name, fill, path: layout.claim(name, fill) }, false);
   }
 
   /** One that has become the record of this name; undefined where there is none. */
   static async published(layout: Layout, name: string): Promise<OthersClaim | undefined> {
     const path = layout.record(name);
     const { fill } = decodeRecord((await readIfThere(path)) ?? Buffer.alloc(0)) ?? {};
-    return fill === undefined ? undefined : OthersClaim.#at(name, fill, path);
+    return fill === undefined ? undefined : OthersClaim.#at({ name, fill, path }, true);
   }
 
-  static async #at(name: string, fill: string, path: string): Promise<OthersClaim | undefined> {
+  static async #at(place: ClaimPlace, isPublished: boolean): Promise<OthersClaim | undefined> {
     try {
-      return new OthersClaim(name, fill, path, await openFd(path, 'r'));
+      return new OthersClaim(place, await openFd(place.path, 'r'), isPublished);
     } catch (error) {
       if (isMissing(error)) return undefined;
       throw error;
@@ -87,6 +94,7 @@ export class OthersClaim {
     return {
       text,
       record,
+      pending: record !== undefined && nlink > 0 && !this.#isPublished && existsSync(this.path),
       ended: text === undefined && record === undefined ? endOfNote(content) : text?.ended,
       alive: this.#isAlive(mtimeMs, text?.owner),
       named: nlink > 0,

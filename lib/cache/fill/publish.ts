@@ -52,6 +52,7 @@ export async function publish(
     await fs.rename(layout.incompleteBody(name, fill), body);
     // The body's name first: a record must never outlive it.
     if (durable) await syncDirectory(layout.shard(name));
+    await claim.close();
     await fs.rename(claim.path, layout.record(name));
     if (durable) await syncDirectory(layout.shard(name));
   } catch (error) {

@@ -236,7 +236,7 @@ class Story {
       });
     }
     this.#journal.miss(exchange);
-    await this.#fetch(exchange, claim, new OwnAnswer(this.#config, exchange, this.#journal));
+    await this.#fetch(exchange, claim, new OwnAnswer(exchange, this.#journal));
   }
 
   #fetch(exchange: Exchange, claim: LeaderClaim, answer: LeadAnswer): Promise<void> {

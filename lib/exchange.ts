@@ -85,6 +85,11 @@ export class Exchange {
     return this.#config.sendTimeoutMs;
   }
 
+  /** A part of a body that is being fetched waits until the whole is verified. */
+  get waitsForProof(): boolean {
+    return this.#config.provisionalRanges === 'wait';
+  }
+
   /** Aborted when the client leaves, or with `closing`. Has to be asked for before the response is tapped. */
   get signal(): AbortSignal {
     this.#over ??= this.#watch();

@@ -8,7 +8,7 @@ import { AnswerUnderWay, mayInherit } from './inherit.ts';
 import type { Journal } from './journal.ts';
 import type { Config } from './options.ts';
 import type { Reason } from './reasons.ts';
-import { send } from './response/send.ts';
+import { type SendOptions, send } from './response/send.ts';
 
 /** A range waits for a fill if it begins at most this far ahead of it, in bytes. */
 const RANGE_AHEAD_BYTES: number = 16 * 2 ** 20;
@@ -16,12 +16,16 @@ const RANGE_AHEAD_BYTES: number = 16 * 2 ** 20;
 /** A part of a body goes out before the whole is verified. */
 export const UNVERIFIED: { detail: string } = { detail: 'unverified' };
 
-/** What a part of a body has to wait for, if that is wanted. */
-export function provenOf(
-  { provisionalRanges }: Pick<Config, 'provisionalRanges'>,
-  { ended }: FillReader,
-): FillReader['ended'] | undefined {
-  return provisionalRanges === 'wait' ? ended : undefined;
+/** How a fill is sent to a client of it. */
+export function fromFill(
+  { waitsForProof, sendTimeoutMs }: Exchange,
+  fill: FillReader,
+): Pick<SendOptions, 'provisional' | 'timeoutMs'> {
+  const available = (from: number) => fill.available(from);
+  return {
+    provisional: { available, proven: waitsForProof ? fill.ended : undefined },
+    timeoutMs: sendTimeoutMs,
+  };
 }
 
 /** A claim on what somebody else fetches. */
@@ -54,11 +58,8 @@ export async function follow(
     send(exchange.asked, answer.wire, fill, {
       headers: (unverified) =>
         exchange.statusField({ fwd: 'uri-miss', collapsed: true, ...(unverified ? UNVERIFIED : {}) }),
-      provisional: true,
-      available: (from) => fill.available(from),
-      proven: provenOf(config, fill),
+      ...fromFill(exchange, fill),
       signal: exchange.signal,
-      timeoutMs: exchange.sendTimeoutMs,
     }),
   );
   journal.served(exchange, 'collapsed', size, await answer.sent);

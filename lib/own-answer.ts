@@ -2,11 +2,10 @@
 
 import type { Fill } from './cache/cache.ts';
 import type { Exchange } from './exchange.ts';
-import { provenOf, UNVERIFIED } from './follow.ts';
+import { fromFill, UNVERIFIED } from './follow.ts';
 import type { ResponseHead } from './http/body.ts';
 import { fieldValue } from './http/headers.ts';
 import type { Journal } from './journal.ts';
-import type { Config } from './options.ts';
 import type { Reason } from './reasons.ts';
 import { cutRange } from './response/cut.ts';
 import { failVisibly } from './response/flow.ts';
@@ -31,14 +30,12 @@ export interface LeadAnswer {
 export class OwnAnswer implements LeadAnswer {
   readonly tap: TapOptions;
   sent: Promise<Sent> | undefined;
-  readonly #config: Config;
   readonly #exchange: Exchange;
   readonly #journal: Journal;
   readonly #signal: AbortSignal;
   readonly #ranged: boolean;
 
-  constructor(config: Config, exchange: Exchange, journal: Journal) {
-    this.#config = config;
+  constructor(exchange: Exchange, journal: Journal) {
     this.#exchange = exchange;
     this.#journal = journal;
     // Before the tap: afterwards the client's leaving is hard to hear.
@@ -75,13 +72,10 @@ export class OwnAnswer implements LeadAnswer {
           { ...this.#forwarded(), stored: true, ...(unverified ? UNVERIFIED : {}) },
           existing,
         ),
-      provisional: true,
-      available: (from) => reader.available(from),
-      proven: provenOf(this.#config, reader),
+      ...fromFill(exchange, reader),
       // Of a handler that did not come to its end they say nothing about the body.
       trailers: () => (tap.failed ? [] : tap.trailers),
       signal: this.#signal,
-      timeoutMs: exchange.sendTimeoutMs,
     });
     this.#journal.served(exchange, 'fill', reader.size, sent);
     return sent;

@@ -4,11 +4,13 @@ import * as fs from 'node:fs/promises';
 import createDebug from 'debug';
 import { OptionError, QueueFullError, StoreError } from '../errors.ts';
 import { createNew, list, makeDirectory, onDisk, readIfThere, unlink, writeWhole } from '../fs/files.ts';
+import { isPast } from '../fs/identity.ts';
 import { type Layout, parseFileName } from '../fs/layout.ts';
 import type { CacheQueue, Invalidation, Key, QueuedKey } from './cache.ts';
 import { concerns } from './invalidation.ts';
 import { isClaimed } from './janitor.ts';
 import { seal, unseal } from './seal.ts';
+import { modifiedAt } from './shard.ts';
 
 const debug = createDebug('cache-filter:store');
 
@@ -52,6 +54,8 @@ export class FileQueue implements CacheQueue {
   #bytes = 0;
   /** Which this process has added or removed since the markers began to be counted. */
   #changed: Set<string> | undefined;
+  /** When the directory was last changed, where nothing can have changed since unseen; in milliseconds since the epoch. */
+  #settledAt: number | undefined;
   #nth = 0;
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
@@ -115,6 +119,8 @@ export class FileQueue implements CacheQueue {
   async start(): Promise<void> {
     if (this.#closed) return;
     this.#timer ??= setInterval(() => {
+      // Up to 100,000 names need not be read again and again where nothing happens.
+      if (this.#settledAt !== undefined && modifiedAt(this.#owner.layout.queue) === this.#settledAt) return;
       this.count().catch((error: unknown) => debug('queue/ could not be read: %o', error));
     }, LOOK_MS).unref();
     await this.count();
@@ -125,6 +131,7 @@ export class FileQueue implements CacheQueue {
     clearInterval(this.#timer);
   }
 
+  /** Counts what is there now. */
   async count(): Promise<void> {
     const last = this.#counted;
     // One at a time: each goes by what is changed while it looks.
@@ -171,6 +178,8 @@ export class FileQueue implements CacheQueue {
     const changed = new Set<string>();
     this.#changed = changed;
     const found = new Map<string, number>();
+    const at = modifiedAt(this.#owner.layout.queue);
+    const isSettled = at !== undefined && isPast(at, Date.now());
     try {
       for (const name of await this.#names()) {
         // A marker is written once; one without bytes is being written.
@@ -183,6 +192,7 @@ export class FileQueue implements CacheQueue {
     // Of what came or went meanwhile, this process knows better than a look that began before.
     const before = this.#markers;
     this.#markers = found;
+    this.#settledAt = isSettled && ![...found.values()].includes(0) ? at : undefined;
     for (const name of changed) {
       const bytes = before.get(name);
       if (bytes === undefined) found.delete(name);

@@ -12,18 +12,17 @@ interface HeadParts {
   headers?: ((unverified: boolean) => HeaderPairs) | undefined;
   /** Fields that a whole answer, or the range of a verified body, may carry in addition, where the head has none of that name. */
   supplement?: HeaderPairs | undefined;
-  provisional?: boolean | undefined;
+  unverified?: boolean;
   body: Body;
   parts: ReturnType<typeof multipartByteranges> | undefined;
 }
 
 /** Sends the head of an answer. */
 export function writeHead(res: AnyResponse, plan: Plan, given: HeadParts): void {
-  const { head, body, parts, supplement = [], provisional = false } = given;
+  const { head, body, parts, supplement = [], unverified = false } = given;
   const replayed = head.headers.filter(([name]) => belongs(name.toLowerCase(), plan.status));
   for (const name of head.removed ?? []) res.removeHeader(name);
   for (const [name, values] of grouped(replayed)) setField(res, name, values, head.merged ?? []);
-  const unverified = plan.status === 206 && provisional;
   if (unverified) weaken(res);
   else if (plan.status < 400)
     for (const [name, value] of supplement) if (!res.hasHeader(name)) res.setHeader(name, value);

@@ -14,12 +14,8 @@ export interface SendOptions {
   headers?: (unverified: boolean) => HeaderPairs;
   /** Fields that a whole answer, or the range of a verified body, may carry in addition, where the head has none of that name. */
   supplement?: HeaderPairs;
-  /** The body is still being written: a range of it is marked so that it can't be combined with others. */
-  provisional?: boolean;
-  /** A range waits for this, the end of the body, and is provisional no longer. */
-  proven?: Promise<BodyEnd> | undefined;
-  /** How many bytes could be sent at once from a position. Where that is none, the head goes out by itself. */
-  available?: (from: number) => number;
+  /** The body is still being written. */
+  provisional?: Provisional;
   /** Ends the answer: quietly with ClientGone as its reason, else so that the client sees it. */
   signal?: AbortSignal;
   /** How long the client may take nothing, in milliseconds; 0 (default): for ever. */
@@ -28,6 +24,14 @@ export interface SendOptions {
   settled?: boolean;
   /** Called when the body has ended. */
   trailers?: () => HeaderPairs;
+}
+
+/** A body whose bytes are still to come, and to be verified: a range of it is marked so that it can't be combined with others. */
+export interface Provisional {
+  /** How many bytes could be sent at once from a position. Where that is none, the head goes out by itself. */
+  available(from: number): number;
+  /** A range waits for this, the end of the body, and needs no mark. */
+  proven?: Promise<BodyEnd> | undefined;
 }
 
 /** What became of an answer. */
@@ -114,9 +118,9 @@ async function stream({ asked, res, body, head, plan, options }: Answer): Promis
       // Its head alone would be a complete answer: verified first.
       for await (const _ of body.read()) break;
     }
-    const { proven } = options;
-    if (plan.status === 206 && proven !== undefined) {
-      await flow.until(proven);
+    const { provisional } = options;
+    if (plan.status === 206 && provisional?.proven !== undefined) {
+      await flow.until(provisional.proven);
       // Where the body has failed, so does this, before its head.
       for await (const _ of body.read(plan.ranges[0])) break;
     }
@@ -124,10 +128,10 @@ async function stream({ asked, res, body, head, plan, options }: Answer): Promis
     // Somebody else has begun to answer, middleware with a deadline say: what comes of that is theirs.
     if (res.headersSent) throw new ClientGone();
     const parts = framing(plan, body, head);
-    const provisional = options.provisional === true && proven === undefined;
-    writeHead(res, plan, { ...options, provisional, head, body, parts });
+    const unverified = plan.status === 206 && provisional !== undefined && provisional.proven === undefined;
+    writeHead(res, plan, { ...options, unverified, head, body, parts });
     // On HTTP/2 it has gone already.
-    if (!isHttp2(res) && options.available?.(plan.ranges?.[0]?.start ?? 0) === 0)
+    if (!isHttp2(res) && provisional?.available(plan.ranges?.[0]?.start ?? 0) === 0)
       (res as ServerResponse).flushHeaders();
     if (plan.status < 300 && asked.method !== 'HEAD') {
       for (const { preamble, range } of parts?.parts ?? []) {

@@ -1,6 +1,6 @@
 /** What is queued for fetching, as it lies on disk. */
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, statSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import type { Cache, CacheQueue, Key } from '../../lib/cache/cache.ts';
@@ -202,6 +202,34 @@ describe('the account of the queue', () => {
     await two.remove({ all: true });
     await one.count();
     assert.equal(charged, 0);
+  });
+
+  test('goes by when the directory was changed: names are read again only after that', async (t) => {
+    t.mock.timers.enable({ apis: ['setInterval'] });
+    const disk = new Disk(t);
+    let charges: number[] = [];
+    const queue = new FileQueue(owner(disk, (bytes) => charges.push(bytes)));
+    t.after(() => queue.close());
+    const other = new FileQueue(owner(disk));
+    await other.add({ primary: '/a' });
+    const look = async () => {
+      charges = [];
+      t.mock.timers.tick(10_000);
+      // After whatever that has begun.
+      await queue.count();
+      return charges.length - 1;
+    };
+    const change = (seconds: number) => utimesSync(disk.layout.queue, seconds, seconds);
+    change(1_000_000_000);
+    await queue.start();
+    assert.equal(await look(), 0, 'nothing has changed');
+    await other.add({ primary: '/b' });
+    change(1_000_000_001);
+    assert.equal(await look(), 1);
+    assert.equal(charges.at(-1), 2 * 4096);
+    change(Date.now() / 1000 + 60);
+    await queue.count();
+    assert.equal(await look(), 1, 'what was changed just now may change again within a tick of the clock');
   });
 });
 

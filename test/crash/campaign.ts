@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isMissing } from '../../lib/fs/files.ts';
 import { problemsOf } from '../support/invariants.ts';
 import { Seeded } from '../support/seeded.ts';
 import { Book } from './book.ts';
@@ -266,12 +267,18 @@ class Campaign {
   /** As if what nobody looks after any more had been there for a minute. */
   #age({ directory }: ServerOptions): void {
     const time = new Date(Date.now() - 60_000);
-    for (const folder of ['incomplete', 'queue'].map((name) => join(directory, 'v1', name))) {
-      if (!existsSync(folder)) continue;
-      for (const file of readdirSync(folder)) utimesSync(join(folder, file), time, time);
+    const folders = ['incomplete', 'queue'].map((name) => join(directory, 'v1', name));
+    const files = folders
+      .filter(existsSync)
+      .flatMap((folder) => readdirSync(folder).map((file) => join(folder, file)));
+    for (const path of [...files, join(directory, 'v1', 'upkeep.lock')]) {
+      try {
+        utimesSync(path, time, time);
+      } catch (error) {
+        // Whoever goes on may be just removing it.
+        if (!isMissing(error)) throw error;
+      }
     }
-    const lock = join(directory, 'v1', 'upkeep.lock');
-    if (existsSync(lock)) utimesSync(lock, time, time);
   }
 
   /** Plenty of room, or too little for all. */

@@ -1,9 +1,11 @@
 /** One fill, read along from other processes. Two caches in one process know as little of each other as two processes do. */
 import assert from 'node:assert/strict';
-import { appendFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readdirSync, readlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import type { Claim, FillReader, Key, LeaderClaim } from '../../../lib/cache/cache.ts';
 import type { FileCache } from '../../../lib/cache/file-cache.ts';
+import { encodeClaim } from '../../../lib/cache/fill/claim-text.ts';
 import {
   begun,
   bytesOf,
@@ -17,6 +19,7 @@ import {
   write,
 } from '../../../lib/contracts/cache/steps.ts';
 import { IncompleteError, IntegrityError } from '../../../lib/errors.ts';
+import { SELF } from '../../../lib/fs/living.ts';
 import { CacheProcess } from '../cache-process.ts';
 import { Disk } from '../disk.ts';
 
@@ -51,6 +54,19 @@ async function readerOf(
 /** What says that others read along goes a little later than they do. */
 function gone(disk: Disk): Promise<void> {
   return until(() => disk.incomplete().length === 0);
+}
+
+/** Of this process, the caches in it. */
+function openFiles(): string[] {
+  const links = readdirSync('/proc/self/fd').map((fd) => join('/proc/self/fd', fd));
+  return links.flatMap((link) => {
+    try {
+      return [readlinkSync(link)];
+    } catch {
+      // Closed in between.
+      return [];
+    }
+  });
 }
 
 function until(holds: () => boolean): Promise<void> {
@@ -253,6 +269,27 @@ describe('a process that can not go on', () => {
     for (const reader of readers) reader.release();
     await gone(disk);
     for (const offer of offers) offer.catch(() => undefined);
+  });
+
+  const NO_PROC = existsSync('/proc/self/fd') ? false : 'only Linux tells which files are open';
+  test('a contender that gives way before it begins is not waited for', { skip: NO_PROC }, async (t) => {
+    const { disk, caches } = await several(t, 3);
+    const [one, two, three] = caches as [FileCache, FileCache, FileCache];
+    const fill = await start(one, KEY, { size: SIZE });
+    const reader = await joined(two, KEY);
+    const reading = Reading.of(reader);
+    await write(fill, BODY.subarray(0, HALF));
+    await reading.until(HALF);
+    const contender = disk.layout.claim(disk.layout.name(KEY.primary, KEY.variant), '0'.repeat(16));
+    writeFileSync(contender, encodeClaim({ key: KEY, owner: SELF, since: Date.now() }));
+    await fill.orphan(new IncompleteError('gone'));
+    await until(() => openFiles().includes(contender));
+    unlinkSync(contender);
+    const next = await start(three, KEY, { size: SIZE });
+    await write(next, BODY);
+    await next.commit({ length: SIZE });
+    assert.ok((await reading.whole()).equals(BODY), 'the one that did begin is found');
+    reader.release();
   });
 
   test('what the heir sends must be what was handed out elsewhere', async (t) => {

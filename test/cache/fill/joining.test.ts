@@ -37,4 +37,18 @@ describe('joining a fill that ends', () => {
       assert.ok(await stored(cache, key));
     }
   });
+
+  test('what is not stored is not looked for on disk while it is being fetched; what it replaces is there', async (t) => {
+    const cache = await new Disk(t).cache();
+    const fill = await start(cache, KEY);
+    assert.equal(cache.open(KEY), undefined, 'without a promise');
+    await write(fill, bytesOf(1000, 1));
+    await fill.commit({});
+    const next = await begun(await lead(cache, KEY, { newerThan: Number.MAX_SAFE_INTEGER }));
+    const entry = await cache.open(KEY);
+    assert.equal(entry?.size, 1000);
+    entry?.release();
+    await next.abort(new Error('enough'));
+    assert.ok((await stored(cache, KEY))?.equals(bytesOf(1000, 1)));
+  });
 });

@@ -12,6 +12,9 @@ describe('a campaign notices', () => {
     ['purged-record', /purge had been acknowledged|damaged|undefined of \d+ bytes/],
     ['kept-body', /has no record/],
     ['wrong-byte', /WRONG BYTES/],
+    ['torn-record', /is damaged|has no record/],
+    ['no-sweep', /is left over/],
+    ['lost-pin', /LOST: the pin/],
   ] as const) {
     test(plant, { timeout: 100_000 }, async (t) => {
       const directory = temporaryDirectory(t);

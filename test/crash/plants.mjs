@@ -64,7 +64,11 @@ export const PLANTS = {
   /** A pin is said to be written down, and is not. */
   'lost-pin': async () => {
     const { open } = fs;
-    fs.open = async (path, flags, mode) => open(is(path, /\.state$/) ? '/dev/null' : path, flags, mode);
+    fs.open = async (path, flags, mode) => {
+      if (!is(path, /\.state$/)) return open(path, flags, mode);
+      const nowhere = await open('/dev/null', 'r+');
+      return Object.assign(nowhere, { sync: async () => undefined });
+    };
   },
 };
 

@@ -1,5 +1,5 @@
 /**
- * Writes a cache directory as this version does, for the tests of all later ones: `node --import tsx scripts/write-fixture.mjs`.
+ * Writes a cache directory as this version does, for the tests of all later ones: `node --import tsx scripts/write-fixture.mjs [folder]`.
  *
  * Once a release is out its fixture never changes; so a folder that is there already is refused. What is written is the same each
  * time: the fill ids, which are random otherwise, are counted.
@@ -7,12 +7,12 @@
 import crypto from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
-import { join, relative } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
-const folder = join(root, 'test/fixtures/v1', version);
+const folder = resolve(process.argv[2] ?? join(root, 'test/fixtures/v1', version));
 if (existsSync(folder)) {
   console.error(`${relative(root, folder)} is there already; what a release has written never changes`);
   process.exit(1);
@@ -96,18 +96,27 @@ const ENTRIES = [
     options: {},
     body: Buffer.from('{"format":2}\n'),
   },
+  {
+    key: { primary: '/files/of-two-blocks' },
+    head: { status: 200, headers: [['Content-Type', 'application/octet-stream']] },
+    options: { version: '2' },
+    body: BINARY,
+    times: Math.ceil((2 ** 20 + 1) / BINARY.byteLength),
+    pinned: true,
+  },
 ];
 
 const directory = join(folder, 'cache');
 mkdirSync(directory, { recursive: true });
 const cache = new FileCache({ directory });
 const expected = [];
-for (const { key, head, options, body } of ENTRIES) {
+for (const { key, head, options, body, times = 1, pinned = false } of ENTRIES) {
   const claim = await cache.claim(key);
   const fill = await claim.start(head, { storedAt: STORED_AT, ...options });
-  fill.write(body);
-  const info = await fill.commit({ length: body.byteLength });
-  expected.push({ ...info, head, body: body.toString('base64') });
+  fill.write(Buffer.concat(Array.from({ length: times }, () => body)));
+  const info = await fill.commit({ length: times * body.byteLength });
+  if (pinned) await cache.pin(key.primary, true);
+  expected.push({ ...info, head, body: body.toString('base64'), times, pinned });
 }
 await cache.close();
 // Version control has no empty folders.

@@ -16,9 +16,9 @@ describe('a campaign notices', () => {
     ['no-sweep', /is left over/],
     ['lost-pin', /LOST: the pin/],
   ] as const) {
-    test(plant, { timeout: 100_000 }, async (t) => {
+    test(plant, { timeout: 150_000 }, async (t) => {
       const directory = temporaryDirectory(t);
-      const { faults } = await campaign({ count: 30, seed, directory, plant, short: true, blind: true });
+      const { faults } = await campaign({ count: 60, seed, directory, plant, short: true, blind: true });
       assert.match(faults.join('\n'), found, `seed ${seed}`);
     });
   }

@@ -1,11 +1,10 @@
 /** The moment between a verified body and its entry, seen from another process. */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, utimesSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import type { LeaderClaim } from '../../../lib/cache/cache.ts';
-import { decodeRecord } from '../../../lib/cache/record.ts';
+import { ClaimFile } from '../../../lib/cache/fill/claim.ts';
 import { bytesOf, joined, Reading, settled, stored, write } from '../../../lib/contracts/cache/steps.ts';
 import { CacheProcess } from '../cache-process.ts';
 import { Disk } from '../disk.ts';
@@ -88,22 +87,21 @@ describe('a body that is verified, and not yet an entry', () => {
     reader.release();
   });
 
-  test('has an owner that says it lives, however long the disk takes', async (t) => {
-    const disk = new Disk(t);
-    const child = await CacheProcess.open(t, { directory: disk.directory });
-    await child.tell('start', KEY, { size: SIZE });
-    await child.tell('write', SIZE, 1);
-    const fifo = disk.recordPath(KEY.primary);
-    mkdirSync(dirname(fifo), { recursive: true });
-    // Who would read a record here waits for somebody who writes it: nobody does.
-    execFileSync('mkfifo', [fifo]);
-    child.tell('commit', { length: SIZE }).catch(() => undefined);
-    const claim = claimIn(disk);
-    const isRecord = () => decodeRecord(readFileSync(claim)) !== undefined;
-    await until(isRecord);
-    const beats = new Set<number>();
-    await until(() => beats.add(statSync(claim).mtimeMs).size > 2);
-    assert.ok(isRecord(), 'and says nothing else');
-    await child.kill();
+  test('has an owner that says it lives until the rename, and nothing else', async (t) => {
+    const { layout } = new Disk(t);
+    mkdirSync(layout.incomplete, { recursive: true });
+    const place = { name: layout.name(KEY.primary, undefined), fill: '0123456789abcdef' };
+    const claim = await ClaimFile.create(layout, place, KEY, 0o600);
+    await claim.become(Buffer.from('the record'));
+    const [long, now] = [new Date(0), Date.now() - 10_000];
+    utimesSync(claim.path, long, long);
+    await claim.beat();
+    assert.ok(statSync(claim.path).mtimeMs > now, 'a sync of a large body may take minutes');
+    await claim.say({ ended: 'orphaned' });
+    assert.equal(readFileSync(claim.path, 'utf8'), 'the record');
+    await claim.close();
+    utimesSync(claim.path, long, long);
+    await claim.beat();
+    assert.equal(statSync(claim.path).mtimeMs, 0, 'the record of an entry is left alone');
   });
 });

@@ -219,8 +219,9 @@ export class FileFills {
     const fill = new ForeignFill(run.key, other, {
       layout,
       modes,
-      next: async () => {
-        const next = (await this.#leader(run.key)) ?? (await OthersClaim.published(layout, other.name));
+      next: async (since) => {
+        const next =
+          (await this.#leader(run.key)) ?? (await OthersClaim.published(layout, other.name, since));
         if (next !== undefined) run.path = next.path;
         return next;
       },
@@ -260,7 +261,14 @@ export class FileFills {
       other.close();
       return 'beaten';
     }
-    const { head } = orphan;
+    const { head, storedAt } = orphan.begunWith;
+    // Another process may have gone on, and come to the end, while this one asked who else would.
+    const stored = await OthersClaim.published(layout, claim.name, storedAt);
+    if (stored !== undefined) {
+      stored.close();
+      await this.#claims.giveUp(claim);
+      return 'beaten';
+    }
     heir({
       role: 'leader',
       inherited: { head, bytes: orphan.growing.taken },

@@ -27,8 +27,8 @@ const ORPHAN_WAIT_MS = 5_000;
 export interface ForeignOwner {
   layout: Layout;
   modes: { file: number };
-  /** Who has begun to fetch the key since, other than this process, or has stored it; undefined: nobody. */
-  next(): Promise<OthersClaim | undefined>;
+  /** Who fetches the key now, other than this process, or has stored it since that time; undefined: nobody. */
+  next(since: number): Promise<OthersClaim | undefined>;
   /** Somebody here would go on with it: resolves to undefined where another process does. */
   succeed(fill: ForeignFill, heir: Heir): Promise<'succeeded' | 'declined' | 'beaten'>;
   /** The process that owned the claim of this fill is dead. */
@@ -231,7 +231,7 @@ export class ForeignFill {
   async #goOn(error: Error): Promise<void> {
     const until = Date.now() + ORPHAN_WAIT_MS;
     while (!this.#over && Date.now() < until) {
-      const next = await this.#owner.next();
+      const next = await this.#owner.next(this.begunWith.storedAt);
       const heir = next === undefined ? this.succession.next() : undefined;
       if (next !== undefined) {
         if (await this.#follow(next)) return;

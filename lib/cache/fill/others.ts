@@ -67,11 +67,11 @@ export class OthersClaim {
     return OthersClaim.#at({ name, fill, path: layout.claim(name, fill) }, false);
   }
 
-  /** One that has become the record of this name; undefined where there is none. */
-  static async published(layout: Layout, name: string): Promise<OthersClaim | undefined> {
+  /** One that has become the record of this name since that time, in milliseconds since the epoch; undefined where there is none. */
+  static async published(layout: Layout, name: string, since: number): Promise<OthersClaim | undefined> {
     const path = layout.record(name);
-    const { fill } = decodeRecord((await readIfThere(path)) ?? Buffer.alloc(0)) ?? {};
-    return fill === undefined ? undefined : OthersClaim.#at({ name, fill, path }, true);
+    const { fill, storedAt = 0 } = decodeRecord((await readIfThere(path)) ?? Buffer.alloc(0)) ?? {};
+    return fill === undefined || storedAt < since ? undefined : OthersClaim.#at({ name, fill, path }, true);
   }
 
   static async #at(place: ClaimPlace, isPublished: boolean): Promise<OthersClaim | undefined> {

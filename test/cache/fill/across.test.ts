@@ -1,17 +1,29 @@
 /** One fill, read along from other processes. Two caches in one process know as little of each other as two processes do. */
 import assert from 'node:assert/strict';
-import { appendFileSync, existsSync, readdirSync, readlinkSync, unlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readlinkSync,
+  renameSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import type { Claim, FillReader, Key, LeaderClaim } from '../../../lib/cache/cache.ts';
 import type { FileCache } from '../../../lib/cache/file-cache.ts';
 import { encodeClaim } from '../../../lib/cache/fill/claim-text.ts';
+import { encodeRecord } from '../../../lib/cache/record.ts';
 import {
   begun,
   bytesOf,
   follow,
+  hashOf,
   joined,
   lead,
+  put,
   Reading,
   settled,
   start,
@@ -289,6 +301,52 @@ describe('a process that can not go on', () => {
     await write(next, BODY);
     await next.commit({ length: SIZE });
     assert.ok((await reading.whole()).equals(BODY), 'the one that did begin is found');
+    reader.release();
+  });
+
+  test('an older entry of the key is not what they were reading', async (t) => {
+    const { caches } = await several(t, 2);
+    const [one, two] = caches as [FileCache, FileCache];
+    await put(one, KEY, bytesOf(SIZE, 7));
+    const fill = await begun(await lead(one, KEY, { newerThan: Date.now() }), { size: SIZE });
+    const claim = await two.claim(KEY, { newerThan: Date.now() });
+    const reader = claim?.role === 'follower' ? await claim.fill : undefined;
+    assert.ok(reader);
+    const reading = Reading.of(reader);
+    await write(fill, BODY.subarray(0, HALF));
+    await reading.until(HALF);
+    const claimed = heir(reader);
+    await fill.orphan(new IncompleteError('gone'));
+    const next = await goOn(await claimed);
+    await write(next, BODY);
+    await next.commit({ length: SIZE });
+    assert.ok((await reading.whole()).equals(BODY));
+    reader.release();
+  });
+
+  test('who is too late to go on reads what somebody else has stored meanwhile', async (t) => {
+    const { disk, caches } = await several(t, 2);
+    const [one, two] = caches as [FileCache, FileCache];
+    const fill = await start(one, KEY, { size: SIZE });
+    const reader = await joined(two, KEY);
+    const reading = Reading.of(reader);
+    let claims = 0;
+    reader.inherit(() => claims++);
+    await write(fill, BODY.subarray(0, HALF));
+    await reading.until(HALF);
+    // A third process is just about to publish: until it has, nobody knows who goes on.
+    const { layout } = disk;
+    const [name, id] = [layout.name(KEY.primary, KEY.variant), '0'.repeat(16)];
+    const { head, info } = reader;
+    const digests = [{ algorithm: 'sha256' as const, hex: hashOf('sha256', BODY) }];
+    writeFileSync(layout.claim(name, id), encodeRecord({ ...info, head, size: SIZE, digests, fill: id }));
+    await fill.orphan(new IncompleteError('gone'));
+    await until(() => disk.incomplete().filter((file) => file.endsWith('.claim')).length === 2);
+    mkdirSync(dirname(layout.record(name)), { recursive: true });
+    writeFileSync(layout.body(name, id), BODY);
+    renameSync(layout.claim(name, id), layout.record(name));
+    assert.ok((await reading.whole()).equals(BODY));
+    assert.equal(claims, 0);
     reader.release();
   });
 

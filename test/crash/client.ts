@@ -39,8 +39,10 @@ export class Client {
     { method = 'GET', headers = {}, leaveAt = Number.POSITIVE_INFINITY }: Wish = {},
   ): Promise<Got> {
     const asking = this.#book.begin(path);
+    // What an origin sends beyond its end would be taken for the answer to the next request of the connection.
+    const agent = 'X-Fault' in headers ? false : this.#agent;
     return new Promise((resolve) => {
-      const options = { port: this.#port(), host: '127.0.0.1', path, method, headers, agent: this.#agent };
+      const options = { port: this.#port(), host: '127.0.0.1', path, method, headers, agent };
       const req = request(options, (res) => {
         const version = Number(res.headers['x-version']);
         const said = String(res.headers['cache-status']);

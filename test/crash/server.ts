@@ -75,13 +75,21 @@ async function origin(req: IncomingMessage, res: ServerResponse): Promise<void> 
       else if (fault === 'cut') return void res.destroy();
     }
     const piece = bytesAt(path, version, at, Math.min(at + PIECE, size));
-    // Without the filter in between, a client that leaves is all that comes.
-    if (!res.write(piece) && !res.destroyed) await Promise.race([once(res, 'drain'), once(res, 'close')]);
+    if (!res.write(piece) && !res.destroyed) await drained(res);
     if (res.destroyed) return;
     await new Promise((resolve) => setImmediate(resolve));
   }
   if (fault === 'long') res.write('and more');
   res.end();
+}
+
+/** Without the filter in between, a client that leaves is all that comes. */
+async function drained(res: ServerResponse): Promise<void> {
+  const over = new AbortController();
+  const { signal } = over;
+  await Promise.race([once(res, 'drain', { signal }), once(res, 'close', { signal })]).finally(() =>
+    over.abort(),
+  );
 }
 
 const tasks: { [T in keyof Tasks]: (...args: Parameters<Tasks[T]>) => Promise<ReturnType<Tasks[T]>> } = {

@@ -41,16 +41,22 @@ export function prepareDirectory(
 /** Not `recursive`: with that, Node tries for ever where a parent is there and yet takes no directory, as /proc does. */
 function makeDirectory(path: string, mode: number): void {
   try {
+    makeOne(path, mode);
+  } catch (error) {
+    if (!isMissing(error)) throw error;
+    const parent = dirname(path);
+    // Where it is there now, another process that starts has just made it.
+    if (!existsSync(parent)) makeDirectory(parent, mode);
+    makeOne(path, mode);
+  }
+}
+
+function makeOne(path: string, mode: number): void {
+  try {
     mkdirSync(path, { mode });
     setMode(path, modeOf(mode, statSync(path)));
   } catch (error) {
-    const parent = dirname(path);
-    if (isMissing(error) && !existsSync(parent)) {
-      makeDirectory(parent, mode);
-      makeDirectory(path, mode);
-    } else if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || !statSync(path).isDirectory()) {
-      throw error;
-    }
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || !statSync(path).isDirectory()) throw error;
   }
 }
 

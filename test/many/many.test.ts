@@ -107,7 +107,6 @@ function assertWhole(outcomes: readonly Outcome[], requests: number): void {
 }
 
 describe(`${CLIENTS} clients for one cold file`, () => {
-  // Each of these fails now and then where the machine is busy, as a process that lives is taken for dead.
   test('one process asks the origin once', LIMIT, (t) => fetchedOnce(t, 1));
   test('four processes ask the origin once', LIMIT, (t) => fetchedOnce(t, 4));
 

@@ -15,7 +15,7 @@ const MIB = 2 ** 20;
 const SURVEY_MS = 700;
 
 /** What has to be among them is waited for, in milliseconds. */
-const PATIENCE_MS = 10_000;
+const PATIENCE_MS = 30_000;
 
 /** A step that the load does not come to within this is let go, in milliseconds. */
 const REACH_MS = 2_500;

@@ -29,7 +29,7 @@ const DEEDS = {
   head: 4,
   purge: 8,
   leave: 6,
-  cut: 6,
+  cut: 8,
   pin: 8,
   unpin: 3,
   queue: 4,

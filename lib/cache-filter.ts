@@ -189,12 +189,13 @@ class Story {
     const { key, asked } = exchange;
     const unwilling =
       reluctanceOf(this.#config, asked) ?? (this.#uses.areTooFew(key) ? 'min-uses' : undefined);
-    const newerThan = exchange.staleSince === undefined ? {} : { newerThan: exchange.staleSince };
     for (let attempt = 0, losses = 0; ; ) {
       const lasting = this.#uncacheable.get(idOf(exchange.key));
       if (lasting !== undefined) return () => this.#pass(exchange, lasting, 'uri-miss');
       const reluctance = unwilling ?? (this.#leads.isFull(key) ? 'fills-full' : undefined);
-      const claiming = () => this.cache.claim(key, { join: reluctance !== undefined, ...newerThan });
+      const { staleSince: newerThan } = exchange;
+      const options = { join: reluctance !== undefined, ...(newerThan === undefined ? {} : { newerThan }) };
+      const claiming = () => this.cache.claim(key, options);
       const claim = await this.#leads.claim(key, async () =>
         run(tryInTime(exchange, this.#config.storeTimeoutMs, claiming, unclaim)),
       );
@@ -207,7 +208,11 @@ class Story {
       const answer = attempt === 0 ? await this.#leads.awaiting(key, following) : undefined;
       if (answer !== undefined) return answer;
       // Where nothing is known of it yet, that is no reason to let all go.
-      if (claim.again && losses++ < MOST_LOSSES) continue;
+      if (claim.again && losses++ < MOST_LOSSES) {
+        const stored = await run(this.#open(exchange));
+        if (stored !== undefined) return this.#late(exchange, stored);
+        continue;
+      }
       if (attempt++ === 0) continue;
       leave(claim);
       return () => this.#pass(exchange, 'collapse', 'uri-miss');

@@ -58,7 +58,10 @@ export class Client {
         res.on('close', () => {
           // Whoever left may have had more to read.
           got.complete = res.complete && got.bytes < leaveAt;
-          if (method === 'GET') this.#check(path, got, Buffer.concat(chunks), res.headers['content-range']);
+          // What the origin itself ended wrongly, and nobody was to keep, comes as it would come without a cache.
+          const isOrigins = 'X-Fault' in headers && !/; (hit|stored|collapsed)/.test(said);
+          if (method === 'GET' && !(isOrigins && got.complete))
+            this.#check(path, got, Buffer.concat(chunks), res.headers['content-range']);
           if (method === 'GET' && got.complete && isFound(got)) this.#book.found(asking);
           resolve(got);
         });

@@ -4,12 +4,12 @@ import { IntegrityError, StoreError, SupersededError } from '../../errors.ts';
 import { createNew, writeAt } from '../../fs/files.ts';
 import type { Layout } from '../../fs/layout.ts';
 import type { ResponseHead } from '../../http/body.ts';
-import type { Declined, FillOptions, Key } from '../cache.ts';
+import type { Declined, EntryInfo, FillOptions, Key } from '../cache.ts';
 import { charge } from '../charge.ts';
 import type { Doing } from '../fault.ts';
 import type { FileEntries } from '../file-entries.ts';
 import type { InvalidBodies } from '../invalid.ts';
-import { mostRecordBytes } from '../record.ts';
+import { encodeRecord, mostRecordBytes } from '../record.ts';
 import { Reservation } from '../reservation.ts';
 import type { ClaimFile } from './claim.ts';
 import { FileFill } from './file-fill.ts';
@@ -115,6 +115,8 @@ export async function begin(place: FillPlace, beginning: Beginning): Promise<Fil
     failed(error, 'store');
     return drop();
   }
+  const vouch = (info: EntryInfo) =>
+    claim.become(encodeRecord({ ...info, head, fill: claim.fill })).catch(() => undefined);
   const fill: FileFill = new FileFill(
     {
       key,
@@ -131,8 +133,10 @@ export async function begin(place: FillPlace, beginning: Beginning): Promise<Fil
       },
       publish: async (info, blocks) => {
         const { fill } = claim;
-        if (beginning.isRevoked())
+        if (beginning.isRevoked()) {
+          await vouch(info);
           throw new SupersededError('the key was purged while its body was being written');
+        }
         const publishAll = () =>
           publish(layout, claim, { record: { ...info, head, fill }, blocks }, publishing);
         await entries.replace(
@@ -149,6 +153,7 @@ export async function begin(place: FillPlace, beginning: Beginning): Promise<Fil
         );
         await stored(name);
       },
+      vouch,
       attempt,
       unreadable: (error) => failed(error, 'read'),
       unjoinable: () => beginning.unjoinable(),

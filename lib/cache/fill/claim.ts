@@ -85,8 +85,10 @@ export class ClaimFile {
     if (this.#isFinal) return this.#written;
     const write = async () => {
       if (this.#closed) return;
-      await this.#handle.truncate(0);
-      await writeWhole(this.#handle, bytes());
+      const content = bytes();
+      // Cut last: a block that is let go may not be there again on a disk that is full.
+      await writeWhole(this.#handle, content);
+      await this.#handle.truncate(content.byteLength);
     };
     this.#written = this.#written.then(write, write);
     return this.#written;

@@ -130,6 +130,7 @@ export class FileFill implements Orphan {
       const { info, blocks } = await this.#verify(proof);
       if (this.#storeError !== undefined) {
         // Verified all the same, so its readers may have it to the end.
+        if (this.#growing.stored === info.size) await this.#owner.vouch(info);
         this.#finish('complete');
         throw this.#storeError;
       }

@@ -263,7 +263,10 @@ export class FileFills {
     }
     const { head, storedAt } = orphan.begunWith;
     // Another process may have gone on, and come to the end, while this one asked who else would.
-    const stored = await OthersClaim.published(layout, claim.name, storedAt);
+    const stored = await OthersClaim.published(layout, claim.name, storedAt).catch(async (error: unknown) => {
+      await this.#claims.giveUp(claim);
+      throw error;
+    });
     if (stored !== undefined) {
       stored.close();
       await this.#claims.giveUp(claim);

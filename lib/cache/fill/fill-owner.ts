@@ -19,6 +19,8 @@ export interface FillOwner {
   unreadable(error: unknown): void;
   /** Publishes the body, with the checksums of its blocks, under its key. @throws SupersededError */
   publish(info: EntryInfo, blocks: Uint32Array): Promise<void>;
+  /** Says to those who read it elsewhere that all of it is there and verified, though it is to be no entry. Never rejects. */
+  vouch(info: EntryInfo): Promise<void>;
   /** Nobody may join any more: it ended, or its store failed. */
   unjoinable(): void;
   /** Nothing more will come. */

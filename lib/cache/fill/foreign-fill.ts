@@ -1,9 +1,10 @@
 // docs/reference/disk-format.md
 
-import { closeSync, type FSWatcher, fstatSync, watch } from 'node:fs';
+import { closeSync, fstatSync } from 'node:fs';
 import createDebug from 'debug';
 import { CacheFilterError, IncompleteError, StoreError } from '../../errors.ts';
 import type { Layout } from '../../fs/layout.ts';
+import { Watches } from '../../fs/watches.ts';
 import type { BodyEnd, ResponseHead } from '../../http/body.ts';
 import type { FillReader, Key } from '../cache.ts';
 import type { Begun } from './claim-text.ts';
@@ -60,7 +61,7 @@ export class ForeignFill {
   /** Goes on with it in this process. */
   #successor: FileFill | undefined;
   #letGo: (() => void) | undefined;
-  #watchers: FSWatcher[] = [];
+  readonly #watches: Watches = new Watches(() => this.#look());
   readonly #timer: NodeJS.Timeout;
   #marked: Promise<void> = Promise.resolve();
   #users = 0;
@@ -76,8 +77,9 @@ export class ForeignFill {
     });
     this.#timer = setInterval(this.#look, POLL_MS);
     this.#timer.unref();
-    this.#watch(claim.path);
-    this.#look();
+    this.#watches.add(claim.path);
+    // Whoever makes it is to know it first.
+    queueMicrotask(this.#look);
   }
 
   /** Names under which it can be invalidated; once it has begun. */
@@ -169,7 +171,7 @@ export class ForeignFill {
     if (!alive) this.#owner.died(this.#claim.fill);
     if (growing === undefined) {
       const begun = text?.begun ?? record;
-      if (begun !== undefined) void this.#open(begun);
+      if (begun !== undefined) this.#open(begun).catch(() => this.#vanish());
       else if (ended !== undefined) this.#finish('failed');
       else if (!named || !alive) this.#vanish();
       return;
@@ -203,9 +205,10 @@ export class ForeignFill {
     this.#fd = fd;
     this.#from = begun;
     this.#growing = new Growing(begun.size);
-    this.#watch(layout.incompleteBody(name, fill));
-    this.#look();
+    this.#watches.add(layout.incompleteBody(name, fill));
     this.#begin(true);
+    // It may be over already: who has waited for it joins first.
+    setImmediate(this.#look);
   }
 
   /** Before it was known what it is. */
@@ -229,12 +232,13 @@ export class ForeignFill {
   }
 
   async #goOn(error: Error): Promise<void> {
-    const until = Date.now() + ORPHAN_WAIT_MS;
+    let until = Date.now() + ORPHAN_WAIT_MS;
     while (!this.#over && Date.now() < until) {
       const next = await this.#owner.next(this.begunWith.storedAt);
       const heir = next === undefined ? this.succession.next() : undefined;
       if (next !== undefined) {
         if (await this.#follow(next)) return;
+        until = Date.now() + ORPHAN_WAIT_MS;
       } else if (heir !== undefined) {
         const outcome = await this.#owner.succeed(this, heir);
         if (outcome === 'succeeded') return;
@@ -277,9 +281,9 @@ export class ForeignFill {
     this.#mark = new ReaderMark(this.#owner.layout, claim, this.#owner.modes.file);
     this.#fd = fd;
     if (before !== undefined) this.#former.push(before);
-    this.#unwatch();
-    this.#watch(claim.path);
-    this.#watch(this.#owner.layout.incompleteBody(claim.name, claim.fill));
+    this.#watches.close();
+    this.#watches.add(claim.path);
+    this.#watches.add(this.#owner.layout.incompleteBody(claim.name, claim.fill));
     this.#lost = false;
     this.beat();
     this.#look();
@@ -309,7 +313,7 @@ export class ForeignFill {
   #stop(): void {
     this.#over = true;
     clearInterval(this.#timer);
-    this.#unwatch();
+    this.#watches.close();
   }
 
   #leave(): void {
@@ -331,20 +335,5 @@ export class ForeignFill {
   #unmark(): void {
     const mark = this.#mark;
     this.#marked = this.#marked.then(() => mark.remove()).catch(() => undefined);
-  }
-
-  #watch(path: string): void {
-    try {
-      const watcher = watch(path, { persistent: false }, this.#look);
-      // Without it there is the timer.
-      watcher.on('error', () => watcher.close());
-      this.#watchers.push(watcher);
-    } catch (error) {
-      debug('%s can not be watched: %o', path, error);
-    }
-  }
-
-  #unwatch(): void {
-    for (const watcher of this.#watchers.splice(0)) watcher.close();
   }
 }

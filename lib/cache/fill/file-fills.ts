@@ -304,6 +304,7 @@ export class FileFills {
       orphan.fail(new StoreError('the cache can not go on with what another process began'));
       return fill;
     }
+    this.#foreign.delete(orphan);
     return new Continuation(fill);
   }
 

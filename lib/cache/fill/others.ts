@@ -85,8 +85,11 @@ export class OthersClaim {
     }
   }
 
-  /** Without a wait: a few microseconds. */
-  look(): ClaimState {
+  /**
+   * Without a wait: a few microseconds.
+   * @param once nobody looks again: the owner may have slept as long as we have
+   */
+  look(once = false): ClaimState {
     const { mtimeMs, nlink, size } = fstatSync(this.#fd);
     const bytes = Buffer.alloc(size);
     const count = readSync(this.#fd, bytes, 0, size, 0);
@@ -99,26 +102,27 @@ export class OthersClaim {
       record,
       pending: record !== undefined && nlink > 0 && !this.#isPublished && existsSync(this.path),
       ended: text === undefined && record === undefined ? endOfNote(content) : text?.ended,
-      alive: this.#isAlive(mtimeMs),
+      alive: this.#isAlive(mtimeMs, once),
       named: nlink > 0,
     };
   }
 
-  #isAlive(beatAt: number): boolean {
+  #isAlive(beatAt: number, once: boolean): boolean {
     const owner = this.#owner;
     const now = performance.now();
     const age = Date.now() - beatAt;
     const running = age < SILENT_MS || owner === undefined ? undefined : isRunning(owner);
     if (running === false) return false;
-    // Stopped, or starved on a busy machine: it has longer.
-    if (running === true) return age < DEAD_MS;
     if (beatAt !== this.#beat.at || age < ORPHAN_MS) this.#beat = { at: beatAt, looks: 0, lookedAt: now };
     if (age < ORPHAN_MS) return true;
     if (now - this.#beat.lookedAt >= LOOK_MS) {
       this.#beat.looks++;
       this.#beat.lookedAt = now;
     }
-    return age < DEAD_MS && this.#beat.looks < SUSPENSE_LOOKS;
+    const isSuspect = this.#beat.looks >= SUSPENSE_LOOKS;
+    // Stopped, or starved on a busy machine: it has longer.
+    if (running === true) return age < DEAD_MS || !(once || isSuspect);
+    return !isSuspect && !(once && age >= DEAD_MS);
   }
 
   close(): void {
@@ -141,7 +145,7 @@ export async function leaderOf(
   { own, dead }: Known,
 ): Promise<OthersClaim | undefined> {
   for await (const other of othersOf(layout, name, own)) {
-    const { record, alive, ended } = other.look();
+    const { record, alive, ended } = other.look(true);
     if (alive && !dead.has(other.fill) && record === undefined && ended === undefined) return other;
     other.close();
   }
@@ -161,7 +165,7 @@ export async function contest(
   for (;;) {
     let undecided = false;
     for await (const other of othersOf(layout, claim.name, own)) {
-      const { text, record, alive, ended } = other.look();
+      const { text, record, alive, ended } = other.look(true);
       if (!alive || dead.has(other.fill)) {
         await removeDead(layout, other);
       } else if (record !== undefined) {

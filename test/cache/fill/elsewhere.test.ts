@@ -186,6 +186,25 @@ describe('readers in other processes', () => {
     assert.ok(waited > 4_000, `${waited} ms: this very process lives`);
   });
 
+  test('let one that was asleep as long as they were wake up', async (t) => {
+    const { one, other } = await two(t);
+    const fill = await start(one, KEY, { size: SIZE });
+    const reader = await joined(other, KEY);
+    const reading = Reading.of(reader);
+    await write(fill, BODY.subarray(0, HALF));
+    await reading.until(HALF);
+    let heirs = 0;
+    reader.inherit(() => heirs++);
+    // The whole machine stands still.
+    for (const until = Date.now() + 5_500; Date.now() < until; );
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    await write(fill, BODY.subarray(HALF));
+    await fill.commit({ length: SIZE });
+    assert.ok((await reading.whole()).equals(BODY));
+    assert.equal(heirs, 0, 'nobody was to go on');
+    reader.release();
+  });
+
   test('are asked to go on however long another one of them has tried', async (t) => {
     const disk = new Disk(t);
     const [one, second, third] = [await disk.cache(), await disk.cache(), await disk.cache()];

@@ -12,7 +12,7 @@ describe('a campaign notices', () => {
     ['purged-record', /purge had been acknowledged|damaged|undefined of \d+ bytes/],
     ['kept-body', /has no record/],
     ['wrong-byte', /WRONG BYTES/],
-    ['torn-record', /is damaged|has no record/],
+    ['torn-record', /damaged|has no record/],
     ['no-sweep', /is left over/],
     ['lost-pin', /LOST: the pin/],
   ] as const) {

@@ -28,22 +28,25 @@ function identify(): ProcessId {
 
 /** Whether that process runs, stopped or starved as it may be; undefined where that can't be told from here. */
 export function isRunning({ pid, space, started }: Partial<ProcessId>): boolean | undefined {
-  // What a file says may be anything.
-  if (!Number.isSafeInteger(pid) || (pid as number) <= 0) return undefined;
-  if (space === undefined || space !== SELF.space) return undefined;
+  if (!isPid(pid) || space === undefined || space !== SELF.space) return undefined;
   try {
-    process.kill(pid as number, 0);
+    process.kill(pid, 0);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
   }
   try {
-    const found = statusOf(pid as number);
+    const found = statusOf(pid);
     // Killed, though its parent has not asked yet; or its number has been given to another one.
     return !found.isOver && found.started === started;
   } catch {
     // It went in between, or /proc hides the processes of others.
     return undefined;
   }
+}
+
+/** What a file says may be anything. */
+function isPid(pid: unknown): pid is number {
+  return Number.isSafeInteger(pid) && (pid as number) > 0;
 }
 
 /** proc_pid_stat(5): the name, in parentheses, may contain anything. */

@@ -43,6 +43,17 @@ async function two(t: TestContext): Promise<{ disk: Disk; one: FileCache; other:
   return { disk, one: await disk.cache(), other: await disk.cache() };
 }
 
+/** A fill of one of them, half of which somebody reads in the other. */
+async function halfWay(t: TestContext) {
+  const { one, other } = await two(t);
+  const fill = await start(one, KEY, { size: SIZE });
+  const reader = await joined(other, KEY);
+  const reading = Reading.of(reader);
+  await write(fill, BODY.subarray(0, HALF));
+  await reading.until(HALF);
+  return { one, fill, reader, reading };
+}
+
 /** The files of a fill of some other process, by hand: that process lives, and leads. */
 function foreign(disk: Disk) {
   const [name, fill] = [disk.layout.name(KEY.primary, undefined), '0'.repeat(16)];
@@ -88,12 +99,7 @@ function exhaust(t: TestContext): { code: string | undefined; over(): void } {
 
 describe('readers in other processes', () => {
   test('get all of a fill that is purged by its own process', async (t) => {
-    const { one, other } = await two(t);
-    const fill = await start(one, KEY, { size: SIZE });
-    const reader = await joined(other, KEY);
-    const reading = Reading.of(reader);
-    await write(fill, BODY.subarray(0, HALF));
-    await reading.until(HALF);
+    const { one, fill, reader, reading } = await halfWay(t);
     await one.invalidate({ key: KEY.primary });
     await write(fill, BODY.subarray(HALF));
     await assert.rejects(fill.commit({ length: SIZE }), { code: 'ERR_CACHE_FILTER_SUPERSEDED' });
@@ -187,12 +193,7 @@ describe('readers in other processes', () => {
   });
 
   test('let one that was asleep as long as they were wake up', async (t) => {
-    const { one, other } = await two(t);
-    const fill = await start(one, KEY, { size: SIZE });
-    const reader = await joined(other, KEY);
-    const reading = Reading.of(reader);
-    await write(fill, BODY.subarray(0, HALF));
-    await reading.until(HALF);
+    const { fill, reader, reading } = await halfWay(t);
     let heirs = 0;
     reader.inherit(() => heirs++);
     // The whole machine stands still.

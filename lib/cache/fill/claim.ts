@@ -47,6 +47,10 @@ export class ClaimFile {
     return claim;
   }
 
+  get key(): Key {
+    return this.#text.key;
+  }
+
   /** Says what has become of the fill; `reserved`: how many bytes on disk it will take in all, so that others leave them to it. */
   say(news: Partial<Pick<ClaimText, 'leads' | 'reserved' | 'begun' | 'ended'>>): Promise<void> {
     this.#text = { ...this.#text, ...news };

@@ -220,8 +220,7 @@ export class FileFills {
       layout,
       modes,
       next: async (since) => {
-        const next =
-          (await this.#leader(run.key)) ?? (await OthersClaim.published(layout, other.name, since));
+        const next = (await this.#leader(run.key)) ?? (await OthersClaim.published(layout, run.key, since));
         if (next !== undefined) run.path = next.path;
         return next;
       },
@@ -263,7 +262,7 @@ export class FileFills {
     }
     const { head, storedAt } = orphan.begunWith;
     // Another process may have gone on, and come to the end, while this one asked who else would.
-    const stored = await OthersClaim.published(layout, claim.name, storedAt).catch(async (error: unknown) => {
+    const stored = await OthersClaim.published(layout, key, storedAt).catch(async (error: unknown) => {
       await this.#claims.giveUp(claim);
       throw error;
     });
@@ -309,12 +308,12 @@ export class FileFills {
   }
 
   get #known(): Known {
-    return { own: this.ids, dead: this.#dead };
+    const { own, revoked } = this.#claims;
+    return { own, revoked, dead: this.#dead };
   }
 
   #leader(key: Key): Promise<OthersClaim | undefined> {
-    const { layout } = this.#owner;
-    return leaderOf(layout, layout.name(key.primary, key.variant), this.#known);
+    return leaderOf(this.#owner.layout, key, this.#known);
   }
 
   #end(run: FileRun): void {

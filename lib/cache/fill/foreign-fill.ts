@@ -7,6 +7,7 @@ import type { Layout } from '../../fs/layout.ts';
 import { Watches } from '../../fs/watches.ts';
 import type { BodyEnd, ResponseHead } from '../../http/body.ts';
 import type { FillReader, Key } from '../cache.ts';
+import { idOf } from '../key.ts';
 import type { Begun } from './claim-text.ts';
 import type { FileFill } from './file-fill.ts';
 import { fillInfo, GrowingReader } from './fill-reader.ts';
@@ -40,7 +41,10 @@ export interface ForeignOwner {
   ended(): void;
 }
 
-/** The fill of another process, read from its growing file. Where that process dies, one of those who read goes on with it. */
+/**
+ * The fill of another process, or one that somebody else in this process has begun anew, read from its growing file. Where its writer is
+ * lost, one of those who read goes on with it.
+ */
 export class ForeignFill {
   readonly key: Key;
   /** Resolves when the head is there; to false where there will be none. */
@@ -166,12 +170,14 @@ export class ForeignFill {
     }
   };
 
-  #see({ text, record, pending, alive, ended, named }: ClaimState): void {
+  #see({ key, text, record, pending, alive, ended, named }: ClaimState): void {
     const growing = this.#growing;
     if (!alive) this.#owner.died(this.#claim.fill);
     if (growing === undefined) {
       const begun = text?.begun ?? record;
-      if (begun !== undefined) this.#open(begun).catch(() => this.#vanish());
+      // Of another key that shares its name, which it did not say at first.
+      if (key !== undefined && idOf(key) !== idOf(this.key)) this.#vanish();
+      else if (begun !== undefined) this.#open(begun).catch(() => this.#vanish());
       else if (ended !== undefined) this.#finish('failed');
       else if (!named || !alive) this.#vanish();
       return;

@@ -3,8 +3,9 @@ import { promisify } from 'node:util';
 import { isMissing, list, readIfThere, unlink } from '../../fs/files.ts';
 import { type Layout, parseFileName, primaryName } from '../../fs/layout.ts';
 import { isRunning, type ProcessId } from '../../fs/living.ts';
-import type { Invalidation } from '../cache.ts';
+import type { Invalidation, Key } from '../cache.ts';
 import { concerns } from '../invalidation.ts';
+import { idOf } from '../key.ts';
 import { DEAD_MS } from '../leftovers.ts';
 import { decodeRecord, type EntryRecord } from '../record.ts';
 import type { ClaimFile } from './claim.ts';
@@ -27,6 +28,8 @@ const CONTEST_MS = 2;
 
 /** What can be seen of another's claim. */
 export interface ClaimState {
+  /** What it is for: two keys may share a name. Undefined at a moment at which that is being written. */
+  key: Key | undefined;
   /** Undefined at a moment at which it is being written. */
   text: ClaimText | undefined;
   /** It is to become this one: all of the body has come, and is verified. */
@@ -43,42 +46,56 @@ export interface ClaimState {
 /** Where a claim is, or the record that it has become. */
 type ClaimPlace = Pick<OthersClaim, 'name' | 'fill' | 'path'>;
 
-/** The claim of another process, kept open. */
+/** The claim of another process, or of somebody else in this one, kept open. */
 export class OthersClaim {
   readonly name: string;
   readonly fill: string;
   readonly path: string;
   readonly #fd: number;
   readonly #isPublished: boolean;
+  readonly #own: FillIds;
   /** As it said last: a record does not. */
   #owner: ProcessId | undefined;
   /** The last sign of life that was seen, how often there was no other since, and when that was looked for, by our own clock. */
   #beat = { at: 0, looks: 0, lookedAt: 0 };
   #open = true;
 
-  private constructor({ name, fill, path }: ClaimPlace, fd: number, isPublished: boolean) {
+  private constructor({ name, fill, path }: ClaimPlace, fd: number, isPublished: boolean, own: FillIds) {
     this.name = name;
     this.fill = fill;
     this.path = path;
     this.#fd = fd;
     this.#isPublished = isPublished;
+    this.#own = own;
   }
 
-  /** Undefined where it has gone. */
-  static open(layout: Layout, name: string, fill: string): Promise<OthersClaim | undefined> {
-    return OthersClaim.#at({ name, fill, path: layout.claim(name, fill) }, false);
+  /**
+   * Undefined where it has gone.
+   * @param own those of this process: it need not say that it lives
+   */
+  static open(
+    layout: Layout,
+    { name, fill }: { name: string; fill: string },
+    own: FillIds = NONE,
+  ): Promise<OthersClaim | undefined> {
+    return OthersClaim.#at({ name, fill, path: layout.claim(name, fill) }, { isPublished: false, own });
   }
 
-  /** One that has become the record of this name since that time, in milliseconds since the epoch; undefined where there is none. */
-  static async published(layout: Layout, name: string, since: number): Promise<OthersClaim | undefined> {
+  /** One that has become the record of this key since that time, in milliseconds since the epoch; undefined where there is none. */
+  static async published(layout: Layout, key: Key, since: number): Promise<OthersClaim | undefined> {
+    const name = nameOf(layout, key);
     const path = layout.record(name);
-    const { fill, storedAt = 0 } = decodeRecord((await readIfThere(path)) ?? Buffer.alloc(0)) ?? {};
-    return fill === undefined || storedAt < since ? undefined : OthersClaim.#at({ name, fill, path }, true);
+    const record = decodeRecord((await readIfThere(path)) ?? Buffer.alloc(0));
+    if (record === undefined || idOf(record.key) !== idOf(key) || record.storedAt < since) return undefined;
+    return OthersClaim.#at({ name, fill: record.fill, path }, { isPublished: true, own: NONE });
   }
 
-  static async #at(place: ClaimPlace, isPublished: boolean): Promise<OthersClaim | undefined> {
+  static async #at(
+    place: ClaimPlace,
+    { isPublished, own }: { isPublished: boolean; own: FillIds },
+  ): Promise<OthersClaim | undefined> {
     try {
-      return new OthersClaim(place, await openFd(place.path, 'r'), isPublished);
+      return new OthersClaim(place, await openFd(place.path, 'r'), isPublished, own);
     } catch (error) {
       if (isMissing(error)) return undefined;
       throw error;
@@ -98,11 +115,12 @@ export class OthersClaim {
     const record = text === undefined ? decodeRecord(content) : undefined;
     this.#owner = text?.owner ?? this.#owner;
     return {
+      key: text?.key ?? record?.key,
       text,
       record,
       pending: record !== undefined && nlink > 0 && !this.#isPublished && existsSync(this.path),
       ended: text === undefined && record === undefined ? endOfNote(content) : text?.ended,
-      alive: this.#isAlive(mtimeMs, once),
+      alive: this.#own.has(this.fill) || this.#isAlive(mtimeMs, once),
       named: nlink > 0,
     };
   }
@@ -132,21 +150,30 @@ export class OthersClaim {
   }
 }
 
-/** Fill ids: those of this process, and those whose owner is known to be dead. */
-export interface Known {
-  own: ReadonlySet<string>;
-  dead: { has(fill: string): boolean };
+/** Fill ids. */
+interface FillIds {
+  has(fill: string): boolean;
 }
 
-/** The fill that others lead under this name, or are about to; undefined where there is none. */
-export async function leaderOf(
-  layout: Layout,
-  name: string,
-  { own, dead }: Known,
-): Promise<OthersClaim | undefined> {
-  for await (const other of othersOf(layout, name, own)) {
-    const { record, alive, ended } = other.look(true);
-    if (alive && !dead.has(other.fill) && record === undefined && ended === undefined) return other;
+const NONE: FillIds = { has: () => false };
+
+/** What this process knows of fills that it finds claimed. */
+export interface Known {
+  /** Its own: it may read along of one fill of a key, whose writer was lost, and be about to begin another. */
+  own: FillIds;
+  /** Those of its own that were purged, though the store has not let go of their claims. */
+  revoked: FillIds;
+  /** Those whose owner is dead. */
+  dead: FillIds;
+}
+
+/** The fill that somebody leads under this key, or is about to; undefined where there is none. */
+export async function leaderOf(layout: Layout, key: Key, known: Known): Promise<OthersClaim | undefined> {
+  for await (const other of othersOf(layout, nameOf(layout, key), known)) {
+    const state = other.look(true);
+    const { record, alive, ended } = state;
+    const isOver = !alive || known.dead.has(other.fill) || record !== undefined || ended !== undefined;
+    if (!isOver && isFor(key, state)) return other;
     other.close();
   }
   return undefined;
@@ -160,18 +187,19 @@ export async function leaderOf(
 export async function contest(
   layout: Layout,
   claim: ClaimFile,
-  { own, dead }: Known,
+  known: Known,
 ): Promise<OthersClaim | undefined> {
   for (;;) {
     let undecided = false;
-    for await (const other of othersOf(layout, claim.name, own)) {
-      const { text, record, alive, ended } = other.look(true);
-      if (!alive || dead.has(other.fill)) {
+    for await (const other of othersOf(layout, claim.name, known, claim.fill)) {
+      const state = other.look(true);
+      const { text, record, alive, ended } = state;
+      if (!alive || known.dead.has(other.fill)) {
         await removeDead(layout, other);
       } else if (record !== undefined) {
         // About to be an entry.
         undecided = true;
-      } else if (ended === undefined) {
+      } else if (ended === undefined && isFor(claim.key, state)) {
         if (text?.leads === true || other.fill < claim.fill) return other;
         undecided = true;
       }
@@ -217,16 +245,27 @@ function mayConcern(what: Invalidation, claim: Uint8Array): boolean {
   return concerns(what, key, tags ?? ('tag' in what ? [what.tag] : []));
 }
 
+function nameOf(layout: Layout, { primary, variant }: Key): string {
+  return layout.name(primary, variant);
+}
+
+/** Whether it is for this key, as far as it says. */
+function isFor(key: Key, state: ClaimState): boolean {
+  return state.key === undefined || idOf(state.key) === idOf(key);
+}
+
 async function* othersOf(
   layout: Layout,
   name: string,
-  own: ReadonlySet<string>,
+  { own, revoked }: Known,
+  except?: string,
 ): AsyncGenerator<OthersClaim> {
   for (const file of await list(layout.incomplete)) {
     const parsed = parseFileName(file);
     if (parsed?.kind !== 'claim' || parsed.name !== name) continue;
     const { fill = '' } = parsed;
-    const other = own.has(fill) ? undefined : await OthersClaim.open(layout, name, fill);
+    if (fill === except || revoked.has(fill)) continue;
+    const other = await OthersClaim.open(layout, { name, fill }, own);
     if (other !== undefined) yield other;
   }
 }

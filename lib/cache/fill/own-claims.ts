@@ -21,11 +21,11 @@ interface ClaimsOwner {
 /** The claims of this process, those of purged fills included, and what could not be removed of them and of their bodies. */
 export class OwnClaims {
   readonly #owner: ClaimsOwner;
-  readonly #claims = new Set<ClaimFile>();
+  readonly #claims = new Map<string, ClaimFile>();
   /** Fill ids of claims whose files are being created: they are not to be taken for somebody else's. */
   readonly #coming = new Set<string>();
   /** Purged, though the store would not let go of them: they are not to be published when it does. */
-  readonly #revoked = new WeakSet<ClaimFile>();
+  readonly #revoked = new Set<string>();
   /** Paths of what could not be removed. */
   readonly #remains = new Set<string>();
 
@@ -39,7 +39,17 @@ export class OwnClaims {
 
   /** Their fill ids. */
   get ids(): Set<string> {
-    return new Set([...this.#coming, ...[...this.#claims].map(({ fill }) => fill)]);
+    return new Set([...this.#coming, ...this.#claims.keys()]);
+  }
+
+  /** The same, as they are at the moment of asking. */
+  readonly own: { has(fill: string): boolean } = {
+    has: (fill) => this.#claims.has(fill) || this.#coming.has(fill),
+  };
+
+  /** The fill ids of those that are not to be published. */
+  get revoked(): { has(fill: string): boolean } {
+    return this.#revoked;
   }
 
   [Symbol.iterator](): Iterator<ClaimFile> {
@@ -56,7 +66,7 @@ export class OwnClaims {
     this.#coming.add(place.fill);
     try {
       const claim = await attempt(() => ClaimFile.create(layout, place, key, modes.file), CLAIM_BYTES);
-      this.#claims.add(claim);
+      this.#claims.set(claim.fill, claim);
       return claim;
     } finally {
       this.#coming.delete(place.fill);
@@ -65,7 +75,7 @@ export class OwnClaims {
 
   /** It has become a record. */
   published(claim: ClaimFile): void {
-    this.#claims.delete(claim);
+    this.#forget(claim);
   }
 
   async giveUp(claim: ClaimFile | undefined): Promise<void> {
@@ -73,17 +83,17 @@ export class OwnClaims {
     await claim.close().catch(() => undefined);
     await this.remove(claim.path);
     // Until then it is not to be taken for that of somebody else.
-    this.#claims.delete(claim);
+    this.#forget(claim);
   }
 
   /** Takes it away, so that what it is for can't be published; it is still one of ours. */
   async revoke(claim: ClaimFile): Promise<void> {
-    this.#revoked.add(claim);
+    this.#revoked.add(claim.fill);
     await this.remove(claim.path);
   }
 
   isRevoked(claim: ClaimFile): boolean {
-    return this.#revoked.has(claim);
+    return this.#revoked.has(claim.fill);
   }
 
   /** Removes a file, now or when that is possible. Never rejects. */
@@ -107,6 +117,11 @@ export class OwnClaims {
 
   /** Says that this process lives. */
   beat(): void {
-    for (const claim of this.#claims) claim.beat().catch(() => undefined);
+    for (const claim of this.#claims.values()) claim.beat().catch(() => undefined);
+  }
+
+  #forget({ fill }: ClaimFile): void {
+    this.#claims.delete(fill);
+    this.#revoked.delete(fill);
   }
 }

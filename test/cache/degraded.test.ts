@@ -21,6 +21,8 @@ interface Degraded {
   cache: FileCache;
   lines: string[];
   health: Health[];
+  /** How often it has been said when to try next. */
+  planned: () => number;
 }
 
 /** In a directory in whose place there is a file. */
@@ -33,6 +35,7 @@ function degraded(
   subscribe('cache-filter:health', listen);
   t.after(() => unsubscribe('cache-filter:health', listen));
   t.mock.timers.enable({ apis: ['setTimeout'] });
+  const planning = t.mock.method(globalThis, 'setTimeout');
   // What the cache waits for keeps no process alive.
   const alive = setInterval(() => undefined, 1_000);
   t.after(() => clearInterval(alive));
@@ -41,17 +44,24 @@ function degraded(
   const above = join(disk.directory, '..');
   if (!existsSync(above)) writeFileSync(above, 'in the way');
   const cache = disk.unscanned({ startDegraded: true, logger });
-  return { disk, cache, lines, health };
+  return { disk, cache, lines, health, planned: () => planning.mock.callCount() };
 }
 
 function clear({ disk }: Degraded): void {
   rmSync(join(disk.directory, '..'));
 }
 
-/** After so many milliseconds, the next attempt has been made, and is over. */
+/** After so many milliseconds, with none of which an attempt is made. */
 async function after(t: TestContext, ms: number): Promise<void> {
   t.mock.timers.tick(ms);
   for (let i = 0; i < 50; i++) await new Promise((resolve) => setImmediate(resolve));
+}
+
+/** After so many milliseconds the next attempt is made, and has failed. */
+async function tried(t: TestContext, ms: number, { planned }: Degraded): Promise<void> {
+  const before = planned();
+  t.mock.timers.tick(ms);
+  while (planned() === before) await new Promise((resolve) => setImmediate(resolve));
 }
 
 async function up(each: Degraded): Promise<void> {
@@ -127,10 +137,11 @@ describe('startDegraded', () => {
       assert.equal(await each.cache.open(KEY), undefined);
       writeFileSync(path, 'in the way');
       assert.equal(each.health.length, 1, `before ${at} s`);
-      if (at === 91) clear(each);
-      await after(t, 1);
+      if (at < 91) await tried(t, 1, each);
       waited = at;
     }
+    clear(each);
+    t.mock.timers.tick(1);
     await up(each);
   });
 

@@ -127,3 +127,156 @@ export class QueueFullError extends CacheFilterError {
     this.limit = limit;
   }
 }
+
+/** Why a storage backend did not do what it was asked to. `missing`: there is no such object. `damaged`: it is not what was said of it. */
+export type BackendReason = 'missing' | 'damaged' | 'full' | 'failed';
+
+/** What a storage keeps its objects in failed: its disk, or the network to it. Says which operation on which object. */
+export class BackendError extends CacheFilterError {
+  override readonly name = 'BackendError';
+  readonly reason: BackendReason;
+
+  constructor(
+    message: string,
+    { reason = 'failed', ...options }: ErrorOptions & { reason?: BackendReason } = {},
+  ) {
+    super('ERR_CACHE_FILTER_BACKEND', message, { ...options, status: reason === 'full' ? 507 : 503 });
+    this.reason = reason;
+  }
+}
+
+/** A namespace, repository, tag, digest, upload id or path that is none: says what came, and what would be right. */
+export class NameError extends CacheFilterError {
+  override readonly name = 'NameError';
+  readonly what: NamedThing;
+
+  constructor(what: NamedThing, message: string) {
+    super('ERR_CACHE_FILTER_NAME', message, { status: 400, expose: true });
+    this.what = what;
+  }
+}
+
+export type NamedThing = 'namespace' | 'repository' | 'tag' | 'digest' | 'upload' | 'path' | 'media type';
+
+/** Bytes that do not have the digest that they were to be stored under. Nothing has changed: it may be tried again with the right one. */
+export class DigestError extends CacheFilterError {
+  override readonly name = 'DigestError';
+  readonly expected: string;
+  readonly found: string;
+
+  constructor(expected: string, found: string) {
+    super('ERR_CACHE_FILTER_DIGEST', `the content has the digest ${found}, not ${expected}`, {
+      status: 400,
+      expose: true,
+    });
+    this.expected = expected;
+    this.found = found;
+  }
+}
+
+/** There is no such upload: it was completed, cancelled, or not touched for too long. */
+export class UploadUnknownError extends CacheFilterError {
+  override readonly name = 'UploadUnknownError';
+
+  constructor(id: string) {
+    super(
+      'ERR_CACHE_FILTER_UPLOAD_UNKNOWN',
+      `there is no upload ${id}: it was completed, cancelled, or has expired`,
+      { status: 404, expose: true },
+    );
+  }
+}
+
+/** A chunk that does not begin where the stored bytes end. */
+export class OffsetError extends CacheFilterError {
+  override readonly name = 'OffsetError';
+  /** Where the next chunk has to begin: how many bytes are stored. */
+  readonly offset: number;
+
+  constructor(offset: number, came: number) {
+    super(
+      'ERR_CACHE_FILTER_OFFSET',
+      `the chunk begins at byte ${came}, but ${offset} are stored: go on from there`,
+      { status: 416, expose: true },
+    );
+    this.offset = offset;
+  }
+}
+
+/** A chunk with more or fewer bytes than were announced. What came of it is stored. */
+export class SizeError extends CacheFilterError {
+  override readonly name = 'SizeError';
+  readonly expected: number;
+  readonly found: number;
+
+  constructor(expected: number, found: number) {
+    super('ERR_CACHE_FILTER_SIZE', `${found} bytes came where ${expected} were announced`, {
+      status: 400,
+      expose: true,
+    });
+    this.expected = expected;
+    this.found = found;
+  }
+}
+
+/** More bytes than are taken. */
+export class TooLargeError extends CacheFilterError {
+  override readonly name = 'TooLargeError';
+  readonly limit: number;
+
+  constructor(what: string, limit: number) {
+    super('ERR_CACHE_FILTER_TOO_LARGE', `${what} may have ${limit} bytes`, { status: 413, expose: true });
+    this.limit = limit;
+  }
+}
+
+/** Somebody else is writing to the upload, and did not end in time. */
+export class BusyError extends CacheFilterError {
+  override readonly name = 'BusyError';
+
+  constructor(what: string) {
+    super('ERR_CACHE_FILTER_BUSY', `${what} is being written to by another request; try again`, {
+      status: 409,
+      expose: true,
+    });
+  }
+}
+
+/** A document that is no manifest: says why. */
+export class ManifestError extends CacheFilterError {
+  override readonly name = 'ManifestError';
+
+  constructor(message: string, options?: ErrorOptions) {
+    super('ERR_CACHE_FILTER_MANIFEST', message, { ...options, status: 400, expose: true });
+  }
+}
+
+/** A manifest names content that its repository does not have. */
+export class MissingReferenceError extends CacheFilterError {
+  override readonly name = 'MissingReferenceError';
+  /** What is missing. */
+  readonly digests: readonly string[];
+
+  constructor(digests: readonly string[]) {
+    super(
+      'ERR_CACHE_FILTER_REFERENCE',
+      `the manifest names content that the repository does not have: ${digests.join(', ')}; push that first`,
+      { status: 404, expose: true },
+    );
+    this.digests = digests;
+  }
+}
+
+/** A storage that a newer version of this package has written. */
+export class FormatError extends CacheFilterError {
+  override readonly name = 'FormatError';
+  readonly format: number;
+
+  constructor(where: string, format: number, known: number) {
+    super(
+      'ERR_CACHE_FILTER_FORMAT',
+      `${where} has format ${format}, and this version knows formats up to ${known}: use a newer version of cache-filter`,
+    );
+    this.format = format;
+  }
+}

@@ -1,0 +1,49 @@
+// docs/reference/storage-format.md
+
+/**
+ * Where things lie in a backend. Names have been checked before they come here. A component that begins with `_` can be none of a
+ * repository's name, so that no repository lies within what belongs to another.
+ */
+export const layout = {
+  /** What says which format this is; no namespace has that name. */
+  format: '_storage/format',
+
+  blobs: (namespace: string): string => `${namespace}/blobs`,
+  blob: (namespace: string, digest: string): string => `${namespace}/blobs/${digest}`,
+  /** The content of a blob. */
+  data: (namespace: string, digest: string): string => `${namespace}/blobs/${digest}/data`,
+  /** Put when somebody has asked for the blob, or was told that it is there. */
+  touched: (namespace: string, digest: string): string => `${namespace}/blobs/${digest}/touched`,
+  /** Where the content is for the moment between its removal and the last look at whether somebody has come for it. */
+  removing: (namespace: string, digest: string): string => `${namespace}/blobs/${digest}/removing`,
+  /** Parts of an upload that becomes this blob, on a backend that can't append. */
+  completing: (namespace: string, digest: string, upload: string): string =>
+    `${namespace}/blobs/${digest}/uploads/${upload}`,
+
+  uploads: (namespace: string): string => `${namespace}/uploads`,
+  upload: (namespace: string, upload: string): string => `${namespace}/uploads/${upload}`,
+  uploadRecord: (namespace: string, upload: string): string => `${namespace}/uploads/${upload}/metadata`,
+  /** What has come, on a backend that can append. */
+  uploadData: (namespace: string, upload: string): string => `${namespace}/uploads/${upload}/data`,
+  /** What has come, on one that can't; `n` from 1 on. */
+  uploadPart: (namespace: string, upload: string, n: number): string => `${namespace}/uploads/${upload}/${n}`,
+
+  repositories: (namespace: string): string => `${namespace}/repos`,
+  repository: (namespace: string, repository: string): string => `${namespace}/repos/${repository}`,
+  /** One document for each tag and for each manifest by its digest: a map of media types to digests. */
+  manifests: (namespace: string, repository: string): string => `${namespace}/repos/${repository}/_manifests`,
+  manifest: (namespace: string, repository: string, reference: string): string =>
+    `${namespace}/repos/${repository}/_manifests/${reference}`,
+  /** An empty object for each blob that was pushed to, or mounted into, the repository. */
+  links: (namespace: string, repository: string): string => `${namespace}/repos/${repository}/_blobs`,
+  link: (namespace: string, repository: string, digest: string): string =>
+    `${namespace}/repos/${repository}/_blobs/${digest}`,
+  /** A descriptor for each manifest that has the digest as its subject. */
+  referrers: (namespace: string, repository: string, subject: string): string =>
+    `${namespace}/repos/${repository}/_referrers/${subject}`,
+  referrer: (namespace: string, repository: string, subject: string, digest: string): string =>
+    `${namespace}/repos/${repository}/_referrers/${subject}/${digest}`,
+  /** Put when the tag or manifest was pulled, where that is asked for. */
+  used: (namespace: string, repository: string, reference: string): string =>
+    `${namespace}/repos/${repository}/_used/${reference}`,
+} as const;

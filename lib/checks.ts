@@ -46,6 +46,14 @@ export class OptionReader<Options extends object> {
     );
   }
 
+  /** A time that no timer waits for: it may be longer than one can. @throws OptionError */
+  duration<F extends number | undefined>(name: keyof Options & string, fallback: F): number | F {
+    const value: unknown = this.#value(name, fallback);
+    if (value === undefined || (typeof value === 'number' && value >= 0 && value <= Number.MAX_SAFE_INTEGER))
+      return value as number | F;
+    throw new OptionError(name, `${name} must be a number of milliseconds, 0 or more, got ${show(value)}`);
+  }
+
   /** @throws OptionError */
   flag(name: keyof Options & string, fallback: boolean): boolean {
     const value: unknown = this.#value(name, fallback);
@@ -99,6 +107,19 @@ export function requireBytes(name: string, value: unknown): asserts value is num
   throw new OptionError(
     name,
     `${name} must be a whole number of bytes, got ${show(value)}; write for example 100 * 2 ** 30`,
+  );
+}
+
+/**
+ * @param least what the owner can't do without
+ * @throws OptionError for what are no permission bits, or too few
+ */
+export function requireMode(name: string, mode: number, least: number): void {
+  if (Number.isInteger(mode) && mode >= 0 && mode <= 0o777 && (mode & least) === least) return;
+  const got = Number.isInteger(mode) ? `0o${mode.toString(8)}` : String(mode);
+  throw new OptionError(
+    name,
+    `${name} must be permission bits that include 0o${least.toString(8)}, got ${got}; write for example 0o${(least | 0o040).toString(8)}`,
   );
 }
 

@@ -154,7 +154,7 @@ async function whole({ body, config }: Exchange): Promise<Buffer> {
 
 /** A media type without its parameters. */
 function typeOf(contentType: string | undefined): string | undefined {
-  const type = contentType?.split(';')[0]?.trim().toLowerCase();
+  const type = contentType?.split(';')[0]?.trim();
   return type === '' ? undefined : type;
 }
 
@@ -162,8 +162,8 @@ function typeOf(contentType: string | undefined): string | undefined {
 function accepted(header: string | undefined): string[] | undefined {
   if (header === undefined) return undefined;
   const wanted = listMembers(header).flatMap((member) => {
-    const [type = '', ...parameters] = member.split(';').map((part) => part.trim().toLowerCase());
-    const quality = Number(parameters.find((each) => each.startsWith('q='))?.slice(2) ?? 1);
+    const [type = '', ...parameters] = member.split(';').map((part) => part.trim());
+    const quality = Number(parameters.find((each) => /^q=/i.test(each))?.slice(2) ?? 1);
     return quality > 0 ? [{ type, quality }] : [];
   });
   return wanted.sort((one, other) => other.quality - one.quality).map(({ type }) => type);

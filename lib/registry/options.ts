@@ -5,19 +5,37 @@ import { OptionReader, show } from '../checks.ts';
 import { OptionError } from '../errors.ts';
 import type { AnyRequest } from '../http/message.ts';
 import { isName } from '../storage/names.ts';
-import type { StorageOperations } from '../storage/storage.ts';
+import type { Storage } from '../storage/storage.ts';
 import type { Authorization, AuthorizeContext, ChallengeContext } from './authorize.ts';
 import type { RegistryEvent } from './notify.ts';
 import type { QuotaContext } from './quota.ts';
 
 type MaybePromise<T> = T | Promise<T>;
 
-/** What a registry stands on: a `Storage`, or anything that does the same. */
-export interface RegistryStorage extends StorageOperations {
-  /** How large a manifest and a blob may be; absent: 4 MiB, and whatever the storage takes. */
-  readonly maxManifestBytes?: number;
-  readonly maxBlobBytes?: number;
-}
+/** What a registry asks of its storage. */
+const OPERATIONS = [
+  'blobSize',
+  'streamBlob',
+  'linkedBlobSize',
+  'linkBlob',
+  'unlinkBlob',
+  'startUpload',
+  'uploadChunk',
+  'uploadStatus',
+  'cancelUpload',
+  'storeUpload',
+  'putManifest',
+  'getManifest',
+  'deleteManifest',
+  'listTags',
+  'referrers',
+  'repositories',
+] as const satisfies readonly (keyof Storage)[];
+
+/** A `Storage`, or anything that does the same. `options`: how large a manifest and a blob may be. */
+export type RegistryStorage = Pick<Storage, (typeof OPERATIONS)[number]> & {
+  readonly options: Pick<Storage['options'], 'maxManifestBytes' | 'maxBlobBytes'>;
+};
 
 export interface RegistryOptions<Req extends AnyRequest = IncomingMessage, User = unknown> {
   storage: RegistryStorage;
@@ -98,37 +116,19 @@ export function resolveRegistryOptions<Req extends AnyRequest, User>(
     readOnly: read.flag('readOnly', false),
     quota: read.hook('quota') as RegistryConfig['quota'],
     chunkMinBytes: read.bytes('chunkMinBytes', undefined),
-    maxManifestBytes: storage.maxManifestBytes ?? 4 * 2 ** 20,
-    maxBlobBytes: storage.maxBlobBytes ?? Number.MAX_SAFE_INTEGER,
+    maxManifestBytes: storage.options.maxManifestBytes,
+    maxBlobBytes: storage.options.maxBlobBytes,
     stallTimeoutMs: read.milliseconds('stallTimeoutMs', 60_000),
     sendTimeoutMs: read.milliseconds('sendTimeoutMs', 120_000),
     onEvent: read.hook('onEvent') as RegistryConfig['onEvent'],
   });
 }
 
-const OPERATIONS: readonly (keyof StorageOperations)[] = [
-  'streamBlob',
-  'linkedBlobSize',
-  'blobSize',
-  'linkBlob',
-  'unlinkBlob',
-  'startUpload',
-  'uploadChunk',
-  'uploadStatus',
-  'cancelUpload',
-  'storeUpload',
-  'putManifest',
-  'getManifest',
-  'deleteManifest',
-  'listTags',
-  'referrers',
-  'repositories',
-];
-
 function requireStorage(storage: unknown): void {
   const has = (storage ?? {}) as Record<string, unknown>;
-  const missing = OPERATIONS.filter((name) => typeof has[name] !== 'function');
-  if (missing.length === OPERATIONS.length)
+  const missing: string[] = OPERATIONS.filter((name) => typeof has[name] !== 'function');
+  if (typeof has['options'] !== 'object' || has['options'] === null) missing.push('options');
+  if (missing.length > OPERATIONS.length)
     throw new OptionError(
       'storage',
       `storage is required: a Storage, got ${show(storage)}; write storage: new Storage(backend)`,

@@ -4,10 +4,7 @@ import { reply } from './reply.ts';
 
 const INDEX = 'application/vnd.oci.image.index.v1+json';
 
-/**
- * GET (end points 12a and 12b). A subject that is not there has referrers all the same, and none are an empty list. The tag that older clients keep
- * such a list under needs no look: whatever they pushed to this storage with a subject is known by it.
- */
+/** GET (end points 12a and 12b). A subject that is not there may have referrers all the same, and none are an empty list. */
 export async function listReferrers(
   exchange: Exchange,
   { repository, digest }: { repository: string; digest: string },

@@ -162,12 +162,13 @@ describe('an answer that comes before the body is over', () => {
     });
     stream.resume();
     const fill = (): void => {
-      while (!stream.destroyed && stream.write(Buffer.alloc(65_536)));
+      while (!stream.closed && stream.writable && stream.write(Buffer.alloc(65_536)));
     };
     stream.on('drain', fill);
     fill();
-    await new Promise((resolve) => stream.on('close', resolve));
+    await new Promise((resolve) => stream.on('aborted', resolve));
     assert.deepEqual([status, stream.rstCode], [401, constants.NGHTTP2_NO_ERROR]);
+    stream.destroy();
   });
 });
 

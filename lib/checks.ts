@@ -46,6 +46,14 @@ export class OptionReader<Options extends object> {
     );
   }
 
+  /** A time that no timer waits for: it may be longer than one can. @throws OptionError */
+  duration<F extends number | undefined>(name: keyof Options & string, fallback: F): number | F {
+    const value: unknown = this.#value(name, fallback);
+    if (value === undefined || (typeof value === 'number' && value >= 0 && value <= Number.MAX_SAFE_INTEGER))
+      return value as number | F;
+    throw new OptionError(name, `${name} must be a number of milliseconds, 0 or more, got ${show(value)}`);
+  }
+
   /** @throws OptionError */
   flag(name: keyof Options & string, fallback: boolean): boolean {
     const value: unknown = this.#value(name, fallback);

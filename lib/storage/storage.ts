@@ -2,126 +2,202 @@
 
 import type { ByteRange } from '../http/body.ts';
 import type { Bytes, ObjectStream, StorageBackend } from './backends/backend.ts';
+import { Blobs } from './blobs.ts';
+import { Format } from './format.ts';
+import { layout } from './layout.ts';
 import type { Descriptor } from './manifest.ts';
+import { Manifests, type PutManifest, type PutManifestOptions, type StoredManifest } from './manifests.ts';
+import { isName, requireName } from './names.ts';
+import { type ResolvedStorageOptions, resolveStorageOptions, type StorageOptions } from './options.ts';
+import { type Chunk, type ChunkOptions, type UploadOptions, type UploadStatus, Uploads } from './uploads.ts';
 
-export interface StorageOptions {
-  /** An upload that nobody has touched for so long is removed by `prune`. Default 3,600,000; a blob that nothing refers to is kept as long. */
-  uploadMaxAgeMs?: number;
-  /** A tag that was pushed longer ago is removed by `prune`. Default: none is. */
-  manifestMaxAgeMs?: number;
-  /** `commit`: what is stored survives a loss of power. Default `commit`. */
-  durability?: 'none' | 'commit';
-  /** How the SHA-256 of an upload goes on in another process: `native` by reading again what is stored, `portable` from its saved state. Default `native`. */
-  digester?: 'native' | 'portable';
-  /** How many uploads have their hash in memory, so that the next chunk goes on with it. Default 1,000. */
-  maxLiveUploads?: number;
-  /** How long a chunk waits for another one of its upload that is being written, in milliseconds. Default 10,000. */
-  lockTimeoutMs?: number;
-  /** A blob and a manifest may have so many bytes. Default: 10^12, and 4 MiB. */
-  maxBlobBytes?: number;
-  maxManifestBytes?: number;
-  /** One tag keeps a manifest of each media type, not only the one that was pushed last. Default false. */
-  manyMediaTypes?: boolean;
-  /** Whether a manifest must find what it refers to. Default true. */
-  requireReferences?: boolean;
-  /** Whether `prune` is to know when a tag was last pulled. Default false. */
-  trackUse?: boolean;
-  /** Whether an upload is given up when it is completed with a wrong digest. Default false: it may be tried again. */
-  cancelOnMismatch?: boolean;
-}
+export type { Chunk, ChunkOptions, UploadOptions, UploadStatus } from './uploads.ts';
+export type { Descriptor, PutManifest, PutManifestOptions, StorageBackend, StorageOptions, StoredManifest };
 
-/** Half-open, as `uploadChunk` returns it: what was there before, and what is there after. */
-export type Chunk = ByteRange;
+/**
+ * Content by its digest, in namespaces that share nothing: blobs, uploads that become blobs, and repositories of manifests and tags.
+ * Any number of processes may use one backend at the same time. What is no name rejects with NameError, a backend that fails with
+ * BackendError, one that a newer version has written with FormatError.
+ */
+export class Storage {
+  readonly options: ResolvedStorageOptions;
+  readonly #backend: StorageBackend;
+  readonly #format: Format;
+  readonly #blobs: Blobs;
+  readonly #uploads: Uploads;
+  readonly #manifests: Manifests;
 
-export interface ChunkOptions {
-  /** Where the chunk begins: rejects with OffsetError where that is not the end of what is stored. Absent: at the end. */
-  offset?: number;
-  /** Bytes that it announces; SizeError where another number came. */
-  size?: number;
-  /** The upload must have been started for it. */
-  repository?: string;
-  signal?: AbortSignal;
-}
+  /** @throws OptionError */
+  constructor(backend: StorageBackend, options: StorageOptions = {}) {
+    this.options = resolveStorageOptions(options);
+    this.#backend = backend;
+    this.#format = new Format(backend);
+    this.#blobs = new Blobs(backend, this.options.maxBlobBytes);
+    this.#uploads = new Uploads(backend, this.#blobs, this.options);
+    this.#manifests = new Manifests(backend, this.#blobs, this.options);
+  }
 
-export interface UploadOptions {
-  /** Only requests that name it will find the upload, and the blob will be one of it. */
-  repository?: string;
-  /** What the digest will be of; another one costs a second reading. Default `sha256`. */
-  algorithm?: 'sha256' | 'sha512';
-}
+  /** In bytes; undefined where there is none. Whoever is told of a blob may rely on it: `prune` leaves it for `uploadMaxAgeMs` from now. */
+  async blobSize(namespace: string, digest: string): Promise<number | undefined> {
+    await this.#format.check();
+    return this.#blobs.size(namespace, digest);
+  }
 
-export interface UploadStatus {
-  id: string;
-  repository?: string;
-  /** In bytes: where the next chunk begins. */
-  size: number;
-  /** Milliseconds since the epoch. */
-  startedAt: number;
-}
+  /** Stores bytes under their digest. @throws DigestError where they have another one, TooLargeError; nothing has changed then */
+  async putBlob(namespace: string, digest: string, bytes: Bytes): Promise<void> {
+    await this.#format.check();
+    await this.#blobs.put(namespace, digest, bytes);
+  }
 
-export interface StoredManifest {
-  digest: string;
-  mediaType: string;
-  bytes: Buffer;
-}
+  /** All of it, in memory; undefined where there is none. */
+  async getBlob(namespace: string, digest: string): Promise<Buffer | undefined> {
+    await this.#format.check();
+    return this.#blobs.get(namespace, digest);
+  }
 
-export interface PutManifestOptions {
-  /** The Content-Type it came with, without parameters; absent: what it says of itself. */
-  mediaType?: string;
-  /** More tags for it. */
-  tags?: readonly string[];
-}
+  /** @param range half-open, within the blob */
+  async streamBlob(namespace: string, digest: string, range?: ByteRange): Promise<ObjectStream | undefined> {
+    await this.#format.check();
+    return this.#blobs.stream(namespace, digest, range);
+  }
 
-export interface PutManifest {
-  digest: string;
-  mediaType: string;
-  /** The digest of what it refers to as its subject. */
-  subject?: string;
-  /** Tags that name it now. */
-  tags: string[];
-}
+  /** Removes it at once, for every repository of the namespace, whatever refers to it; whether there was one. */
+  async deleteBlob(namespace: string, digest: string): Promise<boolean> {
+    await this.#format.check();
+    return this.#blobs.delete(namespace, digest);
+  }
 
-/** The operations; what each rejects with is in docs/reference/storage.md. */
-export interface StorageOperations {
-  blobSize(namespace: string, digest: string): Promise<number | undefined>;
-  putBlob(namespace: string, digest: string, bytes: Bytes): Promise<void>;
-  getBlob(namespace: string, digest: string): Promise<Buffer | undefined>;
-  streamBlob(namespace: string, digest: string, range?: ByteRange): Promise<ObjectStream | undefined>;
-  deleteBlob(namespace: string, digest: string): Promise<boolean>;
-  /** The size of a blob that is one of the repository's. */
-  linkedBlobSize(namespace: string, repository: string, digest: string): Promise<number | undefined>;
-  /** Makes a blob that is in the namespace one of the repository's; false where it is not there. */
-  linkBlob(namespace: string, repository: string, digest: string): Promise<boolean>;
-  unlinkBlob(namespace: string, repository: string, digest: string): Promise<boolean>;
-  startUpload(namespace: string, options?: UploadOptions): Promise<string>;
-  uploadChunk(namespace: string, id: string, bytes: Bytes, options?: ChunkOptions): Promise<Chunk>;
-  uploadStatus(namespace: string, id: string, repository?: string): Promise<UploadStatus | undefined>;
-  cancelUpload(namespace: string, id: string, repository?: string): Promise<boolean>;
-  storeUpload(namespace: string, id: string, digest: string, repository?: string): Promise<void>;
-  putManifest(
+  /** The size in bytes of a blob that was pushed to, or mounted into, the repository; undefined where it has none such. */
+  async linkedBlobSize(namespace: string, repository: string, digest: string): Promise<number | undefined> {
+    await this.#format.check();
+    return this.#blobs.linkedSize(namespace, repository, digest);
+  }
+
+  /** Makes a blob of the namespace one of the repository's; whether it is there. */
+  async linkBlob(namespace: string, repository: string, digest: string): Promise<boolean> {
+    await this.#format.check();
+    return this.#blobs.link(namespace, repository, digest);
+  }
+
+  /** The blob is none of the repository's any more; whether it was. The content stays until `prune` finds that nobody refers to it. */
+  async unlinkBlob(namespace: string, repository: string, digest: string): Promise<boolean> {
+    await this.#format.check();
+    return this.#blobs.unlink(namespace, repository, digest);
+  }
+
+  /** Resolves to the id of a new upload: 32 lower-case hex digits. */
+  async startUpload(namespace: string, options?: UploadOptions): Promise<string> {
+    await this.#format.check();
+    return this.#uploads.start(namespace, options);
+  }
+
+  /**
+   * Stores what comes after what is there. Half-open, in bytes: `{ start: 0, end: 5 }` for the first five; an empty chunk stores nothing. Where
+   * `bytes` throws, or `signal` is aborted, what came before is stored, and it rejects with that.
+   * @throws UploadUnknownError, OffsetError where it does not begin where the stored bytes end, SizeError, TooLargeError, BusyError where another chunk of
+   *   the upload is being stored for longer than `lockTimeoutMs`
+   */
+  async uploadChunk(namespace: string, id: string, bytes: Bytes, options?: ChunkOptions): Promise<Chunk> {
+    await this.#format.check();
+    return this.#uploads.chunk(namespace, id, bytes, options);
+  }
+
+  /** How much of it is stored; undefined where there is no such upload. */
+  async uploadStatus(namespace: string, id: string, repository?: string): Promise<UploadStatus | undefined> {
+    await this.#format.check();
+    return this.#uploads.status(namespace, id, repository);
+  }
+
+  /** Removes it; whether there was one. @throws BusyError */
+  async cancelUpload(namespace: string, id: string, repository?: string): Promise<boolean> {
+    await this.#format.check();
+    return this.#uploads.cancel(namespace, id, repository);
+  }
+
+  /**
+   * Makes a blob of an upload: of the namespace, and of the repository that it was started for. One that is there already stays.
+   * @throws DigestError where its content has another digest: it may be tried again (but see `cancelOnMismatch`); UploadUnknownError, BusyError
+   */
+  async storeUpload(namespace: string, id: string, digest: string, repository?: string): Promise<void> {
+    await this.#format.check();
+    await this.#uploads.complete(namespace, id, digest, repository);
+  }
+
+  /**
+   * Stores a manifest, byte for byte, under its digest and under tags.
+   * @param reference a tag, or its digest
+   * @throws ManifestError, DigestError where `reference` is another digest, TooLargeError, MissingReferenceError where it refers to what the repository has
+   *   not (see `requireReferences`)
+   */
+  async putManifest(
     namespace: string,
     repository: string,
     reference: string,
     bytes: Uint8Array,
     options?: PutManifestOptions,
-  ): Promise<PutManifest>;
-  getManifest(
+  ): Promise<PutManifest> {
+    await this.#format.check();
+    return this.#manifests.put(namespace, repository, reference, bytes, options);
+  }
+
+  /**
+   * @param options `accept`: media types as they are wanted, which decides where a tag has several (see `manyMediaTypes`)
+   * @returns undefined where there is none
+   */
+  async getManifest(
     namespace: string,
     repository: string,
     reference: string,
     options?: { accept?: readonly string[] },
-  ): Promise<StoredManifest | undefined>;
-  deleteManifest(namespace: string, repository: string, reference: string): Promise<boolean>;
-  /** Sorted; undefined where there is no such repository. */
-  listTags(namespace: string, repository: string): Promise<string[] | undefined>;
-  referrers(
+  ): Promise<StoredManifest | undefined> {
+    await this.#format.check();
+    return this.#manifests.get(namespace, repository, reference, options);
+  }
+
+  /** A tag: only that. A digest: the manifest, and all tags that name it. Whether there was one. */
+  async deleteManifest(namespace: string, repository: string, reference: string): Promise<boolean> {
+    await this.#format.check();
+    return this.#manifests.delete(namespace, repository, reference);
+  }
+
+  /** In ASCII order; undefined where there is no such repository. */
+  async listTags(namespace: string, repository: string): Promise<string[] | undefined> {
+    await this.#format.check();
+    return this.#manifests.tags(namespace, repository);
+  }
+
+  /** The manifests of a repository that name this one as their subject, whether that is there or not. */
+  async referrers(
     namespace: string,
     repository: string,
     digest: string,
     options?: { artifactType?: string },
-  ): Promise<Descriptor[]>;
-  namespaces(): AsyncIterable<string>;
-  repositories(namespace: string): AsyncIterable<string>;
-}
+  ): Promise<Descriptor[]> {
+    await this.#format.check();
+    return this.#manifests.referrers(namespace, repository, digest, options);
+  }
 
-export type { StorageBackend };
+  /** In no order. */
+  async *namespaces(): AsyncGenerator<string> {
+    await this.#format.check();
+    for await (const { name, isFolder } of this.#backend.list(''))
+      if (isFolder && isName('namespace', name)) yield name;
+  }
+
+  /** Those that have something, in no order. */
+  async *repositories(namespace: string): AsyncGenerator<string> {
+    await this.#format.check();
+    requireName('namespace', namespace);
+    const waiting = [''];
+    for (let prefix = waiting.pop(); prefix !== undefined; prefix = waiting.pop()) {
+      const path = prefix === '' ? layout.repositories(namespace) : layout.repository(namespace, prefix);
+      let isRepository = false;
+      for await (const { name, isFolder } of this.#backend.list(path)) {
+        if (!isFolder) continue;
+        if (name === '_manifests' || name === '_blobs') isRepository = true;
+        else if (isName('repository', name)) waiting.push(prefix === '' ? name : `${prefix}/${name}`);
+      }
+      if (isRepository) yield prefix;
+    }
+  }
+}

@@ -1,0 +1,116 @@
+import { createHash } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
+import { DigestError, TooLargeError } from '../errors.ts';
+import type { ByteRange } from '../http/body.ts';
+import type { Bytes, ObjectStream, StorageBackend } from './backends/backend.ts';
+import { layout } from './layout.ts';
+import { algorithmOf, requireName } from './names.ts';
+
+/** Who was told of a blob is good for so long without being noted again, in milliseconds. Less than any grace that makes sense. */
+const TOUCH_MS = 60_000;
+
+/** So many of them are remembered. */
+const MOST_TOUCHED = 100_000;
+
+const NOTHING = Buffer.alloc(0);
+
+/**
+ * Content by its digest, once for each namespace; and which of it is whose. Who is told that a blob is there may rely on it for the grace of
+ * `prune`: that is noted first, and then it is looked whether it is (still) there. `prune` takes it away first, and then looks at the note.
+ */
+export class Blobs {
+  readonly #backend: StorageBackend;
+  readonly #maxBytes: number;
+  readonly #touched: LRUCache<string, true>;
+
+  constructor(backend: StorageBackend, maxBytes: number) {
+    this.#backend = backend;
+    this.#maxBytes = maxBytes;
+    this.#touched = new LRUCache({ max: MOST_TOUCHED, ttl: TOUCH_MS });
+  }
+
+  /** Its size in bytes; undefined where there is none. It will not be pruned for a while. */
+  async size(namespace: string, digest: string): Promise<number | undefined> {
+    const path = dataOf(namespace, digest);
+    const size = await this.#backend.size(path);
+    if (size === undefined || this.#touched.has(path)) return size;
+    await this.#backend.put(layout.touched(namespace, digest), NOTHING);
+    this.#touched.set(path, true);
+    return this.#backend.size(path);
+  }
+
+  /** @throws DigestError, TooLargeError; nothing has changed then */
+  async put(namespace: string, digest: string, bytes: Bytes): Promise<void> {
+    const path = dataOf(namespace, digest);
+    const checked = this.#checked(digest, bytes);
+    if ((await this.size(namespace, digest)) === undefined) await this.#backend.put(path, checked);
+    else for await (const _ of checked);
+  }
+
+  async get(namespace: string, digest: string): Promise<Buffer | undefined> {
+    return this.#backend.get(dataOf(namespace, digest));
+  }
+
+  async stream(namespace: string, digest: string, range?: ByteRange): Promise<ObjectStream | undefined> {
+    return this.#backend.stream(dataOf(namespace, digest), range);
+  }
+
+  /** For every repository of the namespace; whether there was one. */
+  async delete(namespace: string, digest: string): Promise<boolean> {
+    const path = dataOf(namespace, digest);
+    this.#touched.delete(path);
+    const removed = await this.#backend.delete(path);
+    await this.#backend.delete(layout.touched(namespace, digest));
+    await this.#backend.delete(layout.blob(namespace, digest));
+    return removed;
+  }
+
+  /** The size of one that was pushed to, or mounted into, the repository; it will not be pruned for a while. */
+  async linkedSize(namespace: string, repository: string, digest: string): Promise<number | undefined> {
+    const link = linkOf(namespace, repository, digest);
+    return (await this.#backend.size(link)) === undefined ? undefined : this.size(namespace, digest);
+  }
+
+  /** Makes one that is in the namespace one of the repository's; whether it is there. */
+  async link(namespace: string, repository: string, digest: string): Promise<boolean> {
+    const link = linkOf(namespace, repository, digest);
+    if ((await this.size(namespace, digest)) === undefined) return false;
+    await this.#backend.put(link, NOTHING);
+    return true;
+  }
+
+  /** It is none of the repository's any more; whether it was. What nobody refers to `prune` removes. */
+  async unlink(namespace: string, repository: string, digest: string): Promise<boolean> {
+    const had = (await this.linkedSize(namespace, repository, digest)) !== undefined;
+    await this.#backend.delete(linkOf(namespace, repository, digest));
+    return had;
+  }
+
+  /** Comes to an end only where it is what it should be. */
+  async *#checked(digest: string, bytes: Bytes): AsyncGenerator<Uint8Array> {
+    const algorithm = algorithmOf(digest);
+    const hash = createHash(algorithm);
+    let size = 0;
+    for await (const piece of bytes instanceof Uint8Array ? [bytes] : bytes) {
+      size += piece.byteLength;
+      if (size > this.#maxBytes) throw new TooLargeError('a blob', this.#maxBytes);
+      hash.update(piece);
+      yield piece;
+    }
+    const found = `${algorithm}:${hash.digest('hex')}`;
+    if (found !== digest) throw new DigestError(digest, found);
+  }
+}
+
+function dataOf(namespace: string, digest: string): string {
+  requireName('namespace', namespace);
+  requireName('digest', digest);
+  return layout.data(namespace, digest);
+}
+
+function linkOf(namespace: string, repository: string, digest: string): string {
+  requireName('namespace', namespace);
+  requireName('repository', repository);
+  requireName('digest', digest);
+  return layout.link(namespace, repository, digest);
+}

@@ -1,0 +1,287 @@
+import { createHash } from 'node:crypto';
+import createDebug from 'debug';
+import { LRUCache } from 'lru-cache';
+import { BackendError, DigestError, MissingReferenceError, NameError, TooLargeError } from '../errors.ts';
+import type { StorageBackend } from './backends/backend.ts';
+import type { Blobs } from './blobs.ts';
+import { layout } from './layout.ts';
+import {
+  type Descriptor,
+  DOCKER_LIST,
+  descriptorOf,
+  type Manifest,
+  OCI_INDEX,
+  parseManifest,
+} from './manifest.ts';
+import { algorithmOf, isDigest, isName, requireName, requireReference } from './names.ts';
+import type { ResolvedStorageOptions } from './options.ts';
+import { isMediaType, readTag, type TagDocument } from './tag-document.ts';
+
+const debug = createDebug('cache-filter:storage');
+
+/** That a manifest was pulled is noted no more often than that, in milliseconds. */
+const USED_MS = 60_000;
+
+export interface StoredManifest {
+  digest: string;
+  mediaType: string;
+  bytes: Buffer;
+}
+
+export interface PutManifestOptions {
+  /** The Content-Type it came with, without parameters; absent: what it says of itself. */
+  mediaType?: string;
+  /** Tags for one that is put by its digest. */
+  tags?: readonly string[];
+}
+
+export interface PutManifest {
+  digest: string;
+  mediaType: string;
+  /** The digest of what it says it is about. */
+  subject?: string;
+  /** Tags that name it now. */
+  tags: string[];
+}
+
+/** The manifests of repositories, by their digests and by tags. The bytes are blobs; a repository has a small document for each name. */
+export class Manifests {
+  readonly #backend: StorageBackend;
+  readonly #blobs: Blobs;
+  readonly #options: ResolvedStorageOptions;
+  readonly #used: LRUCache<string, true>;
+
+  constructor(backend: StorageBackend, blobs: Blobs, options: ResolvedStorageOptions) {
+    this.#backend = backend;
+    this.#blobs = blobs;
+    this.#options = options;
+    this.#used = new LRUCache({ max: 10_000, ttl: USED_MS });
+  }
+
+  /** The bytes first, then what says that they are the repository's, then its tags: a tag always leads to its manifest. */
+  async put(
+    namespace: string,
+    repository: string,
+    reference: string,
+    bytes: Uint8Array,
+    { mediaType, tags: more = [] }: PutManifestOptions = {},
+  ): Promise<PutManifest> {
+    requireNames(namespace, repository, reference);
+    for (const tag of more) requireName('tag', tag);
+    const { maxManifestBytes } = this.#options;
+    if (bytes.byteLength > maxManifestBytes) throw new TooLargeError('a manifest', maxManifestBytes);
+    const digest = digestFor(reference, bytes);
+    const manifest = parseManifest(bytes, mediaType);
+    if (!isMediaType(manifest.mediaType)) {
+      const came = JSON.stringify(manifest.mediaType.slice(0, 80));
+      throw new NameError('media type', `${came} is no media type: it is type/subtype, without parameters`);
+    }
+    if (this.#options.requireReferences) await this.#requireReferences(namespace, repository, manifest);
+    await this.#blobs.put(namespace, digest, bytes);
+    const { subject } = manifest;
+    if (subject !== undefined) {
+      const path = layout.referrer(namespace, repository, subject.digest, digest);
+      await this.#backend.put(path, Buffer.from(JSON.stringify(descriptorOf(manifest, digest))));
+    }
+    await this.#name(namespace, repository, digest, { [manifest.mediaType]: digest });
+    const tags = [...new Set(isDigest(reference) ? more : [reference, ...more])];
+    for (const tag of tags) await this.#tag(namespace, repository, tag, { [manifest.mediaType]: digest });
+    return {
+      digest,
+      mediaType: manifest.mediaType,
+      ...(subject === undefined ? {} : { subject: subject.digest }),
+      tags,
+    };
+  }
+
+  /**
+   * @param accept media types in the order in which they are wanted, where a tag has several; lists and indexes come first all the same
+   *   (statement 58)
+   */
+  async get(
+    namespace: string,
+    repository: string,
+    reference: string,
+    { accept = [] }: { accept?: readonly string[] } = {},
+  ): Promise<StoredManifest | undefined> {
+    requireNames(namespace, repository, reference);
+    const document = await this.#document(namespace, repository, reference);
+    const chosen = document && choose(document, accept);
+    if (chosen === undefined) return undefined;
+    const [mediaType, digest] = chosen;
+    const bytes = await this.#blobs.get(namespace, digest);
+    if (bytes === undefined) debug('%s of %s names %s, which is missing', reference, repository, digest);
+    if (bytes === undefined) return undefined;
+    await this.#note(namespace, repository, reference);
+    return { digest, mediaType, bytes };
+  }
+
+  /** A tag: only that. A digest: the manifest, and every tag that names it. Whether it was there. */
+  async delete(namespace: string, repository: string, reference: string): Promise<boolean> {
+    requireNames(namespace, repository, reference);
+    const path = layout.manifest(namespace, repository, reference);
+    if (!isDigest(reference)) {
+      await this.#backend.delete(layout.used(namespace, repository, reference));
+      return this.#backend.delete(path);
+    }
+    for (const tag of (await this.tags(namespace, repository)) ?? []) {
+      const document = await this.#document(namespace, repository, tag);
+      const rest = Object.entries(document ?? {}).filter(([, digest]) => digest !== reference);
+      if (document === undefined || rest.length === Object.keys(document).length) continue;
+      if (rest.length === 0) await this.delete(namespace, repository, tag);
+      else await this.#write(layout.manifest(namespace, repository, tag), Object.fromEntries(rest));
+    }
+    await this.#removeReferrer(namespace, repository, reference);
+    await this.#backend.delete(layout.used(namespace, repository, reference));
+    return this.#backend.delete(path);
+  }
+
+  /** In ASCII order; undefined where there is no such repository. */
+  async tags(namespace: string, repository: string): Promise<string[] | undefined> {
+    requireName('namespace', namespace);
+    requireName('repository', repository);
+    const tags: string[] = [];
+    let isThere = false;
+    for await (const { name, isFolder } of this.#backend.list(layout.manifests(namespace, repository))) {
+      isThere = true;
+      if (!isFolder && isName('tag', name)) tags.push(name);
+    }
+    if (!isThere)
+      for await (const _ of this.#backend.list(layout.links(namespace, repository))) isThere = true;
+    return isThere ? tags.sort(byCode) : undefined;
+  }
+
+  /** Manifests of the repository that are about this one, whether that is there or not; those that older clients have put under a tag included. */
+  async referrers(
+    namespace: string,
+    repository: string,
+    subject: string,
+    { artifactType }: { artifactType?: string } = {},
+  ): Promise<Descriptor[]> {
+    requireName('namespace', namespace);
+    requireName('repository', repository);
+    requireName('digest', subject);
+    const found = new Map<string, Descriptor>();
+    for await (const { name } of this.#backend.list(layout.referrers(namespace, repository, subject))) {
+      const bytes = isName('digest', name)
+        ? await this.#backend.get(layout.referrer(namespace, repository, subject, name))
+        : undefined;
+      const isThere = (await this.#document(namespace, repository, name)) !== undefined;
+      if (bytes !== undefined && isThere) found.set(name, JSON.parse(bytes.toString()) as Descriptor);
+    }
+    for (const each of await this.#tagged(namespace, repository, subject)) found.set(each.digest, each);
+    return [...found.values()]
+      .filter((each) => artifactType === undefined || each.artifactType === artifactType)
+      .sort((a, b) => byCode(a.digest, b.digest));
+  }
+
+  /** OCI distribution-spec 1.1, "Referrers Tag Schema". */
+  async #tagged(namespace: string, repository: string, subject: string): Promise<Descriptor[]> {
+    const tag = subject.replace(':', '-').slice(0, 128);
+    const index = await this.get(namespace, repository, tag);
+    if (index?.mediaType !== OCI_INDEX) return [];
+    const found: Descriptor[] = [];
+    for (const { digest, kind } of parseManifest(index.bytes, index.mediaType).references) {
+      const each = kind === 'manifest' ? await this.get(namespace, repository, digest) : undefined;
+      const manifest = each && parseManifest(each.bytes, each.mediaType);
+      if (manifest?.subject?.digest === subject) found.push(descriptorOf(manifest, digest));
+    }
+    return found;
+  }
+
+  async #requireReferences(namespace: string, repository: string, manifest: Manifest): Promise<void> {
+    const missing = new Set<string>();
+    const seen = new Set<string>();
+    for (const { digest, kind, optional } of manifest.references) {
+      if (optional || seen.has(digest)) continue;
+      seen.add(digest);
+      const isThere =
+        kind === 'manifest'
+          ? (await this.#document(namespace, repository, digest)) !== undefined &&
+            (await this.#blobs.size(namespace, digest)) !== undefined
+          : (await this.#blobs.linkedSize(namespace, repository, digest)) !== undefined;
+      if (!isThere) missing.add(digest);
+    }
+    if (missing.size > 0) throw new MissingReferenceError([...missing]);
+  }
+
+  async #tag(namespace: string, repository: string, tag: string, document: TagDocument): Promise<void> {
+    const before = this.#options.manyMediaTypes ? await this.#document(namespace, repository, tag) : {};
+    await this.#name(namespace, repository, tag, { ...before, ...document });
+  }
+
+  async #name(
+    namespace: string,
+    repository: string,
+    reference: string,
+    document: TagDocument,
+  ): Promise<void> {
+    await this.#write(layout.manifest(namespace, repository, reference), document);
+  }
+
+  async #write(path: string, document: TagDocument): Promise<void> {
+    await this.#backend.put(path, Buffer.from(JSON.stringify(document)));
+  }
+
+  async #document(
+    namespace: string,
+    repository: string,
+    reference: string,
+  ): Promise<TagDocument | undefined> {
+    const bytes = await this.#backend.get(layout.manifest(namespace, repository, reference));
+    return bytes && readTag(bytes);
+  }
+
+  async #removeReferrer(namespace: string, repository: string, digest: string): Promise<void> {
+    const found = await this.get(namespace, repository, digest);
+    const subject = found && parseManifest(found.bytes, found.mediaType).subject?.digest;
+    if (subject === undefined) return;
+    await this.#backend.delete(layout.referrer(namespace, repository, subject, digest));
+    await this.#backend.delete(layout.referrers(namespace, repository, subject));
+  }
+
+  async #note(namespace: string, repository: string, reference: string): Promise<void> {
+    const path = layout.used(namespace, repository, reference);
+    if (!this.#options.trackUse || this.#used.has(path)) return;
+    this.#used.set(path, true);
+    // Nobody's pull fails because of it.
+    await this.#backend.put(path, new Uint8Array()).catch((error: unknown) => {
+      if (!(error instanceof BackendError)) throw error;
+      debug('that %s was used is not noted: %o', path, error);
+    });
+  }
+}
+
+function requireNames(namespace: string, repository: string, reference: string): void {
+  requireName('namespace', namespace);
+  requireName('repository', repository);
+  requireReference(reference);
+}
+
+/** @throws DigestError */
+function digestFor(reference: string, bytes: Uint8Array): string {
+  const algorithm = isDigest(reference) ? algorithmOf(reference) : 'sha256';
+  const digest = `${algorithm}:${createHash(algorithm).update(bytes).digest('hex')}`;
+  if (isDigest(reference) && reference !== digest) throw new DigestError(reference, digest);
+  return digest;
+}
+
+function choose(
+  document: TagDocument,
+  accept: readonly string[],
+): [mediaType: string, digest: string] | undefined {
+  const all = Object.entries(document);
+  // What is the only one is given whatever is accepted.
+  if (all.length <= 1) return all[0];
+  const wanted = accept.includes('*/*') ? [...accept, ...Object.keys(document)] : accept;
+  const isList = (type: string) => type === OCI_INDEX || type === DOCKER_LIST;
+  for (const type of [...wanted.filter(isList), ...wanted.filter((type) => !isList(type))]) {
+    const digest = document[type];
+    if (digest !== undefined) return [type, digest];
+  }
+  return accept.length === 0 ? all.at(-1) : undefined;
+}
+
+function byCode(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

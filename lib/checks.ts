@@ -110,6 +110,19 @@ export function requireBytes(name: string, value: unknown): asserts value is num
   );
 }
 
+/**
+ * @param least what the owner can't do without
+ * @throws OptionError for what are no permission bits, or too few
+ */
+export function requireMode(name: string, mode: number, least: number): void {
+  if (Number.isInteger(mode) && mode >= 0 && mode <= 0o777 && (mode & least) === least) return;
+  const got = Number.isInteger(mode) ? `0o${mode.toString(8)}` : String(mode);
+  throw new OptionError(
+    name,
+    `${name} must be permission bits that include 0o${least.toString(8)}, got ${got}; write for example 0o${(least | 0o040).toString(8)}`,
+  );
+}
+
 /** A whole number of bytes. */
 export function isBytes(value: unknown): value is number {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;

@@ -1,7 +1,7 @@
 // docs/reference/options.md
 
 import { resolve } from 'node:path';
-import { OptionReader, show } from '../checks.ts';
+import { OptionReader, requireMode, show } from '../checks.ts';
 import { OptionError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { requireInactiveMs } from './expiry.ts';
@@ -101,14 +101,4 @@ export function resolveFileCacheOptions(options: FileCacheOptions): FileCacheCon
     startDegraded: read.flag('startDegraded', false),
     logger,
   };
-}
-
-/** @param least what the owner can't do without */
-function requireMode(name: string, mode: number, least: number): void {
-  if (Number.isInteger(mode) && mode >= 0 && mode <= 0o777 && (mode & least) === least) return;
-  const got = Number.isInteger(mode) ? `0o${mode.toString(8)}` : String(mode);
-  throw new OptionError(
-    name,
-    `${name} must be permission bits that include 0o${least.toString(8)}, got ${got}; write for example 0o${(least | 0o040).toString(8)}`,
-  );
 }

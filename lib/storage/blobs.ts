@@ -73,10 +73,15 @@ export class Blobs {
 
   /** Makes one that is in the namespace one of the repository's; whether it is there. */
   async link(namespace: string, repository: string, digest: string): Promise<boolean> {
-    const link = linkOf(namespace, repository, digest);
-    if ((await this.size(namespace, digest)) === undefined) return false;
-    await this.#backend.put(link, NOTHING);
-    return true;
+    requireName('repository', repository);
+    const isThere = (await this.size(namespace, digest)) !== undefined;
+    if (isThere) await this.linkAhead(namespace, repository, digest);
+    return isThere;
+  }
+
+  /** The same, of one that is about to be there. */
+  async linkAhead(namespace: string, repository: string, digest: string): Promise<void> {
+    await this.#backend.put(linkOf(namespace, repository, digest), NOTHING);
   }
 
   /** It is none of the repository's any more; whether it was. What nobody refers to `prune` removes. */

@@ -145,8 +145,6 @@ export class Uploads {
       const isOver = size === undefined && found.record.completing === digest;
       if (size === undefined && !isOver) throw new UploadUnknownError(id);
       if (size !== undefined) await this.#become(found, size, digest);
-      const { repository: of } = found.record;
-      if (of !== undefined) await this.#blobs.link(namespace, of, digest);
       await this.#remove(found);
     });
   }
@@ -157,6 +155,9 @@ export class Uploads {
       if (this.#options.cancelOnMismatch) await this.#remove(place);
       throw new DigestError(digest, found);
     }
+    const { repository } = place.record;
+    // First: whoever finds that the upload has become a blob finds it where it was pushed to.
+    if (repository !== undefined) await this.#blobs.linkAhead(place.namespace, repository, digest);
     // One copy stays, and is never written over while somebody reads it.
     if ((await this.#blobs.size(place.namespace, digest)) !== undefined) return;
     const { completing: before } = place.record;

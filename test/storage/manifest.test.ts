@@ -160,7 +160,11 @@ describe('what is no manifest', () => {
   });
 
   test('has another media type than it came with, none at all, or two', () => {
-    refused({ mediaType: OCI_INDEX }, /came as ".*docker.*", and says of itself .*index/, DOCKER_LIST);
+    refused(
+      { mediaType: OCI_INDEX },
+      /came as "application.*docker.*" and says of itself .*index/,
+      DOCKER_LIST,
+    );
     refused({ mediaType: 7 }, /mediaType is 7/);
     refused({ mediaType: '' }, /mediaType is ""/);
     refused({}, /has no media type/);

@@ -13,7 +13,7 @@ export interface ObjectInfo {
   isFolder: boolean;
   /** In bytes; 0 of a folder. */
   size: number;
-  /** When its bytes were last put, appended to or moved here, in milliseconds since the epoch, by the backend's clock; of a folder: of what is in it, or earlier. */
+  /** When its bytes were last put, appended to or moved here, in milliseconds since the epoch, by the backend's clock; of a folder: when something right below it last came or went, or earlier. */
   modifiedAt: number;
 }
 

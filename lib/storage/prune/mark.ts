@@ -1,11 +1,11 @@
 import { BackendError, ManifestError } from '../../errors.ts';
 import { layout } from '../layout.ts';
-import { DOCKER_LIST, DOCKER_MANIFEST, OCI_ARTIFACT, OCI_INDEX, OCI_MANIFEST, parseManifest } from '../manifest.ts';
+import { parseManifest } from '../manifest.ts';
 import { isName } from '../names.ts';
 import type { Run } from './run.ts';
 
 /** A manifest as far as it matters here. */
-export interface Links {
+export interface Needs {
   /** Manifests, by their digests. */
   manifests: readonly string[];
   /** Configs and layers. */
@@ -21,20 +21,14 @@ interface Step {
   isGuess: boolean;
 }
 
-const NOTHING: Links = { manifests: [], blobs: [] };
-
-const MANIFEST_TYPES: ReadonlySet<string> = new Set([
-  OCI_MANIFEST,
-  OCI_INDEX,
-  OCI_ARTIFACT,
-  DOCKER_MANIFEST,
-  DOCKER_LIST,
-]);
+const NOTHING: Needs = { manifests: [], blobs: [] };
 
 /** What the manifests of a repository that stay lead to. */
 export class Marks {
   /** Digests of manifests, and of everything else that is needed. */
   readonly all = new Set<string>();
+  /** A manifest could not be read: there may be more. */
+  unsure = false;
   readonly #manifests = new Set<string>();
   readonly #run: Run;
   readonly #documents: ReadonlySet<string>;
@@ -91,7 +85,7 @@ export class Marks {
   }
 
   /** What a manifest leads to; nothing where it can't be had, and that is a problem then. */
-  async read({ digest, isNeeded, isGuess }: Step): Promise<Links> {
+  async read({ digest, isNeeded, isGuess }: Step): Promise<Needs> {
     const run = this.#run;
     const path = layout.data(run.namespace, digest);
     try {
@@ -99,19 +93,23 @@ export class Marks {
       if (isGuess && ((await run.backend.size(path)) ?? 0) > run.options.maxManifestBytes) return NOTHING;
       const bytes = await contentOf(run, digest);
       if (bytes === undefined) {
-        if (isNeeded) run.problem(path, new BackendError('the content of the manifest is missing', { reason: 'missing' }));
+        if (isNeeded)
+          run.problem(
+            path,
+            new BackendError('the content of the manifest is missing', { reason: 'missing' }),
+          );
         return NOTHING;
       }
       return this.#parse(path, bytes, isGuess);
     } catch (error) {
       if (!(error instanceof BackendError)) throw error;
-      run.unsure = true;
+      this.unsure = true;
       run.problem(path, error);
       return NOTHING;
     }
   }
 
-  #parse(path: string, bytes: Buffer, isGuess: boolean): Links {
+  #parse(path: string, bytes: Buffer, isGuess: boolean): Needs {
     try {
       const { references, subject } = parseManifest(bytes);
       return {
@@ -126,4 +124,19 @@ export class Marks {
       return { manifests: [], blobs: digestsIn(bytes) };
     }
   }
+}
+
+/** Another run may just have taken it away to look at it, or one that died. */
+async function contentOf({ backend, namespace }: Run, digest: string): Promise<Buffer | undefined> {
+  return (
+    (await backend.get(layout.data(namespace, digest))) ??
+    (await backend.get(layout.removing(namespace, digest))) ??
+    (await backend.get(layout.data(namespace, digest)))
+  );
+}
+
+/** Of a document that is not what it should be: everything in it that could be content it needs. */
+export function digestsIn(bytes: Buffer): string[] {
+  const found = bytes.toString('latin1').match(/sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}/g) ?? [];
+  return [...new Set(found)].filter((digest) => isName('digest', digest));
 }

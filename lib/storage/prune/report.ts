@@ -43,7 +43,6 @@ export function emptyTally(): Tally {
 
 export function sumUp(tallies: Iterable<Tally>): Tally {
   const sum = emptyTally();
-  for (const tally of tallies)
-    for (const key of Object.keys(sum) as (keyof Tally)[]) sum[key] += tally[key];
+  for (const tally of tallies) for (const key of Object.keys(sum) as (keyof Tally)[]) sum[key] += tally[key];
   return sum;
 }

@@ -84,7 +84,11 @@ export class Run {
   }
 
   /** Some at a time; what fails of one is a problem of that one. */
-  async each<T>(items: AsyncIterable<T> | Iterable<T>, what: (item: T) => string, work: (item: T) => Promise<void>): Promise<void> {
+  async each<T>(
+    items: AsyncIterable<T> | Iterable<T>,
+    what: (item: T) => string,
+    work: (item: T) => Promise<void>,
+  ): Promise<void> {
     let batch: T[] = [];
     const flush = async (): Promise<void> => {
       await Promise.all(batch.map((item) => this.attempt(what(item), () => work(item))));

@@ -59,7 +59,6 @@ const ARROWS: Record<string, { imports: string[]; types?: string[] }> = {
   fs: { imports: ['errors'] },
   events: { imports: [], types: ['reasons', 'http', 'cache/cache.ts'] },
   cache: { imports: ['errors', 'reasons', 'events', 'log', 'checks', 'http', 'fs'] },
-  storage: { imports: ['errors', 'events', 'log', 'checks', 'http', 'fs'] },
   response: { imports: ['errors', 'reasons', 'http'] },
   // These know of a cache what its contract says, never which one it is.
   policy: { imports: ['errors', 'reasons', 'steps', 'http'], types: ['cache/cache.ts'] },

@@ -100,6 +100,12 @@ describe('authorize', () => {
     assert.deepEqual(seen, ['ann', { name: 'bob' }]);
   });
 
+  it('answers 401 to credentials that `authenticate` does not look at', async (t) => {
+    const { call } = await serving(t, { authorize: () => false, authenticate: () => undefined });
+    const answer = await call('GET', '/v2/', { headers: { Authorization: 'Bearer abc' } });
+    assert.deepEqual([answer.status, answer.code], [401, 'UNAUTHORIZED']);
+  });
+
   it('answers 403 to a user without an Authorization header', async (t) => {
     const { call } = await serving(t, { authorize: () => false, authenticate: () => 'ann' });
     assert.equal((await call('GET', '/v2/')).status, 403);

@@ -9,8 +9,7 @@
 import type { AddressInfo } from 'node:net';
 import express from 'express';
 import { basicAuth, hashPassword, registry } from '../lib/registry/index.ts';
-import { FilesystemBackend } from '../lib/storage/backends/filesystem.ts';
-import { Storage } from '../lib/storage/storage.ts';
+import { FilesystemBackend, Storage } from '../lib/storage/index.ts';
 
 const { PORT = '3000', STORAGE_DIRECTORY = './.cache/registry' } = process.env;
 

@@ -45,6 +45,21 @@ describe('documentation', () => {
     assert.deepEqual(missingFrom('docs/reference/options.md', options), []);
   });
 
+  test('docs/reference/registry.md has every option, what hooks are given, and every error code', () => {
+    const page = 'docs/reference/registry.md';
+    const options = [
+      ...propertiesOf('lib/registry/options.ts', 'RegistryOptions'),
+      ...propertiesOf('lib/registry/basic-auth.ts', 'BasicAuthOptions'),
+      ...propertiesOf('lib/registry/authorize.ts', 'AuthorizeContext'),
+      ...propertiesOf('lib/registry/quota.ts', 'QuotaContext'),
+      ...propertiesOf('lib/registry/notify.ts', 'RegistryEvent'),
+    ];
+    const codes = read('lib/registry/answers.ts').match(/type ErrorCode =([^;]*);/)?.[1] ?? '';
+    const names = [...codes.matchAll(/'([A-Z_]+)'/g)].map(([, code = '']) => code);
+    assert.ok(names.length > 10, 'no codes in lib/registry/answers.ts');
+    assert.deepEqual(missingFrom(page, [...options, ...names]), []);
+  });
+
   test('docs/reference/cache-contract.md has every option of the built-in caches, and of a fill', () => {
     const options = [
       ...propertiesOf('lib/cache/file-cache-options.ts', 'FileCacheOptions'),
@@ -267,6 +282,8 @@ function problemsOf(examples: ReadonlyMap<string, string>): string[] {
     paths: {
       'cache-filter': [join(root, 'lib/index.ts')],
       'cache-filter/contracts': [join(root, 'lib/contracts/cache.ts')],
+      'cache-filter/storage': [join(root, 'lib/storage/index.ts')],
+      'cache-filter/registry': [join(root, 'lib/registry/index.ts')],
     },
   } satisfies ts.CompilerOptions);
 

@@ -151,6 +151,16 @@ describe('authorize', () => {
   });
 });
 
+describe('a challenge', () => {
+  it('that is no header goes to next(err)', async (t) => {
+    for (const challenge of [() => 'a\r\nb', () => undefined as never]) {
+      const { call } = await serving(t, { authorize: () => false, challenge });
+      const answer = await call('GET', '/v2/');
+      assert.deepEqual([answer.status, answer.body.toString()], [500, 'failed']);
+    }
+  });
+});
+
 describe('authenticate', () => {
   it('refuses wrong credentials whatever is asked for, with the challenge for it', async (t) => {
     const { call } = await serving(t, {

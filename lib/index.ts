@@ -26,11 +26,14 @@ export type { MemoryOptions } from './cache/hot-entries.ts';
 export { MemoryCache, type MemoryCacheOptions } from './cache/memory-cache.ts';
 export { cacheFilter, cacheFilter as default } from './cache-filter.ts';
 export {
+  BackendError,
+  type BackendReason,
   CacheFilterError,
   DirectoryError,
   HookError,
   IncompleteError,
   IntegrityError,
+  NameError,
   OptionError,
   QueueFullError,
   RefusedError,
@@ -61,3 +64,13 @@ export type { PurgeTarget } from './purge.ts';
 export type { Reason } from './reasons.ts';
 export { glance } from './routes/glance.ts';
 export type { Route, RouteAnswer, RouteRequest } from './routes/route.ts';
+export type {
+  Appending,
+  Bytes,
+  ObjectInfo,
+  ObjectStream,
+  Part,
+  StorageBackend,
+} from './storage/backends/backend.ts';
+export { FilesystemBackend, type FilesystemBackendOptions } from './storage/backends/filesystem.ts';
+export { MemoryBackend, type MemoryBackendOptions } from './storage/backends/memory.ts';

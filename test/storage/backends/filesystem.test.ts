@@ -383,11 +383,14 @@ describe('FilesystemBackend: a disk that fails', () => {
     const { backend, objects } = onDisk(t);
     await backend.put('a/b', Buffer.from('b'));
     chmodSync(join(objects, 'a'), 0o000);
-    t.after(() => chmodSync(join(objects, 'a'), 0o700));
-    await assertUnwritable(backend);
-    await assert.rejects(backend.get('a/b'), BACKEND_ERROR);
-    await assert.rejects(backend.size('a/b'), BACKEND_ERROR);
-    await assert.rejects(listed(backend, 'a'), BACKEND_ERROR);
+    try {
+      await assertUnwritable(backend);
+      await assert.rejects(backend.get('a/b'), BACKEND_ERROR);
+      await assert.rejects(backend.size('a/b'), BACKEND_ERROR);
+      await assert.rejects(listed(backend, 'a'), BACKEND_ERROR);
+    } finally {
+      chmodSync(join(objects, 'a'), 0o700);
+    }
     return undefined;
   });
 });

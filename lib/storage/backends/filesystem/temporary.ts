@@ -48,27 +48,26 @@ export class Temporary {
   }
 
   /**
-   * Writes bytes to a file of its own, and hands that over when it is complete: `place` renames it. It is gone afterwards, whatever happens.
+   * Writes bytes to a file of its own, and hands that over when it is complete: `place` renames it. Where anything fails, it is gone afterwards.
    * @param step for the errors of writing; what the source throws is thrown as it is
    * @returns the size in bytes
    */
   async write(bytes: Bytes, step: Step, place: (file: string) => Promise<void>): Promise<number> {
     const path = join(this.#directory, newName());
     const file = await step.run(() => createNew(path, this.#fileMode));
-    let placed = false;
     try {
-      let size: number;
-      try {
-        size = await storePieces(bytes, (piece, position) => step.run(() => writeAt(file, piece, position)));
-        if (this.#durable) await step.run(() => file.sync());
-      } finally {
-        await file.close();
-      }
+      const size = await storePieces(bytes, (piece, position) =>
+        step.run(() => writeAt(file, piece, position)),
+      );
+      if (this.#durable) await step.run(() => file.sync());
+      // A file system of another host may say only now that it has no room.
+      await step.run(() => file.close());
       await step.run(() => place(path));
-      placed = true;
       return size;
-    } finally {
-      if (!placed) await unlink(path).catch((error: unknown) => debug('%s stays: %o', path, error));
+    } catch (error) {
+      await file.close().catch(() => undefined);
+      await unlink(path).catch((left: unknown) => debug('%s stays: %o', path, left));
+      throw error;
     }
   }
 

@@ -11,7 +11,7 @@ import type { ByteRange } from '../../http/body.ts';
 import type { Appending, Bytes, ObjectInfo, ObjectStream, Part, StorageBackend } from './backend.ts';
 import { Step } from './fault.ts';
 import { AppendingFile } from './filesystem/appending.ts';
-import { lockPath } from './filesystem/locks.ts';
+import { lockPath, removeLostLocks } from './filesystem/locks.ts';
 import { Reading } from './filesystem/reading.ts';
 import { Temporary } from './filesystem/temporary.ts';
 import { isNotThere, statIfThere, Tree } from './filesystem/tree.ts';
@@ -265,6 +265,7 @@ export class FilesystemBackend implements StorageBackend {
       temporary: new Temporary(temporary, modes),
     };
     await ready.temporary.removeLeftovers();
+    await removeLostLocks(this.#locks);
     return ready;
   }
 }

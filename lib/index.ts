@@ -28,17 +28,28 @@ export { cacheFilter, cacheFilter as default } from './cache-filter.ts';
 export {
   BackendError,
   type BackendReason,
+  BusyError,
   CacheFilterError,
+  DigestError,
   DirectoryError,
+  FormatError,
   HookError,
   IncompleteError,
   IntegrityError,
+  ManifestError,
+  MissingReferenceError,
+  type NamedThing,
   NameError,
+  OffsetError,
   OptionError,
   QueueFullError,
   RefusedError,
+  SizeError,
   StoreError,
+  type StoreReason,
   SupersededError,
+  TooLargeError,
+  UploadUnknownError,
 } from './errors.ts';
 export type { CacheFilterEvents, EvictEvent, FillTrace, RequestEvent, ServedEvent } from './events.ts';
 export { type CacheInfo, getCacheInfo, type Next } from './exchange.ts';
@@ -64,13 +75,3 @@ export type { PurgeTarget } from './purge.ts';
 export type { Reason } from './reasons.ts';
 export { glance } from './routes/glance.ts';
 export type { Route, RouteAnswer, RouteRequest } from './routes/route.ts';
-export type {
-  Appending,
-  Bytes,
-  ObjectInfo,
-  ObjectStream,
-  Part,
-  StorageBackend,
-} from './storage/backends/backend.ts';
-export { FilesystemBackend, type FilesystemBackendOptions } from './storage/backends/filesystem.ts';
-export { MemoryBackend, type MemoryBackendOptions } from './storage/backends/memory.ts';

@@ -33,6 +33,12 @@ const THEIRS = {
     import { MemoryCache } from 'cache-filter';
     export class MyCache extends MemoryCache {}
   `,
+  'docs/reference/my-backend.ts': `
+    import { MemoryBackend } from 'cache-filter';
+    export class MyBackend extends MemoryBackend {
+      async empty() {}
+    }
+  `,
 };
 
 const docs = readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })
@@ -88,6 +94,28 @@ describe('documentation', () => {
     const names = [...members, 'EntryInfo', 'FillReader'].flatMap((name) => propertiesOf(contract, name));
     assert.deepEqual(
       names.filter((name) => !words.has(name)),
+      [],
+    );
+  });
+
+  test('docs/reference/backend-contract.md has every operation, and every option of the built-in backends', () => {
+    const page = 'docs/reference/backend-contract.md';
+    const contract = 'lib/storage/backends/backend.ts';
+    const entries = new Set(entriesOf(page).map((entry) => entry.replace(/\(.*/, '')));
+    const names = [
+      ...propertiesOf(contract, 'StorageBackend'),
+      ...propertiesOf('lib/storage/backends/filesystem.ts', 'FilesystemBackendOptions'),
+      ...propertiesOf('lib/storage/backends/memory.ts', 'MemoryBackendOptions'),
+      ...propertiesOf('lib/contracts/backend/suite.ts', 'MadeBackend'),
+    ];
+    assert.deepEqual(
+      names.filter((name) => !entries.has(name)),
+      [],
+    );
+    const words = new Set(read(page).match(/\w+/g));
+    const members = ['ObjectInfo', 'ObjectStream', 'Part', 'Appending'];
+    assert.deepEqual(
+      members.flatMap((name) => propertiesOf(contract, name)).filter((name) => !words.has(name)),
       [],
     );
   });
@@ -284,6 +312,7 @@ function problemsOf(examples: ReadonlyMap<string, string>): string[] {
       'cache-filter/contracts': [join(root, 'lib/contracts/cache.ts')],
       'cache-filter/storage': [join(root, 'lib/storage/index.ts')],
       'cache-filter/registry': [join(root, 'lib/registry/index.ts')],
+      'cache-filter/contracts': [join(root, 'lib/contracts/index.ts')],
     },
   } satisfies ts.CompilerOptions);
 

@@ -309,7 +309,6 @@ function problemsOf(examples: ReadonlyMap<string, string>): string[] {
     declaration: false,
     paths: {
       'cache-filter': [join(root, 'lib/index.ts')],
-      'cache-filter/contracts': [join(root, 'lib/contracts/cache.ts')],
       'cache-filter/storage': [join(root, 'lib/storage/index.ts')],
       'cache-filter/registry': [join(root, 'lib/registry/index.ts')],
       'cache-filter/contracts': [join(root, 'lib/contracts/index.ts')],

@@ -68,7 +68,9 @@ export class Blobs {
   /** The size of one that was pushed to, or mounted into, the repository; it will not be pruned for a while. */
   async linkedSize(namespace: string, repository: string, digest: string): Promise<number | undefined> {
     const link = linkOf(namespace, repository, digest);
-    return (await this.#backend.size(link)) === undefined ? undefined : this.size(namespace, digest);
+    // In this order: `prune` removes a link, and then looks whether it was noted that somebody is about to be told of the blob.
+    const size = await this.size(namespace, digest);
+    return (await this.#backend.size(link)) === undefined ? undefined : size;
   }
 
   /** Makes one that is in the namespace one of the repository's; whether it is there. */

@@ -34,15 +34,22 @@ export const layout = {
   manifests: (namespace: string, repository: string): string => `${namespace}/repos/${repository}/_manifests`,
   manifest: (namespace: string, repository: string, reference: string): string =>
     `${namespace}/repos/${repository}/_manifests/${reference}`,
+  /** Where such a document is for the moment between its removal and the last look at whether it has been put anew. */
+  untying: (namespace: string, repository: string): string => `${namespace}/repos/${repository}/_removing`,
+  untied: (namespace: string, repository: string, reference: string): string =>
+    `${namespace}/repos/${repository}/_removing/${reference}`,
   /** An empty object for each blob that was pushed to, or mounted into, the repository. */
   links: (namespace: string, repository: string): string => `${namespace}/repos/${repository}/_blobs`,
   link: (namespace: string, repository: string, digest: string): string =>
     `${namespace}/repos/${repository}/_blobs/${digest}`,
+  allReferrers: (namespace: string, repository: string): string =>
+    `${namespace}/repos/${repository}/_referrers`,
   /** A descriptor for each manifest that has the digest as its subject. */
   referrers: (namespace: string, repository: string, subject: string): string =>
     `${namespace}/repos/${repository}/_referrers/${subject}`,
   referrer: (namespace: string, repository: string, subject: string, digest: string): string =>
     `${namespace}/repos/${repository}/_referrers/${subject}/${digest}`,
+  allUsed: (namespace: string, repository: string): string => `${namespace}/repos/${repository}/_used`,
   /** Put when the tag or manifest was pulled, where that is asked for. */
   used: (namespace: string, repository: string, reference: string): string =>
     `${namespace}/repos/${repository}/_used/${reference}`,

@@ -1,6 +1,9 @@
 import { BusyError } from '../errors.ts';
 import type { StorageBackend } from './backends/backend.ts';
 
+/** A lock that nobody has is taken within that time, in milliseconds. */
+const TRY_MS = 250;
+
 /** One who has a lock, and those who wait for it. */
 interface Line {
   /** Aborted when somebody else waits. */
@@ -48,6 +51,27 @@ export class Locks {
       }
     } finally {
       clearTimeout(timer);
+    }
+  }
+
+  /** Does the work unless somebody has the lock or waits for it, here or in another process, who is not disturbed; whether it was done. */
+  async tryHold(path: string, work: () => Promise<void>): Promise<boolean> {
+    if (this.#lines.has(path)) return false;
+    const line = await this.#turn(path, new AbortController().signal);
+    const patience = AbortSignal.timeout(TRY_MS);
+    try {
+      const unlock = await this.#backend.lock?.(path, patience);
+      try {
+        await work();
+      } finally {
+        await unlock?.();
+      }
+      return true;
+    } catch (error) {
+      if (error === patience.reason) return false;
+      throw error;
+    } finally {
+      this.#next(path, line);
     }
   }
 

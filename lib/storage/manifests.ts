@@ -197,8 +197,9 @@ export class Manifests {
       seen.add(digest);
       const isThere =
         kind === 'manifest'
-          ? (await this.#document(namespace, repository, digest)) !== undefined &&
-            (await this.#blobs.size(namespace, digest)) !== undefined
+          ? // In this order: `prune` removes a document, and then looks whether its content was noted as wanted.
+            (await this.#blobs.size(namespace, digest)) !== undefined &&
+            (await this.#document(namespace, repository, digest)) !== undefined
           : (await this.#blobs.linkedSize(namespace, repository, digest)) !== undefined;
       if (!isThere) missing.add(digest);
     }

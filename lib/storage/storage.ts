@@ -9,6 +9,7 @@ import type { Descriptor } from './manifest.ts';
 import { Manifests, type PutManifest, type PutManifestOptions, type StoredManifest } from './manifests.ts';
 import { isName, requireName } from './names.ts';
 import { type ResolvedStorageOptions, resolveStorageOptions, type StorageOptions } from './options.ts';
+import { type PruneOptions, type PruneReport, prune } from './prune.ts';
 import { type Chunk, type ChunkOptions, type UploadOptions, type UploadStatus, Uploads } from './uploads.ts';
 
 export type { Chunk, ChunkOptions, UploadOptions, UploadStatus } from './uploads.ts';
@@ -199,5 +200,25 @@ export class Storage {
       }
       if (isRepository) yield prefix;
     }
+  }
+
+  /**
+   * Removes uploads that were given up, tags and manifests that are too old, and what nothing refers to any more. Others may go on pushing and pulling.
+   * What can't be read is among the `problems` of the report, and nothing that it may need is removed.
+   * @throws OptionError, and the reason of the signal
+   */
+  async prune(options?: PruneOptions): Promise<PruneReport> {
+    await this.#format.check();
+    const { uploadMaxAgeMs, manifestMaxAgeMs, trackUse, maxManifestBytes } = this.options;
+    const place = {
+      backend: this.#backend,
+      uploadMaxAgeMs,
+      ...(manifestMaxAgeMs === undefined ? {} : { manifestMaxAgeMs }),
+      trackUse,
+      maxManifestBytes,
+      holdUpload: (namespace: string, id: string, work: () => Promise<void>) =>
+        this.#uploads.whileIdle(namespace, id, work),
+    };
+    return prune(place, options);
   }
 }

@@ -149,6 +149,11 @@ export class Uploads {
     });
   }
 
+  /** Does the work unless somebody writes to the upload, who is not disturbed; whether it was done. */
+  async whileIdle(namespace: string, id: string, work: () => Promise<void>): Promise<boolean> {
+    return this.#locks.tryHold(layout.upload(namespace, id), work);
+  }
+
   async #become(place: UploadPlace, size: number, digest: string): Promise<void> {
     const found = await this.#digestOf(place, size, algorithmOf(digest));
     if (found !== digest) {

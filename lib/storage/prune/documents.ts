@@ -1,0 +1,120 @@
+import { ManifestError } from '../../errors.ts';
+import { layout } from '../layout.ts';
+import { isDigest, isName } from '../names.ts';
+import { readTag } from '../tag-document.ts';
+import { digestsIn } from './mark.ts';
+import type { Run } from './run.ts';
+
+/** What names a manifest of a repository: a tag, or its digest. */
+export interface Document {
+  reference: string;
+  path: string;
+  size: number;
+  /** Milliseconds since the epoch. */
+  modifiedAt: number;
+  /** What it leads to. */
+  digests: readonly string[];
+  /** As it was read; that of a digest says nothing else than its name does. */
+  bytes?: Buffer | undefined;
+}
+
+/** Those of a repository, by their references; undefined where one could not be read. */
+export async function readDocuments(
+  run: Run,
+  repository: string,
+): Promise<Map<string, Document> | undefined> {
+  const documents = new Map<string, Document>();
+  let isWhole = true;
+  const folders = [layout.manifests(run.namespace, repository), layout.untying(run.namespace, repository)];
+  await putBack(run, repository);
+  for (const folder of folders) {
+    const isListed = await run.attempt(folder, async () => {
+      await run.each(
+        run.backend.list(folder),
+        ({ name }) => `${folder}/${name}`,
+        async ({ name, isFolder, size, modifiedAt }) => {
+          if (isFolder || !(isName('tag', name) || isName('digest', name)) || documents.has(name)) return;
+          // What has been taken away, and is put back, is as good as new.
+          const isAside = folder === folders[1];
+          const document = {
+            reference: name,
+            path: `${folder}/${name}`,
+            size,
+            modifiedAt: isAside ? Number.POSITIVE_INFINITY : modifiedAt,
+          };
+          if (isDigest(name)) {
+            documents.set(name, { ...document, digests: [name] });
+            return;
+          }
+          isWhole &&=
+            (await run.attempt(document.path, async () => {
+              const bytes = await run.backend.get(document.path);
+              if (bytes !== undefined)
+                documents.set(name, { ...document, bytes, digests: ledTo(run, document.path, bytes) });
+              return true;
+            })) === true;
+        },
+      );
+      return true;
+    });
+    isWhole &&= isListed === true;
+  }
+  return isWhole ? documents : undefined;
+}
+
+function ledTo(run: Run, path: string, bytes: Buffer): string[] {
+  const document = readTag(bytes);
+  if (document !== undefined) return Object.values(document);
+  run.problem(path, new ManifestError('the document of the tag is damaged'));
+  return digestsIn(bytes);
+}
+
+/**
+ * Removes a document of which nobody wants to know any more. Who puts one notes first that its content is wanted, so it is taken away first, and then it is
+ * looked whether that is noted, and whether it is the one that was read.
+ * @returns what stays of it; undefined where it is gone
+ */
+export async function removeDocument(
+  run: Run,
+  repository: string,
+  document: Document,
+): Promise<Document | undefined> {
+  const { reference, path, bytes, digests } = document;
+  if (await isAnyWanted(run, digests)) return document;
+  if (run.options.dryRun) return undefined;
+  const aside = layout.untied(run.namespace, repository, reference);
+  await run.backend.move(path, aside);
+  const found = await run.backend.get(aside);
+  // Another run has put it back.
+  if (found === undefined) return document;
+  const isSame = bytes === undefined || bytes.equals(found);
+  if (isSame && !(await isAnyWanted(run, digests))) {
+    await run.backend.delete(aside);
+    return undefined;
+  }
+  await restore(run, aside, path);
+  return isSame ? document : { ...document, bytes: found, digests: [...digests, ...ledTo(run, path, found)] };
+}
+
+/** What a run that died had taken away is looked at again: in a dry run, where it lies. */
+async function putBack(run: Run, repository: string): Promise<void> {
+  if (run.options.dryRun) return;
+  const folder = layout.untying(run.namespace, repository);
+  await run.attempt(folder, async () => {
+    for (const { name } of await run.list(folder)) {
+      if (!isName('tag', name) && !isName('digest', name)) continue;
+      await restore(run, `${folder}/${name}`, layout.manifest(run.namespace, repository, name));
+    }
+  });
+}
+
+/** What has come in its place meanwhile stays. */
+async function restore(run: Run, from: string, to: string): Promise<void> {
+  if ((await run.backend.size(to)) === undefined) await run.backend.move(from, to);
+  else await run.backend.delete(from);
+}
+
+async function isAnyWanted(run: Run, digests: readonly string[]): Promise<boolean> {
+  for (const digest of digests) if (await run.isWanted(digest)) return true;
+  return false;
+}

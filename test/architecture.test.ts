@@ -71,7 +71,7 @@ const ARROWS: Record<string, { imports: string[]; types?: string[] }> = {
   // Leaves: nothing imports them.
   registry: { imports: ['errors', 'events', 'log', 'checks', 'http', 'response', 'storage'] },
   // Its doctor looks at the disk itself.
-  cli: { imports: [...INNER, 'fs', 'cache-filter', 'index'] },
+  cli: { imports: [...INNER, 'fs', 'cache-filter', 'index', 'storage', 'registry'] },
 };
 
 interface Import {

@@ -11,6 +11,7 @@ import { serveRegistry } from './commands/registry.ts';
 import { serve } from './commands/serve.ts';
 import { type DoctorFlags, doctorCommand } from './doctor-command.ts';
 import { errorText } from './error-text.ts';
+import { Failure } from './failure.ts';
 import { type PasswdFlags, passwdCommand } from './passwd-command.ts';
 import { type PruneFlags, pruneCommand } from './prune-command.ts';
 import { type RegistryFlags, registryCommand } from './registry-command.ts';
@@ -35,6 +36,8 @@ try {
       'Keeps large downloads on local disk, in front of a server that gives them slowly; or container images, as a registry.',
     )
     .version(version)
+    // What stands after a command of a command belongs to that one.
+    .enablePositionalOptions()
     .exitOverride()
     .showHelpAfterError('(cache-filter serve --help lists the flags)');
   const add = (to: Command, command: Command, name: string) => {
@@ -111,7 +114,7 @@ function exitCodeOf(error: unknown): number {
     console.error(`error: ${errorText(error)}`);
     return error instanceof OptionError ? WRONG_USAGE : FAILED;
   }
-  const system = (error as NodeJS.ErrnoException).syscall !== undefined;
-  console.error(system ? `error: ${(error as Error).message}` : error);
+  const isPlain = error instanceof Failure || (error as NodeJS.ErrnoException).syscall !== undefined;
+  console.error(isPlain ? `error: ${(error as Error).message}` : error);
   return FAILED;
 }

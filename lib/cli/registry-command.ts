@@ -37,8 +37,6 @@ export function registryCommand(start: (flags: RegistryFlags) => Promise<void>):
     .description(
       'Keeps container images in a directory: clients push to it and pull from it (OCI distribution).',
     )
-    // What stands after a command of its own belongs to that.
-    .enablePositionalOptions()
     .addOption(directoryFlag('STATE_DIRECTORY'))
     .addOption(hostFlag())
     .addOption(portFlag(5000))

@@ -1,8 +1,8 @@
 // docs/guides/registry-command.md
 
 import type { ReadStream } from 'node:tty';
-import { OptionError } from '../../errors.ts';
 import { hashPassword } from '../../registry/index.ts';
+import { Failure } from '../failure.ts';
 import { askTwice, firstLine } from '../registry/ask-password.ts';
 import { editUsers, type UsersEdit } from '../registry/users-file.ts';
 
@@ -17,7 +17,7 @@ const MAX_PASSWORD_BYTES = 1_024;
 
 /**
  * Puts a user's password into a file of users, or takes the user out of it; says what was done.
- * @throws OptionError for what can't be a password, and for a user to remove who is not there
+ * @throws Failure for what can't be a password, and for a user to remove who is not there
  */
 export async function passwd(
   { file, user, remove }: PasswdOptions,
@@ -40,8 +40,8 @@ async function ask(
 ): Promise<string> {
   const isTerminal = 'isTTY' in input && input.isTTY;
   const password = isTerminal ? await askTwice(input, terminal, user) : await firstLine(input);
-  if (password === '') throw new OptionError('password', 'a password of no characters is none');
+  if (password === '') throw new Failure('a password of no characters is none');
   if (Buffer.byteLength(password) > MAX_PASSWORD_BYTES)
-    throw new OptionError('password', `a password may have ${MAX_PASSWORD_BYTES} bytes at most`);
+    throw new Failure(`a password may have ${MAX_PASSWORD_BYTES} bytes at most`);
   return password;
 }

@@ -1,17 +1,12 @@
 // docs/guides/registry-command.md
 
-import { DirectoryError } from '../../errors.ts';
 import { exists } from '../../fs/files.ts';
-import {
-  FilesystemBackend,
-  type PruneOptions,
-  type PruneReport,
-  Storage,
-  type Tally,
-} from '../../storage/index.ts';
+import { FilesystemBackend, Storage } from '../../storage/index.ts';
 import { layout } from '../../storage/layout.ts';
+import type { PruneOptions, PruneReport, Tally } from '../../storage/prune.ts';
 import { count, inUnits } from '../doctor/size.ts';
 import { errorText } from '../error-text.ts';
+import { Failure } from '../failure.ts';
 
 type Limits = 'uploadMaxAgeMs' | 'manifestMaxAgeMs' | 'keepTags' | 'usedWithinMs' | 'namespaces';
 
@@ -31,7 +26,7 @@ export async function prune(options: PruneCommandOptions): Promise<boolean> {
   const backend = new FilesystemBackend({ directory });
   // A storage makes its directory, which one that was mistyped is not to be.
   const isStorage = (await exists(directory)) && (await backend.size(layout.format)) !== undefined;
-  if (!isStorage) throw new DirectoryError(directory, `${directory} has nothing of a registry in it`);
+  if (!isStorage) throw new Failure(`${directory} has nothing of a registry in it`);
   // Whether use was tracked is not known from what is on the disk.
   const storage = new Storage(backend, { trackUse: true });
   const given = Object.entries(limits).filter(([, value]) => value !== undefined);

@@ -72,7 +72,10 @@ export async function serveRegistry(options: ServeRegistryOptions): Promise<Serv
     if (draining) res.shouldKeepAlive = false;
     if (options.accessLog) logAccess(req, res, options.log);
     const probe = probeAnswer(req, draining);
-    if (probe !== undefined) return answerText(res, probe.status, probe.text);
+    if (probe !== undefined) {
+      answerText(res, probe.status, probe.text);
+      return;
+    }
     // Those who have a password give it only when asked, and may be asked before anything is refused (RFC 9110, 11.6.1).
     if (options.anonymousPull && isPing(req)) res.setHeader('WWW-Authenticate', CHALLENGE);
     router(req, res, (error) => {

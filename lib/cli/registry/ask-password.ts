@@ -1,10 +1,12 @@
 // docs/guides/registry-command.md
 
+import { createInterface } from 'node:readline/promises';
+import { Writable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
 import type { ReadStream } from 'node:tty';
-import { OptionError } from '../../errors.ts';
+import { Failure } from '../failure.ts';
 
-/** From a terminal, without showing it. @throws OptionError where the second time it is another one */
+/** From a terminal, without showing it. @throws Failure where the second time it is another one */
 export async function askTwice(
   input: ReadStream,
   terminal: NodeJS.WritableStream,
@@ -12,39 +14,27 @@ export async function askTwice(
 ): Promise<string> {
   const password = await hidden(input, terminal, `Password of ${user}: `);
   const again = await hidden(input, terminal, 'Once more: ');
-  if (password !== again) throw new OptionError('password', 'the two passwords are not the same');
+  if (password !== again) throw new Failure('the two passwords are not the same');
   return password;
 }
 
-/** What is typed up to the end of the line. Raw, the terminal shows nothing, and its keys are ours to mind. */
-function hidden(input: ReadStream, terminal: NodeJS.WritableStream, question: string): Promise<string> {
+/** What is typed up to the end of the line, shown nowhere. */
+async function hidden(input: ReadStream, terminal: NodeJS.WritableStream, question: string): Promise<string> {
   terminal.write(question);
-  input.setRawMode(true);
-  const decoder = new StringDecoder('utf8');
-  let typed: string[] = [];
-  return new Promise((resolve, reject) => {
-    const end = (after: () => void): void => {
-      input.off('data', onData);
-      input.setRawMode(false);
-      input.pause();
-      terminal.write('\n');
-      after();
-    };
-    const onData = (bytes: Buffer): void => {
-      for (const key of decoder.write(bytes)) {
-        if (key === '\r' || key === '\n') return end(() => resolve(typed.join('')));
-        // Control-C and Control-D.
-        if (key === '\x03' || key === '\x04')
-          return end(() => reject(new OptionError('password', 'no password was given')));
-        // Backspace, and Control-U for all of it.
-        if (key === '\x7f' || key === '\b') typed.pop();
-        else if (key === '\x15') typed = [];
-        else typed.push(key);
-      }
-    };
-    input.on('data', onData);
-    input.resume();
-  });
+  const output = new Writable({ write: (_piece, _encoding, done) => done() });
+  const lines = createInterface({ input, output, terminal: true, historySize: 0 });
+  const given = new AbortController();
+  // Control-C and Control-D.
+  lines.once('SIGINT', () => given.abort());
+  lines.once('close', () => given.abort());
+  try {
+    return await lines.question('', { signal: given.signal });
+  } catch {
+    throw new Failure('no password was given');
+  } finally {
+    lines.close();
+    terminal.write('\n');
+  }
 }
 
 const MOST_CHARACTERS = 64 * 1024;

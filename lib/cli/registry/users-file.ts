@@ -3,10 +3,10 @@
 import type { Stats } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { OptionError } from '../../errors.ts';
 import { createNew, isMissing, readWithStat, syncDirectory, unlink } from '../../fs/files.ts';
 import { parseUsers } from '../../registry/users.ts';
 import { errorText } from '../error-text.ts';
+import { Failure } from '../failure.ts';
 
 /** A user's new hash; without one, the user goes. */
 export interface UsersEdit {
@@ -26,7 +26,7 @@ const PRIVATE = 0o600;
 /**
  * Replaces a file of users by one with the change, all at once: whoever reads it sees the one or the other. A new file is for its owner only; another one
  * keeps its owner, group and mode.
- * @throws OptionError for a user to remove who is not there, or where another one is at it
+ * @throws Failure for a user to remove who is not there, or where another one is at it
  */
 export async function editUsers(path: string, edit: UsersEdit): Promise<EditedUsers> {
   // A symbolic link stays one.
@@ -37,15 +37,14 @@ export async function editUsers(path: string, edit: UsersEdit): Promise<EditedUs
   const next = `${file}.new`;
   const handle = await createNew(next, PRIVATE).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'EEXIST') throw error;
-    throw new OptionError(
-      'file',
+    throw new Failure(
       `${next} is there: another passwd is at work, or was ended in the middle; remove it if none is`,
     );
   });
   try {
     const found = await readWithStat(file);
     const { text, before } = edited(found?.bytes.toString() ?? '', edit);
-    if (!before && edit.hash === undefined) throw new OptionError('user', `${path} has no user ${edit.user}`);
+    if (!before && edit.hash === undefined) throw new Failure(`${path} has no user ${edit.user}`);
     await handle.writeFile(text);
     if (found !== undefined) await keepRights(handle, found.stat);
     await handle.sync();

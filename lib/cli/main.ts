@@ -57,11 +57,12 @@ try {
 
 async function start(flags: ServeFlags): Promise<void> {
   const serving = await serve({ ...flags, log: (line) => console.log(line) });
+  // Whoever has read that it listens may stop it.
+  stopOnSignals(serving, flags.shutdownTimeoutMs);
   console.log(
     `cache-filter: listening on ${serving.url}, origin ${flags.origin.href}, ` +
       `directory ${flags.directory}, budget ${flags.maxBytes} bytes`,
   );
-  stopOnSignals(serving, flags.shutdownTimeoutMs);
 }
 
 async function startRegistry(flags: RegistryFlags): Promise<void> {
@@ -70,12 +71,12 @@ async function startRegistry(flags: RegistryFlags): Promise<void> {
     log: (line) => console.log(line),
     warn: (line) => console.error(line),
   });
+  process.on('SIGHUP', () => serving.reload());
+  stopOnSignals(serving, flags.shutdownTimeoutMs);
   console.log(
     `cache-filter: listening on ${serving.url}, directory ${flags.directory}, ` +
       `namespace ${flags.namespace}, for ${serving.audience}${flags.readOnly ? ', read-only' : ''}`,
   );
-  process.on('SIGHUP', () => serving.reload());
-  stopOnSignals(serving, flags.shutdownTimeoutMs);
 }
 
 async function setPassword(flags: PasswdFlags): Promise<void> {

@@ -4,10 +4,12 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { OptionError } from '../../errors.ts';
+import { Log } from '../../log.ts';
 import { registry } from '../../registry/index.ts';
 import { FilesystemBackend, Storage } from '../../storage/index.ts';
 import { logAccess } from '../access-log.ts';
 import { answerError, answerText, probeAnswer } from '../answers.ts';
+import { errorText } from '../error-text.ts';
 import { type AccessFlags, accessOf, CHALLENGE, requireLoopback } from '../registry/access.ts';
 import { type CertificateFiles, watchCertificate } from '../registry/certificate.ts';
 import { isLoopback } from '../registry/this-host.ts';
@@ -62,7 +64,8 @@ export async function serveRegistry(options: ServeRegistryOptions): Promise<Serv
     maxManifestBytes,
     trackUse,
   });
-  const work = new Work(storage);
+  const failures = new Log({ warn: options.warn, error: options.warn });
+  const work = new Work(storage, (error) => failures.error('store-down', errorText(error)));
   const router = registry({ storage: work.storage, namespace, readOnly, ...access.hooks });
   const running = new Running();
   let draining = false;

@@ -1,11 +1,15 @@
+import { BackendError } from '../../errors.ts';
 import type { RegistryStorage } from '../../registry/index.ts';
 
 /** What a storage has been asked to do and has not done yet: a request that was cut off may still have bytes to be stored. */
 export class Work {
   readonly storage: RegistryStorage;
+  readonly #onFailure: (error: BackendError) => void;
   readonly #pending = new Set<Promise<unknown>>();
 
-  constructor(storage: RegistryStorage) {
+  /** @param onFailure told of what the backend could not do: clients hear no more of that than that it was so */
+  constructor(storage: RegistryStorage, onFailure: (error: BackendError) => void) {
+    this.#onFailure = onFailure;
     this.storage = new Proxy(storage, {
       get: (target, name) => {
         const member: unknown = Reflect.get(target, name, target);
@@ -23,8 +27,11 @@ export class Work {
   #note(result: unknown): unknown {
     if (!(result instanceof Promise)) return result;
     this.#pending.add(result);
-    const forget = () => this.#pending.delete(result);
-    result.then(forget, forget);
+    const forget = () => void this.#pending.delete(result);
+    result.then(forget, (error: unknown) => {
+      forget();
+      if (error instanceof BackendError && error.reason !== 'missing') this.#onFailure(error);
+    });
     return result;
   }
 }

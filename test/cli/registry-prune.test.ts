@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { FilesystemBackend } from '../../lib/storage/index.ts';
+import { layout } from '../../lib/storage/layout.ts';
 import { digestOf, pushBlob, pushImage, startRegistry } from './registry-support.ts';
 import { ask, runCli, scratchDirectory } from './support.ts';
 
@@ -48,7 +49,8 @@ test('what no image needs is removed beside a registry that serves; a dry run sa
 
   const dry = await prune(t, directory, ...AT_ONCE, '--dry-run');
   assert.equal(dry.report.dryRun, true);
-  assert.equal((await ask(orphan)).status, 200);
+  // Asked for over HTTP, the blob would be noted as asked for.
+  assert.deepEqual((await prune(t, directory, ...AT_ONCE, '--dry-run')).report, dry.report);
   const { code, report } = await prune(t, directory, ...AT_ONCE);
   assert.equal(code, 0);
   assert.deepEqual({ ...dry.report, dryRun: false }, report);
@@ -102,7 +104,8 @@ test('a document that is damaged is a problem: exit code 1, and no blob that it 
   const { url, directory } = await startRegistry(t);
   await pushImage(url, 'v1');
   await pushBlob(url, 'nobody needs this');
-  await writeFile(join(directory, 'v1/default/repos/app/_manifests/v1'), 'damaged');
+  const backend = new FilesystemBackend({ directory });
+  await backend.put(layout.manifest('default', 'app', 'v1'), Buffer.from('damaged'));
   const { code, report } = await prune(t, directory, ...AT_ONCE);
   assert.equal(code, 1);
   assert.equal(report.namespaces['default']?.swept, false);

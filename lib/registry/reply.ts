@@ -59,8 +59,8 @@ function linger(req: AnyRequest, res: AnyResponse): void {
     req.off('end', close);
     req.off('close', close);
     const isCut = !req.readableEnded && !isGone(res);
-    if (isCut) res.once('finish', () => hangUp(req));
     (res as ServerResponse).end();
+    if (isCut) hangUp(req, res);
   };
   const count = (piece: Uint8Array): void => {
     bytes += piece.byteLength;
@@ -73,8 +73,9 @@ function linger(req: AnyRequest, res: AnyResponse): void {
   req.resume();
 }
 
-/** RFC 9113, 8.1: a complete answer may be followed by a stream that is reset without an error. */
-function hangUp(req: AnyRequest): void {
+function hangUp(req: AnyRequest, res: AnyResponse): void {
+  // RFC 9113, 8.1: a stream may be reset without an error after a complete answer. It waits for that to have gone out.
   if (isHttp2(req)) (req as Http2ServerRequest).stream.close(constants.NGHTTP2_NO_ERROR);
-  else req.destroy();
+  else if (res.writableFinished) req.destroy();
+  else res.once('finish', () => req.destroy());
 }

@@ -1,4 +1,5 @@
 import type { Http2ServerRequest } from 'node:http2';
+import { setImmediate } from 'node:timers/promises';
 import { type AnyRequest, isHttp2 } from '../http/message.ts';
 import { ClientGone } from '../response/flow.ts';
 import { Refusal } from './answers.ts';
@@ -62,9 +63,11 @@ export class RequestBody implements AsyncIterableIterator<Uint8Array> {
         await this.meter?.(piece.byteLength);
         return { done: false, value: piece };
       }
-      // On HTTP/2 a body that was cut ends like any other.
       if (this.#req.aborted) throw new ClientGone();
       if (this.#req.readableEnded) {
+        // On HTTP/2 a body that was cut ends like any other, and is found to be aborted then.
+        if (isHttp2(this.#req)) await setImmediate();
+        if (this.#req.aborted) throw new ClientGone();
         this.#isOver = true;
         this.stop();
         return DONE;

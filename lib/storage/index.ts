@@ -9,7 +9,15 @@ export type {
   StorageBackend,
 } from './backends/backend.ts';
 export { FilesystemBackend, type FilesystemBackendOptions } from './backends/filesystem.ts';
-export { MemoryBackend } from './backends/memory.ts';
+export { MemoryBackend, type MemoryBackendOptions } from './backends/memory.ts';
+export type {
+  NamespaceReport,
+  PruneEvent,
+  PruneOptions,
+  PruneProblem,
+  PruneReport,
+  Tally,
+} from './prune.ts';
 export {
   type Chunk,
   type ChunkOptions,

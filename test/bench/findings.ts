@@ -1,11 +1,14 @@
 import type { ServerName } from './comparisons.ts';
 import { type Spread, spreadOf } from './ratio.ts';
 
+/** Of a registry, too. */
+type Measured = ServerName | 'registry' | 'docker-registry';
+
 /** What a benchmark found out about one server. */
 export interface Finding {
   what: string;
   /** Of whom; two names for a ratio. */
-  of: ServerName | `${ServerName} / ${ServerName}`;
+  of: Measured | `${Measured} / ${Measured}`;
   unit: string;
   /** Of the rounds. */
   found: Spread;

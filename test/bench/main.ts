@@ -15,6 +15,7 @@ import { measureEntries } from './many-entries.ts';
 import { prepare } from './material.ts';
 import { memory } from './memory.ts';
 import { type Options, parseOptions, USAGE, type What } from './options.ts';
+import { measureRegistry } from './registry.ts';
 import { formatFindings, formatRatios } from './report.ts';
 import { startServers, stopServers } from './servers.ts';
 import { formatSize } from './sizes.ts';
@@ -49,6 +50,11 @@ async function main(): Promise<void> {
     if (options.what === 'start' || options.what === 'count') {
       const found = await measureEntries(options, root);
       if (options.json !== undefined) appendFileSync(options.json, `${JSON.stringify(found)}\n`);
+    } else if (options.what === 'registry') {
+      const { findings, samples } = await measureRegistry(options, root);
+      for (const line of formatFindings(findings)) console.log(line);
+      if (options.json !== undefined)
+        appendFileSync(options.json, samples.map((sample) => `${JSON.stringify(sample)}\n`).join(''));
     } else {
       await measure(options, root);
     }

@@ -18,6 +18,7 @@ export const USAGE = `npm run bench -- [WHAT] [options]
   large-hit          hits on a large file, beside nginx with sendfile
   start              a start with many entries: the first hit, the longest hold of the event loop, the scan
   count              hits with many entries, against hits with 100
+  registry           pushes to, and pulls from, cache-filter registry, beside docker-registry
 
   --size SIZE        1k, 64k, 1m, 256m, …; may be given several times
   --peer PEER        compare with this one only: ${PEERS.join(', ')}; may be given several times
@@ -47,6 +48,7 @@ export const WHATS = [
   'large-hit',
   'start',
   'count',
+  'registry',
 ] as const;
 export type What = (typeof WHATS)[number];
 
@@ -142,6 +144,7 @@ const DEFAULTS: Record<What, { sizes: number[]; rounds: number; clients: number 
   // Of entries that they make themselves.
   start: { sizes: [], rounds: 7, clients: 1 },
   count: { sizes: [], rounds: 7, clients: 1 },
+  registry: { sizes: [1024 * MIB], rounds: 5, clients: 8 },
 };
 
 function defaultSizes(what: What, smoke: boolean): number[] {

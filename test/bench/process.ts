@@ -7,7 +7,7 @@ const DEADLINE_MS = 120_000;
 
 type Reply = { id: number; answer?: unknown; error?: string };
 
-/** A process of the benchmark that answers questions: `server.mjs`, `client.mjs` or `flights.mjs`. */
+/** A process of the benchmark that answers questions: `server.mjs` or one of the clients. */
 export class Process {
   readonly pid: number;
   readonly #child: ChildProcess;
@@ -36,7 +36,7 @@ export class Process {
   /** @returns the process, and what it said when it was ready */
   static async start<Ready>(
     name: string,
-    script: 'server.mjs' | 'client.mjs' | 'flights.mjs',
+    script: 'server.mjs' | 'client.mjs' | 'flights.mjs' | 'registry-client.mjs',
     given: { config?: unknown; env?: NodeJS.ProcessEnv; execArgv?: string[] } = {},
   ): Promise<{ process: Process; ready: Ready }> {
     const child = fork(

@@ -10,23 +10,12 @@ ensure_glance() {
 }
 
 install_glance() {
-  local made=
-  # The package would start a server of its own.
-  if [ ! -e /usr/sbin/policy-rc.d ]; then
-    printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
-    chmod +x /usr/sbin/policy-rc.d
-    made=yes
-  fi
   printf '%s\n' \
     'glance-common glance/configure_db boolean false' \
     'glance-common glance/configure_ksat boolean false' \
     'glance-common glance/configure_rabbit boolean false' \
     'glance-api glance/register-endpoint boolean false' | debconf-set-selections
-  local code=0
-  apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-    glance-api python3-glanceclient curl </dev/null || code=$?
-  [ -z "$made" ] || rm -f /usr/sbin/policy-rc.d
-  return $code
+  install_packages glance-api python3-glanceclient curl
 }
 
 # glance_conf NAME PORT FLAVOR PERSONAS POLICY-FILE: writes $T/glance/NAME.conf. PERSONAS true: seeing an image takes the role

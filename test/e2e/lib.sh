@@ -91,3 +91,27 @@ http() {
 header() {
   sed -n "s/^$1: *//Ip" "$T/head" | tr -d '\r' | tail -n 1
 }
+
+# ensure_packages NAME...: 0 when commands of these names are there; installs Debian's packages of the same names where that can be done
+ensure_packages() {
+  local name missing=()
+  for name; do command -v "$name" >/dev/null || missing+=("$name"); done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then return 1; fi
+  echo "${missing[*]} missing; installing with apt-get"
+  install_packages "${missing[@]}" curl >"$T/install.log" 2>&1 || { tail -n 20 "$T/install.log"; return 1; }
+  for name; do command -v "$name" >/dev/null || return 1; done
+}
+
+# install_packages NAME...: with apt-get, and no server of theirs is started
+install_packages() {
+  local made= code=0
+  if [ ! -e /usr/sbin/policy-rc.d ]; then
+    printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
+    chmod +x /usr/sbin/policy-rc.d
+    made=yes
+  fi
+  apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" </dev/null || code=$?
+  [ -z "$made" ] || rm -f /usr/sbin/policy-rc.d
+  return $code
+}

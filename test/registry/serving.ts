@@ -69,13 +69,15 @@ export interface Serving extends Partial<Omit<RegistryOptions, 'storage'>> {
   storage?: RegistryStorage;
   backend?: StorageBackend;
   before?: Handler[];
+  /** Without `authorize`. */
+  closed?: boolean;
   after?: Handler[];
 }
 
 export async function serving(t: TestContext, given: Serving = {}): Promise<Served> {
-  const { kind = 'http', before = [], after = [], backend = new MemoryBackend(), ...options } = given;
+  const { kind = 'http', before = [], after = [], backend = new MemoryBackend(), closed, ...options } = given;
   const storage = options.storage ?? new Storage(backend);
-  const handler = registry({ authorize: 'anyone', ...options, storage });
+  const handler = registry({ ...(closed ? {} : { authorize: 'anyone' as const }), ...options, storage });
   const server = await serve(kind, [...before, handler as Handler, ...after]);
   t.after(() => server.close());
   return client(server, storage);

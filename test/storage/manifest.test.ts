@@ -162,7 +162,7 @@ describe('what is no manifest', () => {
   test('has another media type than it came with, none at all, or two', () => {
     refused(
       { mediaType: OCI_INDEX },
-      /came as "application.*docker.*" and says of itself .*index/,
+      /came as "application.*docker.*", and says of itself that it is .*index/,
       DOCKER_LIST,
     );
     refused({ mediaType: 7 }, /mediaType is 7/);

@@ -6,7 +6,7 @@ import * as fs from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { OptionReader, requireMode, show } from '../../checks.ts';
 import { OptionError } from '../../errors.ts';
-import { createNew, isMissing, makeDirectory, syncDirectory, unlink } from '../../fs/files.ts';
+import { createNew, makeDirectory, syncDirectory, unlink } from '../../fs/files.ts';
 import type { ByteRange } from '../../http/body.ts';
 import type { Appending, Bytes, ObjectInfo, ObjectStream, Part, StorageBackend } from './backend.ts';
 import { Step } from './fault.ts';
@@ -138,12 +138,7 @@ export class FilesystemBackend implements StorageBackend {
 
   async delete(path: string): Promise<boolean> {
     requirePath(path);
-    return this.#inTree(this.#step('delete', path), async (tree) => {
-      const found = await tree.find(path);
-      return (await statIfThere(found))?.isDirectory()
-        ? removeEmpty(found)
-        : unlink(found).catch((error: unknown) => notThere(error) ?? false);
-    });
+    return this.#inTree(this.#step('delete', path), async (tree) => remove(await tree.find(path)));
   }
 
   async move(from: string, to: string): Promise<void> {
@@ -304,14 +299,21 @@ async function infos(
   return found.filter((info) => info !== undefined);
 }
 
-/** Whether it was there, and empty. */
-async function removeEmpty(folder: string): Promise<boolean> {
+/** Removes a file, or an empty folder; whether there was one. */
+async function remove(path: string): Promise<boolean> {
   try {
-    await fs.rmdir(folder);
+    return await unlink(path);
+  } catch (error) {
+    if (isNotThere(error)) return false;
+    if (!(await statIfThere(path))?.isDirectory()) throw error;
+  }
+  try {
+    await fs.rmdir(path);
     return true;
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (isMissing(error) || code === 'ENOTEMPTY' || code === 'EEXIST') return false;
+    // It is gone, or there is something in it, or in its place.
+    if (isNotThere(error) || code === 'ENOTEMPTY' || code === 'EEXIST') return false;
     throw error;
   }
 }

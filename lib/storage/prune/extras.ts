@@ -11,6 +11,8 @@ export interface Extras {
   used: Map<string, ObjectInfo>;
   /** That a manifest is about another one. */
   referrers: { subject: string; digest: string; info: ObjectInfo }[];
+  /** What they are about. */
+  subjects: string[];
 }
 
 /** Undefined where not all of it can be read. */
@@ -19,11 +21,12 @@ export async function readExtras(run: Run, repository: string): Promise<Extras |
     layout.allUsed(run.namespace, repository),
     layout.allReferrers(run.namespace, repository),
   ];
-  const extras: Extras = { used: new Map(), referrers: [] };
+  const extras: Extras = { used: new Map(), referrers: [], subjects: [] };
   return run.attempt(allReferrers, async () => {
     for await (const info of run.backend.list(allUsed)) if (!info.isFolder) extras.used.set(info.name, info);
     for await (const { name: subject, isFolder } of run.backend.list(allReferrers)) {
       if (!isFolder || !isName('digest', subject)) continue;
+      extras.subjects.push(subject);
       for (const info of await run.list(layout.referrers(run.namespace, repository, subject)))
         if (isName('digest', info.name)) extras.referrers.push({ subject, digest: info.name, info });
     }
@@ -59,9 +62,10 @@ export async function removeExtras(
     async ({ subject, digest, info }) => {
       const path = layout.referrer(namespace, repository, subject, digest);
       await removeUnwanted(run, { path, digest, info, isNeeded: marks.unsure || documents.has(digest) });
-      await run.removeFolder(layout.referrers(namespace, repository, subject));
     },
   );
+  for (const subject of extras.subjects)
+    await run.removeFolder(layout.referrers(namespace, repository, subject));
   await run.each(
     extras.used,
     ([reference]) => layout.used(namespace, repository, reference),

@@ -15,7 +15,7 @@ export type Stage = 'uploads' | 'repositories' | 'blobs';
 export interface PruneEvent {
   namespace: string;
   stage: Stage;
-  /** How many of the stage have been looked at so far: uploads, objects of repositories, blobs. */
+  /** How many of the stage have been looked at so far: uploads, blobs, or what repositories have. */
   done: number;
 }
 

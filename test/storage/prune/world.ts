@@ -24,7 +24,9 @@ export class TimedBackend {
       get: (target, name) => {
         const value: unknown = Reflect.get(target, name);
         if (typeof value !== 'function') return value;
-        if (name === 'list') return (path: string) => this.#list(target.list(path), path);
+        if (name === 'list') {
+          return (path: string) => this.#list(value.call(target, path) as AsyncIterable<ObjectInfo>, path);
+        }
         return async (...args: unknown[]) => {
           const result: unknown = await value.apply(target, args);
           if (name === 'put' || name === 'append') this.#write(args[0] as string);

@@ -56,8 +56,8 @@ export class Temporary {
     for (const name of names) {
       const path = join(this.#directory, name);
       try {
-        const { mtimeMs, ctimeMs } = await fs.lstat(path);
-        if (Math.max(mtimeMs, ctimeMs) < Date.now() - LEFT_MS) await unlink(path);
+        const { mtimeMs } = await fs.lstat(path);
+        if (mtimeMs < Date.now() - LEFT_MS) await unlink(path);
       } catch (error) {
         debug('%s stays: %o', path, error);
       }

@@ -98,8 +98,11 @@ export class Tree {
       }
     }
     const above = dirname(folder);
-    // The umask may have taken something away. A file system without modes refuses.
-    await fs.chmod(folder, modeOf(this.#options.directoryMode, await fs.stat(folder))).catch(() => undefined);
+    // The umask may have taken something away. A file system without modes refuses, and the folder may be gone again.
+    const mode = await fs
+      .stat(folder)
+      .then((made) => modeOf(this.#options.directoryMode, made), ignoreMissing);
+    if (mode !== undefined) await fs.chmod(folder, mode).catch(() => undefined);
     if (this.#options.durable) await syncDirectory(above).catch(ignoreMissing);
     await this.#making.get(above);
   }
@@ -177,7 +180,7 @@ function isLink(error: unknown): boolean {
   return code === 'ELOOP' || code === 'EMLINK';
 }
 
-/** A folder that is gone by now has nothing to survive in. */
-function ignoreMissing(error: unknown): void {
+/** A folder may be removed as soon as it is empty. */
+function ignoreMissing(error: unknown): undefined {
   if (!isMissing(error)) throw error;
 }

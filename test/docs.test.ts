@@ -5,6 +5,9 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
+import { passwdCommand } from '../lib/cli/passwd-command.ts';
+import { pruneCommand } from '../lib/cli/prune-command.ts';
+import { registryCommand } from '../lib/cli/registry-command.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -91,6 +94,21 @@ describe('documentation', () => {
     assert.deepEqual(
       names.filter((name) => !words.has(name)),
       [],
+    );
+  });
+
+  test('docs/guides/registry-command.md has every flag of the registry and its commands, and no other', () => {
+    const nothing = async () => undefined;
+    const commands = [registryCommand(nothing), passwdCommand(nothing), pruneCommand(nothing)];
+    const flags = new Set(commands.flatMap(({ options }) => options.map(({ flags }) => flags)));
+    const page = 'docs/guides/registry-command.md';
+    assert.deepEqual(missingFrom(page, [...flags]), []);
+    const rows = entriesOf(page, /^\| `--[^|]*\|/gm);
+    const unknown = rows.filter((name) => name !== '--htpasswd' && name !== '--anonymous-pull');
+    assert.deepEqual(
+      unknown.filter((name) => !flags.has(name)),
+      [],
+      'flags that there are not',
     );
   });
 

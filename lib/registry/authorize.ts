@@ -27,7 +27,7 @@ export interface AuthorizeContext<Req extends AnyRequest = IncomingMessage, User
 }
 
 /**
- * `true`: go on. `false`: 401 with a challenge where the request has no credentials, else 403. `'challenge'`: 401 in any case. `'hide'`: 404, as if
+ * `true`: go on. `false`: 401 with a challenge where nobody in particular asks, else 403. `'challenge'`: 401 in any case. `'hide'`: 404, as if
  * there were no such repository.
  */
 export type Authorization = boolean | 'challenge' | 'hide';
@@ -76,8 +76,7 @@ export async function permit(asking: Asking, question: Question): Promise<void> 
     case 'challenge':
       throw unauthorized(asking, question, 'credentials are required');
     case false:
-      if (asking.user === undefined && asking.req.headers.authorization === undefined)
-        throw unauthorized(asking, question, 'credentials are required');
+      if (!hasCredentials(asking)) throw unauthorized(asking, question, 'credentials are required');
       throw new Refusal(403, 'DENIED', `not allowed: ${question.action}`);
   }
 }
@@ -85,6 +84,12 @@ export async function permit(asking: Asking, question: Question): Promise<void> 
 /** The same, as an answer. */
 export async function mayDo(asking: Asking, question: Question): Promise<boolean> {
   return (await ask(asking, question)) === true;
+}
+
+/** Where nobody was asked to look at them, a request that brings some may have right ones. */
+function hasCredentials({ user, config, req }: Asking): boolean {
+  if (user !== undefined) return true;
+  return config.authenticate === undefined && req.headers.authorization !== undefined;
 }
 
 async function ask({ req, user, config }: Asking, question: Question): Promise<Authorization> {

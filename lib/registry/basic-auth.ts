@@ -77,11 +77,12 @@ interface Credentials {
   password: string;
 }
 
-/** False where they are malformed. */
+/** False where they are malformed. An empty name without a password is what podman and skopeo send who have none. */
 function credentialsOf(header: string | undefined): Credentials | undefined | false {
   const [, scheme, rest = ''] = /^([^ ]+)(?: +(.*))?$/.exec(header?.trim() ?? '') ?? [];
   if (scheme?.toLowerCase() !== 'basic') return undefined;
   const text = Buffer.from(rest, 'base64').toString();
+  if (text === ':') return undefined;
   const colon = text.indexOf(':');
   return colon > 0 && { name: text.slice(0, colon), password: text.slice(colon + 1) };
 }

@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream';
+import createDebug from 'debug';
 import type { Body, ByteRange, ResponseHead } from '../http/body.ts';
 import { type Asked, decide } from '../response/plan.ts';
 import { send } from '../response/send.ts';
@@ -8,6 +9,8 @@ import { permit } from './authorize.ts';
 import type { Exchange } from './exchange.ts';
 import { notify } from './notify.ts';
 import { reply } from './reply.ts';
+
+const debug = createDebug('cache-filter:registry');
 
 interface BlobPoint {
   repository: string;
@@ -37,6 +40,7 @@ export async function pullBlob(exchange: Exchange, { repository, digest }: BlobP
   const body = new BlobBody(exchange, digest, head, size);
   await body.open(asked);
   const sent = await send(asked, res, body, { timeoutMs: config.sendTimeoutMs });
+  if (sent.error !== undefined) debug('%s of %s broke off: %o', digest, repository, sent.error);
   if (sent.complete && sent.bytes > 0)
     notify(exchange, { action: 'pull', what: 'blob', repository, digest, bytes: sent.bytes });
 }

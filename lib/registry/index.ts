@@ -1,4 +1,4 @@
-// docs/reference/registry.md
+/** The entry point `cache-filter/registry`. */
 
 export type { Action, Authorization, AuthorizeContext, ChallengeContext } from './authorize.ts';
 export { type BasicAuthOptions, type BasicUser, basicAuth, hashPassword } from './basic-auth.ts';

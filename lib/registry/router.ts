@@ -147,7 +147,16 @@ function fail(
   }
   const refusal = refusalOf(error);
   debug('%s %s: %o', req.method, req.url, error);
-  if (refusal !== undefined) reply(exchange, refusal.status, refusal.headers, refusal.body);
-  else if (next !== undefined) next(error);
+  try {
+    if (refusal !== undefined) {
+      reply(exchange, refusal.status, refusal.headers, refusal.body);
+      return;
+    }
+  } catch (unsendable) {
+    // A challenge that is no header.
+    fail(exchange, unsendable, next);
+    return;
+  }
+  if (next !== undefined) next(error);
   else reply(exchange, 500, {}, new Refusal(500, 'UNKNOWN', 'something failed').body);
 }

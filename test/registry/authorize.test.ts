@@ -100,6 +100,12 @@ describe('authorize', () => {
     assert.deepEqual(seen, ['ann', { name: 'bob' }]);
   });
 
+  it('answers 401 to credentials that `authenticate` does not look at', async (t) => {
+    const { call } = await serving(t, { authorize: () => false, authenticate: () => undefined });
+    const answer = await call('GET', '/v2/', { headers: { Authorization: 'Bearer abc' } });
+    assert.deepEqual([answer.status, answer.code], [401, 'UNAUTHORIZED']);
+  });
+
   it('answers 403 to a user without an Authorization header', async (t) => {
     const { call } = await serving(t, { authorize: () => false, authenticate: () => 'ann' });
     assert.equal((await call('GET', '/v2/')).status, 403);
@@ -139,6 +145,16 @@ describe('authorize', () => {
       () => Promise.reject(new Error('no database')),
     ]) {
       const { call } = await serving(t, { authorize: authorize as never });
+      const answer = await call('GET', '/v2/');
+      assert.deepEqual([answer.status, answer.body.toString()], [500, 'failed']);
+    }
+  });
+});
+
+describe('a challenge', () => {
+  it('that is no header goes to next(err)', async (t) => {
+    for (const challenge of [() => 'a\r\nb', () => undefined as never]) {
+      const { call } = await serving(t, { authorize: () => false, challenge });
       const answer = await call('GET', '/v2/');
       assert.deepEqual([answer.status, answer.body.toString()], [500, 'failed']);
     }

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { DigestError, TooLargeError } from '../errors.ts';
 import type { ByteRange } from '../http/body.ts';
+import { takeBack } from './aside.ts';
 import type { Bytes, ObjectStream, StorageBackend } from './backends/backend.ts';
 import { layout } from './layout.ts';
 import { algorithmOf, requireName } from './names.ts';
@@ -32,11 +33,11 @@ export class Blobs {
   /** Its size in bytes; undefined where there is none. It will not be pruned for a while. */
   async size(namespace: string, digest: string): Promise<number | undefined> {
     const path = dataOf(namespace, digest);
-    const size = await this.#backend.size(path);
+    const size = await this.#look(namespace, digest);
     if (size === undefined || this.#touched.has(path)) return size;
     await this.#backend.put(layout.touched(namespace, digest), NOTHING);
     this.#touched.set(path, true);
-    return this.#backend.size(path);
+    return this.#look(namespace, digest);
   }
 
   /** @throws DigestError, TooLargeError; nothing has changed then */
@@ -60,6 +61,7 @@ export class Blobs {
     const path = dataOf(namespace, digest);
     this.#touched.delete(path);
     const removed = await this.#backend.delete(path);
+    await this.#backend.delete(layout.removing(namespace, digest));
     await this.#backend.delete(layout.touched(namespace, digest));
     await this.#backend.delete(layout.blob(namespace, digest));
     return removed;
@@ -68,9 +70,12 @@ export class Blobs {
   /** The size of one that was pushed to, or mounted into, the repository; it will not be pruned for a while. */
   async linkedSize(namespace: string, repository: string, digest: string): Promise<number | undefined> {
     const link = linkOf(namespace, repository, digest);
-    // In this order: `prune` removes a link, and then looks whether it was noted that somebody is about to be told of the blob.
+    // In this order: `prune` takes a link away, and then looks whether it was noted that somebody is about to be told of the blob.
     const size = await this.size(namespace, digest);
-    return (await this.#backend.size(link)) === undefined ? undefined : size;
+    if (size === undefined || (await this.#backend.size(link)) !== undefined) return size;
+    return (await takeBack(this.#backend, layout.unlinked(namespace, repository, digest), link))
+      ? size
+      : undefined;
   }
 
   /** Makes one that is in the namespace one of the repository's; whether it is there. */
@@ -89,8 +94,18 @@ export class Blobs {
   /** It is none of the repository's any more; whether it was. What nobody refers to `prune` removes. */
   async unlink(namespace: string, repository: string, digest: string): Promise<boolean> {
     const had = (await this.linkedSize(namespace, repository, digest)) !== undefined;
+    await this.#backend.delete(layout.unlinked(namespace, repository, digest));
     await this.#backend.delete(linkOf(namespace, repository, digest));
     return had;
+  }
+
+  /** Its size in bytes, whether `prune` is just about to remove it or not. */
+  async #look(namespace: string, digest: string): Promise<number | undefined> {
+    const path = layout.data(namespace, digest);
+    const size = await this.#backend.size(path);
+    if (size !== undefined) return size;
+    const isBack = await takeBack(this.#backend, layout.removing(namespace, digest), path);
+    return isBack ? this.#backend.size(path) : undefined;
   }
 
   /** Comes to an end only where it is what it should be. */

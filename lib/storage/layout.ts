@@ -34,10 +34,15 @@ export const layout = {
   manifests: (namespace: string, repository: string): string => `${namespace}/repos/${repository}/_manifests`,
   manifest: (namespace: string, repository: string, reference: string): string =>
     `${namespace}/repos/${repository}/_manifests/${reference}`,
-  /** Where such a document is for the moment between its removal and the last look at whether it has been put anew. */
-  untying: (namespace: string, repository: string): string => `${namespace}/repos/${repository}/_removing`,
+  /** Where documents, and links, are for the moment between their removal and the last look at whether somebody has come for them. */
+  untying: (namespace: string, repository: string): string =>
+    `${namespace}/repos/${repository}/_removing/_manifests`,
   untied: (namespace: string, repository: string, reference: string): string =>
-    `${namespace}/repos/${repository}/_removing/${reference}`,
+    `${namespace}/repos/${repository}/_removing/_manifests/${reference}`,
+  unlinking: (namespace: string, repository: string): string =>
+    `${namespace}/repos/${repository}/_removing/_blobs`,
+  unlinked: (namespace: string, repository: string, digest: string): string =>
+    `${namespace}/repos/${repository}/_removing/_blobs/${digest}`,
   /** An empty object for each blob that was pushed to, or mounted into, the repository. */
   links: (namespace: string, repository: string): string => `${namespace}/repos/${repository}/_blobs`,
   link: (namespace: string, repository: string, digest: string): string =>

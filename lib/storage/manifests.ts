@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import createDebug from 'debug';
 import { LRUCache } from 'lru-cache';
 import { BackendError, DigestError, MissingReferenceError, NameError, TooLargeError } from '../errors.ts';
+import { takeBack } from './aside.ts';
 import type { StorageBackend } from './backends/backend.ts';
 import type { Blobs } from './blobs.ts';
 import { layout } from './layout.ts';
@@ -120,6 +121,7 @@ export class Manifests {
   async delete(namespace: string, repository: string, reference: string): Promise<boolean> {
     requireNames(namespace, repository, reference);
     const path = layout.manifest(namespace, repository, reference);
+    await this.#backend.delete(layout.untied(namespace, repository, reference));
     if (!isDigest(reference)) {
       await this.#backend.delete(layout.used(namespace, repository, reference));
       return this.#backend.delete(path);
@@ -199,11 +201,18 @@ export class Manifests {
         kind === 'manifest'
           ? // In this order: `prune` removes a document, and then looks whether its content was noted as wanted.
             (await this.#blobs.size(namespace, digest)) !== undefined &&
-            (await this.#document(namespace, repository, digest)) !== undefined
+            (await this.#isNamed(namespace, repository, digest))
           : (await this.#blobs.linkedSize(namespace, repository, digest)) !== undefined;
       if (!isThere) missing.add(digest);
     }
     if (missing.size > 0) throw new MissingReferenceError([...missing]);
+  }
+
+  /** Whether the repository has the manifest, be it that `prune` is just about to remove it. */
+  async #isNamed(namespace: string, repository: string, digest: string): Promise<boolean> {
+    if ((await this.#document(namespace, repository, digest)) !== undefined) return true;
+    const path = layout.manifest(namespace, repository, digest);
+    return takeBack(this.#backend, layout.untied(namespace, repository, digest), path);
   }
 
   async #tag(namespace: string, repository: string, tag: string, document: TagDocument): Promise<void> {

@@ -1,3 +1,4 @@
+import { putBack } from '../aside.ts';
 import type { ObjectInfo } from '../backends/backend.ts';
 import { layout } from '../layout.ts';
 import { isName } from '../names.ts';
@@ -83,10 +84,11 @@ class BlobPruning {
       await run.backend.move(this.#data, this.#removing);
       const late = await this.#list();
       if (this.#isWanted(late.touched)) {
-        await this.#putBack(late.data);
+        await putBack(run.backend, this.#removing, this.#data);
         return this.#keep(data, late.touched);
       }
-      if (!(await run.backend.delete(this.#removing))) return;
+      // Somebody has taken it back at the last moment.
+      if (!(await run.backend.delete(this.#removing))) return this.#keep(data, late.touched);
       // It has been pushed anew.
       if (late.data !== undefined) return this.#keep(data, late.touched);
     }
@@ -104,17 +106,11 @@ class BlobPruning {
       return this.#look(data, touched);
     }
     if (isWanted) {
-      if (!run.options.dryRun) await this.#putBack(data);
+      if (!run.options.dryRun) await putBack(run.backend, this.#removing, this.#data);
       return this.#keep(removing, touched);
     }
     await run.remove(this.#removing, removing, 'blobs');
     if (touched !== undefined) await this.#removeTouched(touched);
-  }
-
-  /** The same content may have come in its place. */
-  async #putBack(data: ObjectInfo | undefined): Promise<void> {
-    if (data === undefined) await this.#run.backend.move(this.#removing, this.#data);
-    else await this.#run.backend.delete(this.#removing);
   }
 
   #keep(data: ObjectInfo, touched: ObjectInfo | undefined): void {

@@ -1,4 +1,5 @@
 import { ManifestError } from '../../errors.ts';
+import { putBack } from '../aside.ts';
 import { layout } from '../layout.ts';
 import { isDigest, isName } from '../names.ts';
 import { readTag } from '../tag-document.ts';
@@ -26,7 +27,7 @@ export async function readDocuments(
   const documents = new Map<string, Document>();
   let isWhole = true;
   const folders = [layout.manifests(run.namespace, repository), layout.untying(run.namespace, repository)];
-  await putBack(run, repository);
+  await recover(run, layout.untying(run.namespace, repository), layout.manifests(run.namespace, repository));
   for (const folder of folders) {
     const isListed = await run.attempt(folder, async () => {
       await run.each(
@@ -89,32 +90,23 @@ export async function removeDocument(
   if (found === undefined) return document;
   const isSame = bytes === undefined || bytes.equals(found);
   if (isSame && !(await isAnyWanted(run, digests))) {
-    await run.backend.delete(aside);
-    return undefined;
+    // Somebody may have taken it back at the last moment.
+    return (await run.backend.delete(aside)) ? undefined : document;
   }
-  await restore(run, aside, path);
+  await putBack(run.backend, aside, path);
   return isSame ? document : { ...document, bytes: found, digests: [...digests, ...ledTo(run, path, found)] };
-}
-
-/** What a run that died had taken away is looked at again: in a dry run, where it lies. */
-async function putBack(run: Run, repository: string): Promise<void> {
-  if (run.options.dryRun) return;
-  const folder = layout.untying(run.namespace, repository);
-  await run.attempt(folder, async () => {
-    for (const { name } of await run.list(folder)) {
-      if (!isName('tag', name) && !isName('digest', name)) continue;
-      await restore(run, `${folder}/${name}`, layout.manifest(run.namespace, repository, name));
-    }
-  });
-}
-
-/** What has come in its place meanwhile stays. */
-async function restore(run: Run, from: string, to: string): Promise<void> {
-  if ((await run.backend.size(to)) === undefined) await run.backend.move(from, to);
-  else await run.backend.delete(from);
 }
 
 async function isAnyWanted(run: Run, digests: readonly string[]): Promise<boolean> {
   for (const digest of digests) if (await run.isWanted(digest)) return true;
   return false;
+}
+
+/** Puts back what a run that died had taken away; a dry run looks at it where it lies. */
+export async function recover(run: Run, from: string, to: string): Promise<void> {
+  if (run.options.dryRun) return;
+  await run.attempt(from, async () => {
+    for (const { name, isFolder } of await run.list(from))
+      if (!isFolder) await putBack(run.backend, `${from}/${name}`, `${to}/${name}`);
+  });
 }

@@ -1,7 +1,8 @@
+import { putBack } from '../aside.ts';
 import type { ObjectInfo } from '../backends/backend.ts';
 import { layout } from '../layout.ts';
 import { isName } from '../names.ts';
-import type { Document } from './documents.ts';
+import { type Document, recover } from './documents.ts';
 import type { Marks } from './mark.ts';
 import type { Run } from './run.ts';
 
@@ -44,24 +45,20 @@ export async function removeExtras(
   { documents, extras, marks }: { documents: ReadonlyMap<string, Document>; extras: Extras; marks: Marks },
 ): Promise<void> {
   const { namespace } = run;
-  const links = layout.links(namespace, repository);
-  await run.attempt(links, () =>
-    run.each(
-      run.backend.list(links),
-      ({ name }) => `${links}/${name}`,
-      async (info) => {
-        if (!isName('digest', info.name)) return;
-        const isNeeded = marks.unsure || marks.all.has(info.name);
-        await removeUnwanted(run, { path: `${links}/${info.name}`, digest: info.name, info, isNeeded });
-      },
-    ),
-  );
+  await removeLinks(run, repository, marks);
   await run.each(
     extras.referrers,
     ({ subject, digest }) => layout.referrer(namespace, repository, subject, digest),
     async ({ subject, digest, info }) => {
       const path = layout.referrer(namespace, repository, subject, digest);
-      await removeUnwanted(run, { path, digest, info, isNeeded: marks.unsure || documents.has(digest) });
+      const isNeeded = marks.unsure || documents.has(digest) || !run.isOld(info);
+      if (isNeeded || (await run.isWanted(digest))) return run.keep(info);
+      if (run.options.dryRun) return run.removed(info);
+      const bytes = await run.backend.get(path);
+      if (bytes === undefined || !(await run.backend.delete(path))) return;
+      if (!(await run.isWanted(digest))) return run.removed(info);
+      await run.backend.put(path, bytes);
+      run.keep(info);
     },
   );
   for (const subject of extras.subjects)
@@ -76,16 +73,38 @@ export async function removeExtras(
   );
 }
 
-/** Removes what says something of a digest, and puts it back where somebody wants that just then: who does so notes it before he looks. */
-async function removeUnwanted(
-  run: Run,
-  { path, digest, info, isNeeded }: { path: string; digest: string; info: ObjectInfo; isNeeded: boolean },
-): Promise<void> {
-  if (isNeeded || !run.isOld(info) || (await run.isWanted(digest))) return run.keep(info);
-  if (run.options.dryRun) return run.removed(info);
-  const bytes = await run.backend.get(path);
-  if (bytes === undefined || !(await run.backend.delete(path))) return;
-  if (!(await run.isWanted(digest))) return run.removed(info);
-  await run.backend.put(path, bytes);
-  run.keep(info);
+async function removeLinks(run: Run, repository: string, marks: Marks): Promise<void> {
+  const [links, aside] = [
+    layout.links(run.namespace, repository),
+    layout.unlinking(run.namespace, repository),
+  ];
+  const seen = new Set<string>();
+  const each = (folder: string, work: (info: ObjectInfo) => Promise<void>): Promise<unknown> =>
+    run.attempt(folder, () =>
+      run.each(
+        run.backend.list(folder),
+        ({ name }) => `${folder}/${name}`,
+        async (info) => {
+          if (info.isFolder || !isName('digest', info.name) || seen.has(info.name)) return;
+          seen.add(info.name);
+          await work(info);
+        },
+      ),
+    );
+  await recover(run, aside, links);
+  await each(links, async (info) => {
+    const { name: digest } = info;
+    if (marks.unsure || marks.all.has(digest) || !run.isOld(info) || (await run.isWanted(digest)))
+      return run.keep(info);
+    if (run.options.dryRun) return run.removed(info);
+    await run.backend.move(`${links}/${digest}`, `${aside}/${digest}`);
+    const isWanted = await run.isWanted(digest);
+    if (isWanted) await putBack(run.backend, `${aside}/${digest}`, `${links}/${digest}`);
+    // Somebody may have taken it back at the last moment.
+    const isGone = !isWanted && (await run.backend.delete(`${aside}/${digest}`));
+    if (isGone) run.removed(info);
+    else run.keep(info);
+  });
+  // Only where nothing was put back.
+  if (run.options.dryRun) await each(aside, async (info) => run.keep(info));
 }

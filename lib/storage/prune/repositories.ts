@@ -10,6 +10,7 @@ export interface Needed {
   hasRepositories: boolean;
 }
 
+const INNER = ['_removing/_manifests', '_removing/_blobs'];
 const PARTS = ['_removing', '_manifests', '_blobs', '_referrers', '_used'];
 
 /** Prunes one after the other (statement 46): what all of them together need stays. */
@@ -27,7 +28,7 @@ export async function pruneRepositories(run: Run): Promise<Needed> {
     if (!isName('repository', repository) || !names.some((name) => PARTS.includes(name))) continue;
     needed.hasRepositories = true;
     for (const digest of await pruneRepository(run, repository)) needed.digests.add(digest);
-    for (const part of PARTS) await run.removeFolder(`${folder}/${part}`);
+    for (const part of [...INNER, ...PARTS]) await run.removeFolder(`${folder}/${part}`);
   }
   for (const folder of folders.reverse()) await run.removeFolder(folder);
   run.end();

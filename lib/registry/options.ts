@@ -13,7 +13,25 @@ import type { QuotaContext } from './quota.ts';
 type MaybePromise<T> = T | Promise<T>;
 
 /** What a registry asks of its storage. */
-const OPERATIONS = [
+type Operation =
+  | 'blobSize'
+  | 'streamBlob'
+  | 'linkedBlobSize'
+  | 'linkBlob'
+  | 'unlinkBlob'
+  | 'startUpload'
+  | 'uploadChunk'
+  | 'uploadStatus'
+  | 'cancelUpload'
+  | 'storeUpload'
+  | 'putManifest'
+  | 'getManifest'
+  | 'deleteManifest'
+  | 'listTags'
+  | 'referrers'
+  | 'repositories';
+
+const OPERATIONS: readonly Operation[] = [
   'blobSize',
   'streamBlob',
   'linkedBlobSize',
@@ -30,10 +48,10 @@ const OPERATIONS = [
   'listTags',
   'referrers',
   'repositories',
-] as const satisfies readonly (keyof Storage)[];
+];
 
 /** A `Storage`, or anything that does the same. `options`: how large a manifest and a blob may be. */
-export type RegistryStorage = Pick<Storage, (typeof OPERATIONS)[number]> & {
+export type RegistryStorage = Pick<Storage, Operation> & {
   readonly options: Pick<Storage['options'], 'maxManifestBytes' | 'maxBlobBytes'>;
 };
 

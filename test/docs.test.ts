@@ -5,6 +5,9 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
+import { passwdCommand } from '../lib/cli/passwd-command.ts';
+import { pruneCommand } from '../lib/cli/prune-command.ts';
+import { registryCommand } from '../lib/cli/registry-command.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -134,6 +137,23 @@ describe('documentation', () => {
     assert.deepEqual(
       names.filter((name) => !words.has(name)),
       [],
+    );
+  });
+
+  test('docs/guides/registry-command.md has every flag of the registry and its commands, and no other', () => {
+    const nothing = async () => undefined;
+    const commands = [registryCommand(nothing), passwdCommand(nothing), pruneCommand(nothing)];
+    const flags = new Set(commands.flatMap(({ options }) => options.map(({ flags }) => flags)));
+    const page = 'docs/guides/registry-command.md';
+    assert.deepEqual(missingFrom(page, [...flags]), []);
+    // In the table of who may do what, flags stand for a way to run it.
+    const [, before = '', after = ''] = /^([\s\S]*?)^## Who may do what$[\s\S]*?(^## [\s\S]*)/m.exec(read(page)) ?? [];
+    const rows = [...`${before}${after}`.matchAll(/^\| `(--[^`]*)`/gm)].map(([, name = '']) => name);
+    assert.ok(rows.length >= flags.size);
+    assert.deepEqual(
+      rows.filter((name) => !flags.has(name)),
+      [],
+      'flags that there are not',
     );
   });
 

@@ -26,16 +26,30 @@ export type { MemoryOptions } from './cache/hot-entries.ts';
 export { MemoryCache, type MemoryCacheOptions } from './cache/memory-cache.ts';
 export { cacheFilter, cacheFilter as default } from './cache-filter.ts';
 export {
+  BackendError,
+  type BackendReason,
+  BusyError,
   CacheFilterError,
+  DigestError,
   DirectoryError,
+  FormatError,
   HookError,
   IncompleteError,
   IntegrityError,
+  ManifestError,
+  MissingReferenceError,
+  type NamedThing,
+  NameError,
+  OffsetError,
   OptionError,
   QueueFullError,
   RefusedError,
+  SizeError,
   StoreError,
+  type StoreReason,
   SupersededError,
+  TooLargeError,
+  UploadUnknownError,
 } from './errors.ts';
 export type { CacheFilterEvents, EvictEvent, FillTrace, RequestEvent, ServedEvent } from './events.ts';
 export { type CacheInfo, getCacheInfo, type Next } from './exchange.ts';

@@ -5,6 +5,9 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
+import { passwdCommand } from '../lib/cli/passwd-command.ts';
+import { pruneCommand } from '../lib/cli/prune-command.ts';
+import { registryCommand } from '../lib/cli/registry-command.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -33,6 +36,12 @@ const THEIRS = {
     import { MemoryCache } from 'cache-filter';
     export class MyCache extends MemoryCache {}
   `,
+  'docs/reference/my-backend.ts': `
+    import { MemoryBackend } from 'cache-filter';
+    export class MyBackend extends MemoryBackend {
+      async empty() {}
+    }
+  `,
 };
 
 const docs = readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })
@@ -43,6 +52,21 @@ describe('documentation', () => {
   test('docs/reference/options.md has every option', () => {
     const options = propertiesOf('lib/options.ts', 'CacheFilterOptions');
     assert.deepEqual(missingFrom('docs/reference/options.md', options), []);
+  });
+
+  test('docs/reference/registry.md has every option, what hooks are given, and every error code', () => {
+    const page = 'docs/reference/registry.md';
+    const options = [
+      ...propertiesOf('lib/registry/options.ts', 'RegistryOptions'),
+      ...propertiesOf('lib/registry/basic-auth.ts', 'BasicAuthOptions'),
+      ...propertiesOf('lib/registry/authorize.ts', 'AuthorizeContext'),
+      ...propertiesOf('lib/registry/quota.ts', 'QuotaContext'),
+      ...propertiesOf('lib/registry/notify.ts', 'RegistryEvent'),
+    ];
+    const codes = read('lib/registry/answers.ts').match(/type ErrorCode =([^;]*);/)?.[1] ?? '';
+    const names = [...codes.matchAll(/'([A-Z_]+)'/g)].map(([, code = '']) => code);
+    assert.ok(names.length > 10, 'no codes in lib/registry/answers.ts');
+    assert.deepEqual(missingFrom(page, [...options, ...names]), []);
   });
 
   test('docs/reference/cache-contract.md has every option of the built-in caches, and of a fill', () => {
@@ -77,6 +101,28 @@ describe('documentation', () => {
     );
   });
 
+  test('docs/reference/backend-contract.md has every operation, and every option of the built-in backends', () => {
+    const page = 'docs/reference/backend-contract.md';
+    const contract = 'lib/storage/backends/backend.ts';
+    const entries = new Set(entriesOf(page).map((entry) => entry.replace(/\(.*/, '')));
+    const names = [
+      ...propertiesOf(contract, 'StorageBackend'),
+      ...propertiesOf('lib/storage/backends/filesystem.ts', 'FilesystemBackendOptions'),
+      ...propertiesOf('lib/storage/backends/memory.ts', 'MemoryBackendOptions'),
+      ...propertiesOf('lib/contracts/backend/suite.ts', 'MadeBackend'),
+    ];
+    assert.deepEqual(
+      names.filter((name) => !entries.has(name)),
+      [],
+    );
+    const words = new Set(read(page).match(/\w+/g));
+    const members = ['ObjectInfo', 'ObjectStream', 'Part', 'Appending'];
+    assert.deepEqual(
+      members.flatMap((name) => propertiesOf(contract, name)).filter((name) => !words.has(name)),
+      [],
+    );
+  });
+
   test('docs/reference/filter.md has what can be asked of a filter, and all that it counts', () => {
     const page = 'docs/reference/filter.md';
     const words = new Set(read(page).match(/\w+/g));
@@ -91,6 +137,23 @@ describe('documentation', () => {
     assert.deepEqual(
       names.filter((name) => !words.has(name)),
       [],
+    );
+  });
+
+  test('docs/guides/registry-command.md has every flag of the registry and its commands, and no other', () => {
+    const nothing = async () => undefined;
+    const commands = [registryCommand(nothing), passwdCommand(nothing), pruneCommand(nothing)];
+    const flags = new Set(commands.flatMap(({ options }) => options.map(({ flags }) => flags)));
+    const page = 'docs/guides/registry-command.md';
+    assert.deepEqual(missingFrom(page, [...flags]), []);
+    // In the table of who may do what, flags stand for a way to run it.
+    const [, before = '', after = ''] = /^([\s\S]*?)^## Who may do what$[\s\S]*?(^## [\s\S]*)/m.exec(read(page)) ?? [];
+    const rows = [...`${before}${after}`.matchAll(/^\| `(--[^`]*)`/gm)].map(([, name = '']) => name);
+    assert.ok(rows.length >= flags.size);
+    assert.deepEqual(
+      rows.filter((name) => !flags.has(name)),
+      [],
+      'flags that there are not',
     );
   });
 
@@ -266,7 +329,9 @@ function problemsOf(examples: ReadonlyMap<string, string>): string[] {
     declaration: false,
     paths: {
       'cache-filter': [join(root, 'lib/index.ts')],
-      'cache-filter/contracts': [join(root, 'lib/contracts/cache.ts')],
+      'cache-filter/storage': [join(root, 'lib/storage/index.ts')],
+      'cache-filter/registry': [join(root, 'lib/registry/index.ts')],
+      'cache-filter/contracts': [join(root, 'lib/contracts/index.ts')],
     },
   } satisfies ts.CompilerOptions);
 

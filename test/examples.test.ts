@@ -388,3 +388,35 @@ describe('examples/memory-only.ts', () => {
     }
   });
 });
+
+describe('examples/registry.ts', () => {
+  it('takes what its users push, and shows each only what is theirs or open', async (t) => {
+    const { get, prints } = await running(t, 'registry');
+    const bytes = Buffer.from(
+      '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}',
+    );
+    const as = (credentials: string) => ({
+      Authorization: `Basic ${Buffer.from(credentials).toString('base64')}`,
+    });
+    const stranger = await get('/v2/');
+    assert.deepEqual(
+      [stranger.status, stranger.headers['www-authenticate']],
+      [401, 'Basic realm="cache-filter"'],
+    );
+    assert.equal((await get('/v2/', as('ann:wrong'))).status, 401);
+    assert.equal((await get('/v2/', as('ann:secret'))).status, 200);
+    assert.equal((await get('/', {})).body.toString(), 'a registry is below /v2/\n');
+
+    const put = (path: string, credentials: string) =>
+      get(path, as(credentials), { method: 'PUT', body: bytes });
+    assert.equal((await put('/v2/ann/app/manifests/v1', 'ann:secret')).status, 201);
+    assert.equal((await put('/v2/ann/app/manifests/v1', 'bob:hush')).status, 403);
+    assert.equal((await put('/v2/open/app/manifests/v1', 'bob:hush')).status, 201);
+    assert.ok((await get('/v2/ann/app/manifests/v1', as('ann:secret'))).body.equals(bytes));
+    assert.equal((await get('/v2/ann/app/manifests/v1', as('bob:hush'))).status, 403);
+    assert.equal((await get('/v2/ann/app/manifests/v1')).status, 401);
+    assert.ok((await get('/v2/open/app/manifests/v1')).body.equals(bytes));
+    await prints('ann: push manifest ann/app v1');
+    await prints('somebody: pull manifest open/app v1');
+  });
+});

@@ -2,8 +2,8 @@
 
 import { Command, Option } from 'commander';
 import type { DoctorOptions } from './commands/doctor.ts';
+import { directoryFlag, flag } from './flag.ts';
 import * as read from './flags.ts';
-import { directoryFlag, flag } from './serve-command.ts';
 
 export type DoctorFlags = Pick<DoctorOptions, 'directory' | 'maxBytes' | 'minFreeBytes' | 'json'>;
 

@@ -3,6 +3,7 @@
 import { InvalidArgumentError } from 'commander';
 import { match as compile } from 'path-to-regexp';
 import type { Freshness } from '../policy/freshness.ts';
+import { isName } from '../storage/names.ts';
 
 // Each function reads one flag's value, as it was typed or as it came in the environment, and throws InvalidArgumentError
 // saying what would be right. commander puts the flag's name and what came in front of it.
@@ -125,4 +126,46 @@ export function authorize(text: string): Authorize {
 export function yesOrNo(text: string): boolean | undefined {
   if (/^(1|true|yes|on)$/i.test(text)) return true;
   return /^(0|false|no|off)$/i.test(text) ? false : undefined;
+}
+
+const AGES = new Map([
+  [undefined, 1],
+  ['m', 60],
+  ['h', 3_600],
+  ['d', 86_400],
+]);
+
+/** '3600', '90d', as milliseconds. No timer waits for it, so that it may be of any length. */
+export function age(text: string): number {
+  const found = /^(\d+)([mhd])?$/.exec(text);
+  const value = Number(found?.[1]) * (AGES.get(found?.[2]) ?? Number.NaN) * 1000;
+  if (!Number.isSafeInteger(value)) {
+    throw new InvalidArgumentError('Write whole seconds, or a whole number of m, h or d: 90d.');
+  }
+  return value;
+}
+
+export function count(text: string): number {
+  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (!(Number.isSafeInteger(value) && value > 0))
+    throw new InvalidArgumentError('Write a number from 1 on.');
+  return value;
+}
+
+/** Of a storage. */
+export function namespace(text: string): string {
+  if (isName('namespace', text)) return text;
+  throw new InvalidArgumentError('Write lower-case letters and digits, with . _ - between them.');
+}
+
+/** One more `--namespace`; several in one value are separated by spaces, so that a variable can hold them. */
+export function namespaces(text: string, before: readonly string[] = []): string[] {
+  return [...before, ...text.trim().split(/\s+/).map(namespace)];
+}
+
+/** Of a line `name:hash`, of which those that begin with # are comments. */
+export function userName(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
+  if (text !== '' && text.trim() === text && !/^#|[:\x00-\x1f\x7f]/.test(text)) return text;
+  throw new InvalidArgumentError('Write a name without colons, not beginning with #.');
 }

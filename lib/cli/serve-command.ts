@@ -1,8 +1,8 @@
 // docs/guides/command-line.md
 
-import { Command, Option } from 'commander';
-import { OptionError } from '../errors.ts';
+import { Command } from 'commander';
 import type { ServeOptions } from './commands/serve.ts';
+import { accessLogFlag, directoryFlag, flag, hostFlag, portFlag, shutdownTimeoutFlag } from './flag.ts';
 import * as read from './flags.ts';
 
 export type ServeFlags = Omit<ServeOptions, 'log'>;
@@ -53,8 +53,8 @@ export function serveCommand(start: (flags: ServeFlags) => Promise<void>): Comma
         read.bytes,
       ),
     )
-    .addOption(flag('--host <address>', 'where to listen').default('127.0.0.1'))
-    .addOption(flag('--port <number>', 'where to listen; 0: any free port', read.port).default(8080))
+    .addOption(hostFlag())
+    .addOption(portFlag(8080))
     .addOption(
       flag(
         '--freshness <how-long>',
@@ -83,13 +83,7 @@ export function serveCommand(start: (flags: ServeFlags) => Promise<void>): Comma
         read.seconds,
       ).default(60_000, '60'),
     )
-    .addOption(
-      flag(
-        '--shutdown-timeout <seconds>',
-        'how long requests may run on after SIGTERM',
-        read.seconds,
-      ).default(25_000, '25'),
-    )
+    .addOption(shutdownTimeoutFlag())
     .addOption(accessLogFlag())
     .addHelpText('after', EXAMPLES);
   return command.action(async () => {
@@ -100,37 +94,4 @@ export function serveCommand(start: (flags: ServeFlags) => Promise<void>): Comma
       shutdownTimeoutMs: shutdownTimeout as number,
     });
   });
-}
-
-/** A flag with a value, and the variable of the same name. */
-export function flag(
-  flags: string,
-  description: string,
-  parse?: (text: string, before: never) => unknown,
-): Option {
-  const option = new Option(flags, description);
-  const variable = `CACHE_FILTER_${option.name().replaceAll('-', '_').toUpperCase()}`;
-  // A compose file or a unit sets what it has no value for to nothing.
-  if (process.env[variable] === '') delete process.env[variable];
-  option.env(variable);
-  if (parse !== undefined) option.argParser(parse as (text: string, before: unknown) => unknown);
-  return option;
-}
-
-export function directoryFlag(): Option {
-  const option = flag('--directory <path>', 'where the files are kept');
-  // systemd separates the directories of CacheDirectory= by colons.
-  const [ours] = (process.env['CACHE_DIRECTORY'] ?? '').split(':');
-  return ours ? option.default(ours, '$CACHE_DIRECTORY') : option;
-}
-
-function accessLogFlag(): Option {
-  const option = new Option('--access-log', 'a line for every request').default(false);
-  const value = process.env['CACHE_FILTER_ACCESS_LOG'] ?? '';
-  if (value === '') return option;
-  const wanted = read.yesOrNo(value);
-  if (wanted === undefined) {
-    throw new OptionError('access-log', `CACHE_FILTER_ACCESS_LOG must be 1 or 0, got '${value}'`);
-  }
-  return option.default(wanted);
 }

@@ -11,7 +11,7 @@ import { reads } from './backend/reads.ts';
 import { removal } from './backend/removal.ts';
 import { type BackendFactory, type BackendKit, BackendSuite } from './backend/suite.ts';
 
-export type { BackendFactory, BackendKit, MadeBackend } from './backend/suite.ts';
+export type { BackendFactory, BackendKit, BackendTestContext, MadeBackend } from './backend/suite.ts';
 
 /**
  * Registers the tests that every StorageBackend must pass, wherever it keeps its objects.

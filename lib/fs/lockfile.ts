@@ -1,4 +1,5 @@
 import { mkdir, realpath, rmdir, type Stats, stat, utimes } from 'node:fs';
+import * as fs from 'node:fs/promises';
 import { createRequire, Module } from 'node:module';
 import createDebug from 'debug';
 import type * as ProperLockfile from 'proper-lockfile';
@@ -16,10 +17,15 @@ export type Release = () => Promise<void>;
  * it is anybody's: a process that is stopped for so long has lost it, and does not know.
  *
  * @param path of the lock; the directory above it must be there
+ * @param options `onlyLost`: not where nobody has ever had it, or has let go
  * @throws the operating system's error where nothing can be locked there
  */
-export async function takeLock(path: string): Promise<Release | undefined> {
+export async function takeLock(
+  path: string,
+  { onlyLost = false }: { onlyLost?: boolean } = {},
+): Promise<Release | undefined> {
   try {
+    if (onlyLost && !isStale(await fs.stat(path))) return undefined;
     const release = await load().lock(path, {
       lockfilePath: path,
       realpath: false,

@@ -16,6 +16,8 @@ export interface Ask {
   path?: string;
   method?: string;
   headers?: Record<string, string>;
+  /** On HTTP/1 only. */
+  body?: Uint8Array;
   /** Aborted: the client leaves, without a word. */
   signal?: AbortSignal;
 }
@@ -25,7 +27,10 @@ export function ask(server: TestServer, options: Ask = {}): Promise<Answer> {
   return server.kind === 'http2' ? askHttp2(server.port, options) : askHttp1(server.port, options);
 }
 
-function askHttp1(port: number, { path = '/', method = 'GET', headers = {}, signal }: Ask): Promise<Answer> {
+function askHttp1(
+  port: number,
+  { path = '/', method = 'GET', headers = {}, body, signal }: Ask,
+): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const req = request({ port, host: '127.0.0.1', path, method, headers, agent: false });
     const cut = (): Answer => ({
@@ -54,7 +59,7 @@ function askHttp1(port: number, { path = '/', method = 'GET', headers = {}, sign
       res.on('error', () => undefined);
       res.on('close', () => resolve(answer()));
     });
-    req.end();
+    req.end(body);
   });
 }
 

@@ -1,6 +1,6 @@
 // docs/guides/command-line.md
 
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage } from 'node:http';
 import { cacheFilter } from '../../cache-filter.ts';
 import { logAccess } from '../access-log.ts';
 import { answerError, answerText, probeAnswer } from '../answers.ts';
@@ -8,6 +8,7 @@ import { targetProblem } from '../forwarding.ts';
 import type { GlanceImage } from '../glance-policy.ts';
 import { type PolicyFlags, policyOf } from '../policy.ts';
 import { reverseProxy } from '../proxy.ts';
+import { listen, Running, type Serving, urlOf, withinMs } from '../serving.ts';
 import { Upstream } from '../upstream.ts';
 
 export interface ServeOptions extends PolicyFlags {
@@ -25,20 +26,6 @@ export interface ServeOptions extends PolicyFlags {
   accessLog: boolean;
   /** Where the lines of the access log go. */
   log: (line: string) => void;
-}
-
-export interface Serving {
-  server: Server;
-  /** Where it listens. */
-  url: string;
-  /** How many requests are being answered. */
-  running(): number;
-  /**
-   * Takes no more connections, and waits for what runs for at most `shutdownTimeoutMs`; what is left then is cut off.
-   *
-   * @returns how many answers were cut off
-   */
-  close(): Promise<number>;
 }
 
 /**
@@ -59,16 +46,11 @@ export async function serve(options: ServeOptions): Promise<Serving> {
     ...policyOf(options, origin, authority),
   });
   const proxy = reverseProxy(origin);
-  const running = new Set<ServerResponse>();
+  const running = new Running();
   let draining = false;
-  let onIdle = () => {};
 
   const server = createServer((req, res) => {
     running.add(res);
-    res.once('close', () => {
-      running.delete(res);
-      if (running.size === 0) onIdle();
-    });
     if (draining) res.shouldKeepAlive = false;
     if (options.accessLog) logAccess(req, res, options.log);
     const probe = probeAnswer(req, draining);
@@ -101,14 +83,10 @@ export async function serve(options: ServeOptions): Promise<Serving> {
     async close() {
       draining = true;
       server.close();
-      const idle = new Promise<void>((resolve) => {
-        onIdle = resolve;
-        if (running.size === 0) resolve();
-      });
       // A client that left may have left a fill behind, which is still worth finishing.
       await withinMs(
         shutdownTimeoutMs,
-        idle.then(() => filter.idle()),
+        running.idle().then(() => filter.idle()),
       );
       const cut = running.size;
       server.closeAllConnections();
@@ -118,31 +96,4 @@ export async function serve(options: ServeOptions): Promise<Serving> {
       return cut;
     },
   };
-}
-
-function listen(server: Server, { port, host }: ServeOptions): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(port, host, () => {
-      server.off('error', reject);
-      resolve();
-    });
-  });
-}
-
-function urlOf(server: Server): string {
-  const address = server.address();
-  if (address === null || typeof address === 'string') return String(address);
-  const host = address.family === 'IPv6' ? `[${address.address}]` : address.address;
-  return `http://${host}:${address.port}`;
-}
-
-/** Waits for `work`, but not longer. */
-async function withinMs(ms: number, work: Promise<unknown>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, ms);
-  });
-  await Promise.race([work, late]);
-  clearTimeout(timer);
 }

@@ -63,6 +63,8 @@ export function appends(suite: BackendSuite): void {
     await suite.rejects(append('a', 5), DAMAGED, 'shorter');
     await suite.rejects(append('none', 1), DAMAGED, 'not there');
     await suite.rejects(append('none/at/all', 1), DAMAGED, 'nor its folder');
+    for (const none of [-1, 0.5, Number.NaN])
+      await suite.rejects(append('a', none), BACKEND_ERROR, `${none} is no offset`);
     assert.deepEqual(await everything(backend), ['a 4']);
     assert.equal(text(await backend.get('a')), '0123');
   });

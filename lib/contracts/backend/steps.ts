@@ -2,10 +2,16 @@ import type { StorageBackend } from '../../storage/backends/backend.ts';
 
 export { bytesOf, hashOf, settled } from '../cache/steps.ts';
 
-export const BACKEND_ERROR = { code: 'ERR_CACHE_FILTER_BACKEND' };
-export const DAMAGED = { ...BACKEND_ERROR, reason: 'damaged' };
-export const MISSING = { ...BACKEND_ERROR, reason: 'missing' };
-export const NAME_ERROR = { code: 'ERR_CACHE_FILTER_NAME' };
+/** What an error has to have. */
+export interface Expected {
+  code: string;
+  reason?: string;
+}
+
+export const BACKEND_ERROR: Expected = { code: 'ERR_CACHE_FILTER_BACKEND' };
+export const DAMAGED: Expected = { ...BACKEND_ERROR, reason: 'damaged' };
+export const MISSING: Expected = { ...BACKEND_ERROR, reason: 'missing' };
+export const NAME_ERROR: Expected = { code: 'ERR_CACHE_FILTER_NAME' };
 
 /** What a listing gives: the name and size of an object, the name of a folder with `/`; sorted. */
 export async function listed(backend: StorageBackend, path = ''): Promise<string[]> {

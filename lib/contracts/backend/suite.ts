@@ -1,14 +1,15 @@
 import type { StorageBackend } from '../../storage/backends/backend.ts';
 import type { Assert } from '../cache/suite.ts';
+import type { Expected } from './steps.ts';
 
 /** What a test runner gives to a test, as far as it is used: `node:test` and vitest have it. */
-export interface TestContext {
+export interface BackendTestContext {
   skip?(why?: string): unknown;
 }
 
 /** What a test runner brings along. */
 export interface BackendKit {
-  test: (name: string, fn: (context?: TestContext) => Promise<void>) => unknown;
+  test: (name: string, fn: (context?: BackendTestContext) => Promise<void>) => unknown;
   assert: Assert;
 }
 
@@ -68,11 +69,7 @@ export class BackendSuite {
   }
 
   /** Fails unless the promise rejects with an error of this code, and, where one is given, of this reason. Classes differ between copies of a package. */
-  async rejects(
-    promise: Promise<unknown>,
-    what: { code: string; reason?: string },
-    message?: string,
-  ): Promise<void> {
+  async rejects(promise: Promise<unknown>, what: Expected, message?: string): Promise<void> {
     const found = await promise.then(
       () => 'it resolved',
       (error: { code?: string; reason?: string }) =>
@@ -82,7 +79,7 @@ export class BackendSuite {
   }
 }
 
-function skip(context: TestContext | undefined, statement: string, need: Need): void {
+function skip(context: BackendTestContext | undefined, statement: string, need: Need): void {
   const why = `not tested: the backend has no ${need}`;
   if (context?.skip === undefined) console.warn(`${statement}: ${why}`);
   else context.skip(why);

@@ -4,14 +4,14 @@ import { createHash } from 'node:crypto';
 import type { Dirent } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { OptionReader, requireMode, show } from '../../checks.ts';
+import { isBytes, OptionReader, requireMode, show } from '../../checks.ts';
 import { OptionError } from '../../errors.ts';
 import { createNew, makeDirectory, syncDirectory, unlink } from '../../fs/files.ts';
 import type { ByteRange } from '../../http/body.ts';
 import type { Appending, Bytes, ObjectInfo, ObjectStream, Part, StorageBackend } from './backend.ts';
 import { Step } from './fault.ts';
 import { AppendingFile } from './filesystem/appending.ts';
-import { lockPath } from './filesystem/locks.ts';
+import { lockPath, removeLostLocks } from './filesystem/locks.ts';
 import { Reading } from './filesystem/reading.ts';
 import { Temporary } from './filesystem/temporary.ts';
 import { isNotThere, statIfThere, Tree } from './filesystem/tree.ts';
@@ -173,6 +173,7 @@ export class FilesystemBackend implements StorageBackend {
   async append(path: string, offset: number): Promise<Appending> {
     requirePath(path);
     const step = this.#step('append', path);
+    if (!isBytes(offset)) throw step.error(`${show(offset)} is no offset`, 'failed');
     return this.#inTree(step, async (tree) => {
       const found = await tree.find(path);
       const file = await this.#openToAppend(tree, found, offset, step);
@@ -264,6 +265,7 @@ export class FilesystemBackend implements StorageBackend {
       temporary: new Temporary(temporary, modes),
     };
     await ready.temporary.removeLeftovers();
+    await removeLostLocks(this.#locks);
     return ready;
   }
 }

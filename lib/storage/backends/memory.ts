@@ -1,7 +1,7 @@
 // docs/reference/backend-contract.md
 
 import { createHash } from 'node:crypto';
-import { OptionReader } from '../../checks.ts';
+import { isBytes, OptionReader, show } from '../../checks.ts';
 import type { ByteRange } from '../../http/body.ts';
 import type { Appending, Bytes, ObjectInfo, ObjectStream, Part, StorageBackend } from './backend.ts';
 import { Step } from './fault.ts';
@@ -105,6 +105,7 @@ export class MemoryBackend implements StorageBackend {
 
   async #append(path: string, offset: number): Promise<Appending> {
     const step = new Step(this.name, 'append', path);
+    if (!isBytes(offset)) throw step.error(`${show(offset)} is no offset`, 'failed');
     const there = this.#find(path);
     const size = there?.size ?? 0;
     if (size < offset) throw step.error(`it has ${size} bytes, not ${offset}`, 'damaged');

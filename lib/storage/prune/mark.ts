@@ -26,7 +26,7 @@ const NOTHING: Needs = { manifests: [], blobs: [] };
 /** What the manifests of a repository that stay lead to. */
 export class Marks {
   /** Digests of manifests, and of everything else that is needed. */
-  readonly all = new Set<string>();
+  readonly all: Set<string> = new Set();
   /** A manifest could not be read: there may be more. */
   unsure = false;
   readonly #manifests = new Set<string>();

@@ -34,6 +34,14 @@ const TASKS = {
   async put(path: string, bytes: number) {
     await backend?.put(path, Buffer.alloc(bytes));
   },
+  /** Puts what never comes to an end. */
+  async begin(path: string) {
+    const endless = async function* () {
+      yield Buffer.alloc(1000);
+      await new Promise(() => undefined);
+    };
+    void backend?.put(path, endless());
+  },
   async append(path: string, bytes: number) {
     const appending = await backend?.append(path, 0);
     await appending?.write(Buffer.alloc(bytes));

@@ -268,6 +268,33 @@ describe('FilesystemBackend: what is unfinished', () => {
     assert.deepEqual(readdirSync(temporary), ['young']);
   });
 
+  test('what a process that is known to have died has left goes at once: its files, and its locks', async (t) => {
+    const { backend, directory, temporary } = onDisk(t);
+    await backend.put('a', Buffer.from('a'));
+    const [dead, alive] = [
+      await BackendProcess.open(t, { directory }),
+      await BackendProcess.open(t, { directory }),
+    ];
+    for (const each of [dead, alive]) {
+      await each.tell('lock', `upload of ${each.child.pid}`);
+      await each.tell('begin', 'b');
+    }
+    const locks = join(directory, 'v1', 'locks');
+    while (readdirSync(temporary).length < 2) await new Promise((resolve) => setTimeout(resolve, 5));
+    await kill(dead.child);
+    assert.equal(readdirSync(locks).length, 2, 'the fault');
+    const [lock = ''] = readdirSync(locks);
+    const ago = new Date(Date.now() - 60_000);
+    utimesSync(join(locks, lock), ago, ago);
+    await onDisk(t, { directory }).backend.size('a');
+    assert.equal(readdirSync(locks).includes(lock), false);
+    assert.deepEqual(
+      [readdirSync(locks).length, readdirSync(temporary).length],
+      [1, 1],
+      'the other one’s stay',
+    );
+  });
+
   test('large objects are written as they come, and no more of them is in memory', async (t) => {
     const { backend, temporary } = onDisk(t);
     let [pulled, ahead] = [0, 0];
@@ -383,11 +410,14 @@ describe('FilesystemBackend: a disk that fails', () => {
     const { backend, objects } = onDisk(t);
     await backend.put('a/b', Buffer.from('b'));
     chmodSync(join(objects, 'a'), 0o000);
-    t.after(() => chmodSync(join(objects, 'a'), 0o700));
-    await assertUnwritable(backend);
-    await assert.rejects(backend.get('a/b'), BACKEND_ERROR);
-    await assert.rejects(backend.size('a/b'), BACKEND_ERROR);
-    await assert.rejects(listed(backend, 'a'), BACKEND_ERROR);
+    try {
+      await assertUnwritable(backend);
+      await assert.rejects(backend.get('a/b'), BACKEND_ERROR);
+      await assert.rejects(backend.size('a/b'), BACKEND_ERROR);
+      await assert.rejects(listed(backend, 'a'), BACKEND_ERROR);
+    } finally {
+      chmodSync(join(objects, 'a'), 0o700);
+    }
     return undefined;
   });
 });

@@ -1,8 +1,12 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import createDebug from 'debug';
+import { list } from '../../../fs/files.ts';
 import { type Release, takeLock } from '../../../fs/lockfile.ts';
 import type { Step } from '../fault.ts';
+
+const debug = createDebug('cache-filter:storage');
 
 /** Between two looks at a lock that somebody has, in milliseconds. */
 const WAIT_MS = { first: 5, most: 100 };
@@ -29,5 +33,15 @@ export async function lockPath(
     }
     // Those who wait don't all look at the same moment.
     await sleep(wait * (0.5 + Math.random()), undefined, signal && { signal }).catch(() => undefined);
+  }
+}
+
+/** Removes those of processes that died. Never rejects. */
+export async function removeLostLocks(directory: string): Promise<void> {
+  for (const name of await list(directory).catch(() => [])) {
+    const release = await takeLock(join(directory, name), { onlyLost: true }).catch((error: unknown) =>
+      debug('%s stays: %o', name, error),
+    );
+    await release?.();
   }
 }

@@ -131,9 +131,13 @@ export class Tree {
   /** A regular file to be written to. @throws where there is something else */
   async openToWrite(file: string): Promise<fs.FileHandle> {
     const handle = await fs.open(file, O_RDWR | O_NOFOLLOW | O_NONBLOCK);
-    if ((await handle.stat()).isFile()) return handle;
-    await handle.close();
-    throw new Error(`${file} is no regular file`);
+    try {
+      if ((await handle.stat()).isFile()) return handle;
+      throw new Error(`${file} is no regular file`);
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
   }
 
   /** Of a regular file; undefined where there is none. */

@@ -1,7 +1,7 @@
 /** The bytes of an object, which may grow. Whoever has asked for them keeps what they were then. */
 export class StoredObject {
   /** Milliseconds since the epoch. */
-  modifiedAt = Date.now();
+  modifiedAt: number = Date.now();
   #room = Buffer.alloc(0);
   #size = 0;
 
@@ -35,9 +35,9 @@ export class StoredObject {
 
 /** What has a common beginning of its paths. It stays when nothing is in it any more, as a directory does. */
 export class Folder {
-  readonly nodes = new Map<string, Folder | StoredObject>();
+  readonly nodes: Map<string, Folder | StoredObject> = new Map();
   /** When something last came to it or went from it, in milliseconds since the epoch. */
-  modifiedAt = Date.now();
+  modifiedAt: number = Date.now();
 
   find(path: string): Folder | StoredObject | undefined {
     let node: Folder | StoredObject | undefined = this;

@@ -1,0 +1,115 @@
+// docs/reference/registry.md
+
+import type { IncomingMessage } from 'node:http';
+import { show } from '../checks.ts';
+import { HookError } from '../errors.ts';
+import type { AnyRequest } from '../http/message.ts';
+import { Refusal } from './answers.ts';
+import type { RegistryConfig } from './options.ts';
+
+/** `ping` is `GET /v2/`, with which clients find out whether they need credentials; it and `catalog` are about no repository. */
+export type Action = 'ping' | 'pull' | 'push' | 'delete' | 'catalog';
+
+/** What `authorize` is asked about. The names are well-formed. */
+export interface AuthorizeContext<Req extends AnyRequest = IncomingMessage, User = unknown> {
+  req: Req;
+  /** What `authenticate` said, or `req.user`; undefined: nobody in particular. */
+  user: User | undefined;
+  action: Action;
+  /** `''` for `ping` and `catalog`. */
+  repository: string;
+  /** Of the blob or manifest that is asked for by it. */
+  digest?: string;
+  /** The tag that is asked for. */
+  reference?: string;
+  /** The blob is to be mounted from this repository; whether it may be pulled from there is asked as well. */
+  from?: string;
+}
+
+/**
+ * `true`: go on. `false`: 401 with a challenge where nobody in particular asks, else 403. `'challenge'`: 401 in any case. `'hide'`: 404, as if
+ * there were no such repository.
+ */
+export type Authorization = boolean | 'challenge' | 'hide';
+
+/** What is asked, but for who asks. */
+export type Question = Omit<AuthorizeContext, 'req' | 'user'>;
+
+export interface ChallengeContext<Req extends AnyRequest = IncomingMessage> {
+  req: Req;
+  action: Action;
+  /** `''` for `ping` and `catalog`. */
+  repository: string;
+}
+
+interface Asking {
+  req: AnyRequest;
+  user: unknown;
+  config: RegistryConfig;
+}
+
+/**
+ * Who asks.
+ * @param about for the challenge
+ * @throws Refusal for wrong credentials
+ */
+export async function identify(
+  config: RegistryConfig,
+  req: AnyRequest,
+  about: Pick<Question, 'action' | 'repository'>,
+): Promise<unknown> {
+  if (config.authenticate === undefined) return (req as { user?: unknown }).user ?? undefined;
+  const user = await config.authenticate(req);
+  if (user === false)
+    throw unauthorized({ req, user: undefined, config }, about, 'the credentials are not right');
+  return user ?? undefined;
+}
+
+/** @throws Refusal where the answer is no, HookError where it means nothing */
+export async function permit(asking: Asking, question: Question): Promise<void> {
+  const answer = await ask(asking, question);
+  switch (answer) {
+    case true:
+      return;
+    case 'hide':
+      throw new Refusal(404, 'NAME_UNKNOWN', 'there is no such repository');
+    case 'challenge':
+      throw unauthorized(asking, question, 'credentials are required');
+    case false:
+      if (!hasCredentials(asking)) throw unauthorized(asking, question, 'credentials are required');
+      throw new Refusal(403, 'DENIED', `not allowed: ${question.action}`);
+  }
+}
+
+/** The same, as an answer. */
+export async function mayDo(asking: Asking, question: Question): Promise<boolean> {
+  return (await ask(asking, question)) === true;
+}
+
+/** Where nobody was asked to look at them, a request that brings some may have right ones. */
+function hasCredentials({ user, config, req }: Asking): boolean {
+  if (user !== undefined) return true;
+  return config.authenticate === undefined && req.headers.authorization !== undefined;
+}
+
+async function ask({ req, user, config }: Asking, question: Question): Promise<Authorization> {
+  const { authorize } = config;
+  if (authorize === 'anyone') return true;
+  if (authorize === undefined) return false;
+  const answer = await authorize({ req, user, ...question });
+  if (typeof answer === 'boolean' || answer === 'challenge' || answer === 'hide') return answer;
+  throw new HookError(
+    'authorize',
+    `authorize must answer true, false, 'challenge' or 'hide', got ${show(answer)}`,
+  );
+}
+
+function unauthorized(
+  { req, config }: Asking,
+  { action, repository }: Pick<Question, 'action' | 'repository'>,
+  message: string,
+): Refusal {
+  const { challenge } = config;
+  const text = typeof challenge === 'string' ? challenge : challenge({ req, action, repository });
+  return new Refusal(401, 'UNAUTHORIZED', message, { headers: { 'WWW-Authenticate': text } });
+}

@@ -37,7 +37,7 @@ const THEIRS = {
     export class MyCache extends MemoryCache {}
   `,
   'docs/reference/my-backend.ts': `
-    import { MemoryBackend } from 'cache-filter';
+    import { MemoryBackend } from 'cache-filter/storage';
     export class MyBackend extends MemoryBackend {
       async empty() {}
     }
@@ -123,6 +123,45 @@ describe('documentation', () => {
     );
   });
 
+  test('docs/reference/storage.md has every operation, every option, and every member of what goes in and comes out', () => {
+    const page = 'docs/reference/storage.md';
+    const entries = new Set(entriesOf(page).map((entry) => entry.replace(/\(.*/, '')));
+    const names = [
+      ...methodsOf('lib/storage/storage.ts', 'Storage'),
+      ...propertiesOf('lib/storage/options.ts', 'StorageOptions'),
+      ...propertiesOf('lib/storage/prune.ts', 'PruneOptions'),
+      ...propertiesOf('lib/storage/prune/report.ts', 'PruneReport'),
+      ...propertiesOf('lib/storage/uploads.ts', 'ChunkOptions'),
+      ...propertiesOf('lib/storage/manifests.ts', 'PutManifestOptions'),
+    ];
+    assert.deepEqual(
+      names.filter((name) => !entries.has(name)),
+      [],
+    );
+    const words = new Set(read(page).match(/\w+/g));
+    const members = [
+      ...propertiesOf('lib/storage/uploads.ts', 'UploadOptions'),
+      ...propertiesOf('lib/storage/uploads.ts', 'UploadStatus'),
+      ...propertiesOf('lib/storage/uploads.ts', 'Chunk'),
+      ...propertiesOf('lib/storage/manifests.ts', 'PutManifest'),
+      ...propertiesOf('lib/storage/manifests.ts', 'StoredManifest'),
+      ...propertiesOf('lib/storage/manifest.ts', 'Descriptor'),
+      ...propertiesOf('lib/storage/prune/report.ts', 'Tally'),
+      ...propertiesOf('lib/storage/prune/report.ts', 'PruneProblem'),
+      ...propertiesOf('lib/storage/prune/report.ts', 'NamespaceReport'),
+      ...propertiesOf('lib/storage/prune/run.ts', 'PruneEvent'),
+    ];
+    assert.deepEqual(
+      members.filter((name) => !words.has(name)),
+      [],
+    );
+  });
+
+  test('docs/reference/storage-format.md has every member of the record of an upload', () => {
+    const record = propertiesOf('lib/storage/upload-record.ts', 'UploadRecord');
+    assert.deepEqual(missingFrom('docs/reference/storage-format.md', record), []);
+  });
+
   test('docs/reference/filter.md has what can be asked of a filter, and all that it counts', () => {
     const page = 'docs/reference/filter.md';
     const words = new Set(read(page).match(/\w+/g));
@@ -147,7 +186,8 @@ describe('documentation', () => {
     const page = 'docs/guides/registry-command.md';
     assert.deepEqual(missingFrom(page, [...flags]), []);
     // In the table of who may do what, flags stand for a way to run it.
-    const [, before = '', after = ''] = /^([\s\S]*?)^## Who may do what$[\s\S]*?(^## [\s\S]*)/m.exec(read(page)) ?? [];
+    const [, before = '', after = ''] =
+      /^([\s\S]*?)^## Who may do what$[\s\S]*?(^## [\s\S]*)/m.exec(read(page)) ?? [];
     const rows = [...`${before}${after}`.matchAll(/^\| `(--[^`]*)`/gm)].map(([, name = '']) => name);
     assert.ok(rows.length >= flags.size);
     assert.deepEqual(
@@ -283,6 +323,21 @@ function propertiesOf(path: string, name: string): string[] {
   );
   const names = declaration?.members.map(({ name }) => name?.getText(source) ?? '') ?? [];
   assert.notEqual(names.length, 0, `${path} has no interface ${name} with members`);
+  return names;
+}
+
+/** Of a class, those that are public, and not inherited. */
+function methodsOf(path: string, name: string): string[] {
+  const source = ts.createSourceFile(path, read(path), ts.ScriptTarget.Latest);
+  const declaration = source.statements.find(
+    (statement): statement is ts.ClassDeclaration =>
+      ts.isClassDeclaration(statement) && statement.name?.text === name,
+  );
+  const names = (declaration?.members ?? [])
+    .filter(ts.isMethodDeclaration)
+    .map(({ name }) => name.getText(source))
+    .filter((name) => !name.startsWith('#'));
+  assert.notEqual(names.length, 0, `${path} has no class ${name} with methods`);
   return names;
 }
 

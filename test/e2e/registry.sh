@@ -33,6 +33,7 @@ read -r -a COMMAND <<<"${CACHE_FILTER:-node dist/cli/main.js}"
 # Nothing of the user's, nor of the machine's, is used or touched.
 export HOME=$T/home XDG_RUNTIME_DIR=$T/run REGISTRY_AUTH_FILE=$T/auth.json
 mkdir -p "$HOME" "$XDG_RUNTIME_DIR"
+echo '{}' >"$REGISTRY_AUTH_FILE"
 SKOPEO=(skopeo --insecure-policy)
 PODMAN=(podman --root "$T/podman" --runroot "$T/podman-run" --storage-driver vfs)
 BUILDAH=(buildah --root "$T/buildah" --runroot "$T/buildah-run" --storage-driver vfs)
@@ -66,10 +67,13 @@ PORT=$(free_port)
 cat >"$T/other.yml" <<YAML
 version: 0.1
 log: { level: error }
-storage: { filesystem: { rootdirectory: $T/other } }
+storage:
+  filesystem: { rootdirectory: $T/other }
+  delete: { enabled: true }
 http: { addr: 127.0.0.1:$PORT }
 YAML
-start other docker-registry serve "$T/other.yml"
+# What begins with REGISTRY_ would be taken for a setting of it.
+start other env -u REGISTRY_AUTH_FILE docker-registry serve "$T/other.yml"
 wait_port "$PORT" other
 OTHER=127.0.0.1:$PORT
 

@@ -147,7 +147,8 @@ describe('documentation', () => {
     const page = 'docs/guides/registry-command.md';
     assert.deepEqual(missingFrom(page, [...flags]), []);
     // In the table of who may do what, flags stand for a way to run it.
-    const [, before = '', after = ''] = /^([\s\S]*?)^## Who may do what$[\s\S]*?(^## [\s\S]*)/m.exec(read(page)) ?? [];
+    const [, before = '', after = ''] =
+      /^([\s\S]*?)^## Who may do what$[\s\S]*?(^## [\s\S]*)/m.exec(read(page)) ?? [];
     const rows = [...`${before}${after}`.matchAll(/^\| `(--[^`]*)`/gm)].map(([, name = '']) => name);
     assert.ok(rows.length >= flags.size);
     assert.deepEqual(

@@ -123,7 +123,7 @@ async function other(root: string): Promise<Peer | undefined> {
   const config = join(root, 'docker-registry.yml');
   writeFileSync(
     config,
-    `version: 0.1\nlog: { level: error, accesslog: { disabled: true } }\nstorage: { filesystem: { rootdirectory: ${directory} } }\nhttp: { addr: 127.0.0.1:${port} }\n`,
+    `version: 0.1\nlog: { level: error, accesslog: { disabled: true } }\nstorage:\n  filesystem: { rootdirectory: ${directory} }\n  delete: { enabled: true }\nhttp: { addr: 127.0.0.1:${port} }\n`,
   );
   const child = spawn('docker-registry', ['serve', config], { stdio: ['ignore', 'ignore', 'ignore'] });
   await listening(port, child);

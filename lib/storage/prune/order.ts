@@ -1,3 +1,5 @@
+import type { Slices } from '../../fs/slices.ts';
+
 /** What leads to others, and to which. */
 export type Graph = ReadonlyMap<string, readonly string[]>;
 
@@ -5,9 +7,10 @@ export type Graph = ReadonlyMap<string, readonly string[]>;
  * The nodes of a graph in levels: each comes after all that lead to it, as far as that can be. Where they lead to each other in a circle, which digests
  * can't but what is said of subjects can, it is broken somewhere.
  */
-export function levels(graph: Graph): string[][] {
+export async function levels(graph: Graph, slices: Slices): Promise<string[][]> {
   const depths = new Map<string, number>();
-  for (const node of inOrder(graph)) {
+  for (const node of await inOrder(graph, slices)) {
+    if (slices.over) await slices.next();
     const depth = depths.get(node) ?? 0;
     depths.set(node, depth);
     for (const next of graph.get(node) ?? [])
@@ -22,7 +25,7 @@ export function levels(graph: Graph): string[][] {
 }
 
 /** Reversed post-order of a search in depth; without recursion, since who pushes decides how deep it is. */
-function inOrder(graph: Graph): string[] {
+async function inOrder(graph: Graph, slices: Slices): Promise<string[]> {
   const seen = new Set<string>();
   const order: string[] = [];
   for (const root of graph.keys()) {
@@ -33,6 +36,7 @@ function inOrder(graph: Graph): string[] {
       path.push({ node, at: 0 });
     };
     enter(root);
+    if (slices.over) await slices.next();
     for (let top = path.at(-1); top !== undefined; top = path.at(-1)) {
       const next = graph.get(top.node)?.[top.at++];
       if (next !== undefined) enter(next);

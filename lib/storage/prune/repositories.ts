@@ -27,7 +27,8 @@ export async function pruneRepositories(run: Run): Promise<Needed> {
     const repository = folder.slice((folders[0] ?? '').length + 1);
     if (!isName('repository', repository) || !names.some((name) => PARTS.includes(name))) continue;
     needed.hasRepositories = true;
-    for (const digest of await pruneRepository(run, repository)) needed.digests.add(digest);
+    const digests = await pruneRepository(run, repository);
+    for await (const digest of run.inSlices(digests)) needed.digests.add(digest);
     for (const part of [...INNER, ...PARTS]) await run.removeFolder(`${folder}/${part}`);
   }
   for (const folder of folders.reverse()) await run.removeFolder(folder);

@@ -48,9 +48,10 @@ class Pruning {
 
   async removeTags(): Promise<void> {
     const tags = [...this.#documents.values()].filter(({ reference }) => !isDigest(reference));
-    const expired = expiredTags(
+    const expired = await expiredTags(
       tags.map(({ reference: name, modifiedAt }) => ({ name, modifiedAt, usedAt: this.#usedAt(name) })),
       this.#run.cutoffs,
+      this.#run.slices,
     );
     await this.#remove(
       tags.filter(({ reference }) => expired.has(reference)),
@@ -67,7 +68,7 @@ class Pruning {
     const graph = new Map([...needs].map(([digest, { manifests }]) => [digest, [...manifests]]));
     for (const [digest, { subject }] of needs) if (subject !== undefined) graph.get(subject)?.push(digest);
     // Those first that lead to others: whoever pushes one of them anew must find all that it leads to, or be told that something is missing.
-    for (const level of levels(graph)) {
+    for (const level of await levels(graph, this.#run.slices)) {
       const documents = level
         .filter((digest) => !this.marks.has(digest))
         .flatMap((digest) => this.#documents.get(digest) ?? []);

@@ -1,3 +1,4 @@
+import { type Slices, sortInSlices } from '../../fs/slices.ts';
 import type { Cutoffs } from './run.ts';
 
 /** What decides whether a tag stays. */
@@ -13,13 +14,15 @@ export interface Tag {
  * The names of the tags that go. A tag stays where anything says so: it is young enough, one of the newest, or was used lately. Without a limit of
  * age or number all stay.
  */
-export function expiredTags(
+export async function expiredTags(
   tags: readonly Tag[],
   { manifest, keepTags, used }: Omit<Cutoffs, 'upload'>,
-): Set<string> {
+  slices: Slices,
+): Promise<Set<string>> {
   if (manifest === undefined && keepTags === undefined) return new Set();
-  const byAge = [...tags].sort((a, b) => b.modifiedAt - a.modifiedAt || (a.name < b.name ? -1 : 1));
-  const rest = byAge.slice(keepTags ?? 0);
+  const newestFirst = (a: Tag, b: Tag) => b.modifiedAt - a.modifiedAt || (a.name < b.name ? -1 : 1);
+  const rest =
+    keepTags === undefined ? tags : (await sortInSlices(tags, newestFirst, slices)).slice(keepTags);
   const isYoung = ({ modifiedAt }: Tag) => manifest !== undefined && modifiedAt >= manifest;
   const isUsed = ({ usedAt }: Tag) => used !== undefined && usedAt !== undefined && usedAt >= used;
   return new Set(rest.filter((tag) => !isYoung(tag) && !isUsed(tag)).map(({ name }) => name));

@@ -51,7 +51,7 @@ export class Run {
   readonly problems: PruneProblem[] = [];
   /** Something could not be read, and so it is not known which blobs are needed. */
   unsure = false;
-  readonly #slices = new Slices();
+  readonly slices = new Slices();
   #stage: Stage = 'uploads';
   #done = 0;
 
@@ -99,6 +99,15 @@ export class Run {
       if (batch.push(item) >= AT_ONCE) await flush();
     }
     if (batch.length > 0) await flush();
+  }
+
+  /** For what takes no steps of its own, but may be much. */
+  async *inSlices<T>(items: Iterable<T>): AsyncGenerator<T, void, undefined> {
+    let n = 0;
+    for (const item of items) {
+      yield item;
+      if (++n % BATCH === 0 && this.slices.over) await this.slices.next();
+    }
   }
 
   /** Notes what the backend can't do, and goes on; undefined then. Whatever else fails ends the run. */
@@ -154,7 +163,7 @@ export class Run {
     this.options.signal?.throwIfAborted();
     const isFull = Math.floor(this.#done / BATCH) > before;
     if (isFull) this.end();
-    if (isFull || this.#slices.over) await this.#slices.next();
+    if (isFull || this.slices.over) await this.slices.next();
   }
 }
 

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { BackendError } from '../../../lib/errors.ts';
+import { Slices } from '../../../lib/fs/slices.ts';
 import { putBack, takeBack } from '../../../lib/storage/aside.ts';
 import type { StorageBackend } from '../../../lib/storage/backends/backend.ts';
 import { MemoryBackend } from '../../../lib/storage/backends/memory.ts';
@@ -20,29 +21,30 @@ describe('tags that go', () => {
     { name: 'c', modifiedAt: 30 },
     { name: 'd', modifiedAt: 30, usedAt: 40 },
   ];
-  const expired = (limits: object) => [...expiredTags(tags, limits)].sort().join('');
+  const expired = async (limits: object) =>
+    [...(await expiredTags(tags, limits, new Slices()))].sort().join('');
 
-  test('are those that no rule keeps; without a limit of age or number there are none', () => {
-    assert.equal(expired({}), '');
-    assert.equal(expired({ used: 90 }), '');
-    assert.equal(expired({ manifest: 30 }), 'ab');
-    assert.equal(expired({ manifest: 31 }), 'abcd');
-    assert.equal(expired({ keepTags: 1 }), 'abd');
-    assert.equal(expired({ keepTags: 9 }), '');
-    assert.equal(expired({ keepTags: 2, used: 90 }), 'b');
-    assert.equal(expired({ keepTags: 3, manifest: 100 }), 'a');
-    assert.equal(expired({ keepTags: 1, manifest: 20 }), 'a');
+  test('are those that no rule keeps; without a limit of age or number there are none', async () => {
+    assert.equal(await expired({}), '');
+    assert.equal(await expired({ used: 90 }), '');
+    assert.equal(await expired({ manifest: 30 }), 'ab');
+    assert.equal(await expired({ manifest: 31 }), 'abcd');
+    assert.equal(await expired({ keepTags: 1 }), 'abd');
+    assert.equal(await expired({ keepTags: 9 }), '');
+    assert.equal(await expired({ keepTags: 2, used: 90 }), 'b');
+    assert.equal(await expired({ keepTags: 3, manifest: 100 }), 'a');
+    assert.equal(await expired({ keepTags: 1, manifest: 20 }), 'a');
   });
 });
 
 describe('levels of a graph', () => {
-  test('each node is in one of them, after all that lead to it', () => {
+  test('each node is in one of them, after all that lead to it', async () => {
     const edges = fc.array(fc.tuple(fc.nat(20), fc.nat(20)), { maxLength: 60 });
-    fc.assert(
-      fc.property(edges, (pairs) => {
+    await fc.assert(
+      fc.asyncProperty(edges, async (pairs) => {
         const graph = new Map(Array.from({ length: 21 }, (_, n) => [`${n}`, [] as string[]]));
         for (const [a, b] of pairs) if (a < b) graph.get(`${a}`)?.push(`${b}`, 'elsewhere');
-        const found = levels(graph);
+        const found = await levels(graph, new Slices());
         assert.deepEqual(found.flat().sort(), [...graph.keys()].sort());
         const depth = (node: string) => found.findIndex((level) => level.includes(node));
         for (const [a, b] of pairs) if (a < b) assert.ok(depth(`${a}`) < depth(`${b}`), `${a} before ${b}`);
@@ -50,16 +52,17 @@ describe('levels of a graph', () => {
     );
   });
 
-  test('circles end, and depth is no matter', () => {
-    const circle = levels(
+  test('circles end, and depth is no matter', async () => {
+    const circle = await levels(
       new Map([
         ['a', ['b']],
         ['b', ['a', 'b']],
       ]),
+      new Slices(),
     );
     assert.deepEqual(circle.flat().sort(), ['a', 'b']);
     const chain = new Map(Array.from({ length: 50_000 }, (_, n) => [`${n}`, [`${n + 1}`]]));
-    assert.equal(levels(chain).length, 50_000);
+    assert.equal((await levels(chain, new Slices())).length, 50_000);
   });
 });
 

@@ -8,7 +8,8 @@ import { temporaryDirectory } from '../support/directory.ts';
 
 export type MakeBackend = (t: TestContext) => StorageBackend;
 
-const files: MakeBackend = (t) => new FilesystemBackend({ directory: temporaryDirectory(t), durability: 'none' });
+const files: MakeBackend = (t) =>
+  new FilesystemBackend({ directory: temporaryDirectory(t), durability: 'none' });
 
 /** Uploads are growing objects. */
 export const APPENDING: Record<string, MakeBackend> = {

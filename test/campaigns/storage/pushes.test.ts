@@ -6,10 +6,10 @@ import type { StorageBackend } from '../../../lib/storage/backends/backend.ts';
 import { parseManifest } from '../../../lib/storage/manifest.ts';
 import { prune } from '../../../lib/storage/prune.ts';
 import { Storage } from '../../../lib/storage/storage.ts';
+import { pathsOf, sha } from '../../storage/backends.ts';
+import { interleave, type Schedule } from '../../storage/prune/steps.ts';
+import { CONFIG, DAY, HOUR, type Image, imageOf, indexOf, World } from '../../storage/prune/world.ts';
 import { Seeded } from '../../support/seeded.ts';
-import { pathsOf, sha } from '../backends.ts';
-import { interleave, type Schedule } from './steps.ts';
-import { CONFIG, DAY, HOUR, type Image, imageOf, indexOf, World } from './world.ts';
 
 const NS = 'ns';
 const R = 'repository';

@@ -335,8 +335,8 @@ function methodsOf(path: string, name: string): string[] {
   );
   const names = (declaration?.members ?? [])
     .filter(ts.isMethodDeclaration)
-    .map((method) => method.name.getText(source))
-    .filter((method) => !method.startsWith('#'));
+    .map((method) => method.name?.getText(source) ?? '')
+    .filter((method) => method !== '' && !method.startsWith('#'));
   assert.notEqual(names.length, 0, `${path} has no class ${name} with methods`);
   return names;
 }

@@ -35,7 +35,8 @@ export function lineChart(title: string, axes: { x: string; y: string }, lines: 
     text(MARGIN + 8 + i * 140, MARGIN - 10, name, `fill="${COLOURS[i % COLOURS.length]}"`),
   ]);
   return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" font-family="sans-serif" font-size="12">`,
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" font-family="sans-serif" font-size="12" role="img">`,
+    `<title>${escaped(title)}</title>`,
     `<rect width="${WIDTH}" height="${HEIGHT}" fill="#fff"/>`,
     text(WIDTH / 2, 20, title, 'text-anchor="middle" font-size="15"'),
     ...grid,

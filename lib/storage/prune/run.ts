@@ -51,7 +51,7 @@ export class Run {
   readonly problems: PruneProblem[] = [];
   /** Something could not be read, and so it is not known which blobs are needed. */
   unsure = false;
-  readonly slices = new Slices();
+  readonly slices: Slices = new Slices();
   #stage: Stage = 'uploads';
   #done = 0;
 

@@ -3,8 +3,8 @@ import { createHash } from 'node:crypto';
 
 export const NAMESPACE = 'crash';
 export const REPOSITORY = 'team/app';
-export const IMAGE = 'application/vnd.oci.image.manifest.v1+json';
-export const INDEX = 'application/vnd.oci.image.index.v1+json';
+const IMAGE = 'application/vnd.oci.image.manifest.v1+json';
+const INDEX = 'application/vnd.oci.image.index.v1+json';
 
 /** The `n`th blob: up to 300 KB, hardly two of the same length. */
 export function blobOf(n: number): Buffer {

@@ -97,6 +97,26 @@ test('without users, a request that a proxy has passed on is refused, and told w
   assert.equal((await ask(`${url}/v2/app/blobs/${digestOf('bytes')}`)).status, 404);
 });
 
+test('without users, a request for another host, or from a page of one, is refused', async (t) => {
+  const { url } = await startRegistry(t);
+  for (const headers of [
+    { Host: 'rebound.example.org' },
+    { Host: '127.0.0.1.example.org:80' },
+    { Origin: 'https://example.org' },
+    { Origin: 'null' },
+  ]) {
+    const answer = await ask(`${url}/v2/`, { headers });
+    assert.equal(answer.status, 403, JSON.stringify(headers));
+    assert.match(errorOf(answer)?.message ?? '', /is for another one, or from its page \((host|origin)\)/);
+  }
+  for (const headers of [
+    { Host: 'localhost:5000' },
+    { Host: '[::1]:5000' },
+    { Origin: 'http://127.0.0.1:1' },
+  ])
+    assert.equal((await ask(`${url}/v2/`, { headers })).status, 200, JSON.stringify(headers));
+});
+
 test('--read-only: what is there can be pulled, and nothing pushed', async (t) => {
   const first = await startRegistry(t);
   await pushImage(first.url, 'v1');

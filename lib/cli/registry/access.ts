@@ -6,7 +6,7 @@ import { Refusal } from '../../registry/answers.ts';
 import { type BasicUser, basicAuth, type RegistryOptions } from '../../registry/index.ts';
 import { parseUsers } from '../../registry/users.ts';
 import { errorText } from '../error-text.ts';
-import { forwardedBy, isLoopback } from './this-host.ts';
+import { forwardedBy, isLoopback, strangeBy } from './this-host.ts';
 import { type Say, WatchedFiles } from './watched-files.ts';
 
 /** What the registry says to whoever has to sign in. */
@@ -69,16 +69,20 @@ export function requireLoopback(host: string): void {
   );
 }
 
-/** A proxy on this host makes everybody's requests look like this host's. */
+/** A proxy on this host, and a browser, make other people's requests look like this host's. */
 const THIS_HOST: Hooks = {
   challenge: CHALLENGE,
   authenticate(req) {
-    const header = forwardedBy(req);
-    if (header === undefined) return undefined;
+    const [header, strange] = [forwardedBy(req), strangeBy(req)];
+    if (header === undefined && strange === undefined) return undefined;
+    const why =
+      header === undefined
+        ? `is for another one, or from its page (${strange})`
+        : `came through a proxy (${header})`;
     throw new Refusal(
       403,
       'DENIED',
-      `this registry asks nobody for a password and is for its own host only, but the request came through a proxy (${header}); ` +
+      `this registry asks nobody for a password and is for its own host only, but the request ${why}; ` +
         'start it with --htpasswd FILE',
     );
   },

@@ -21,3 +21,16 @@ export function forwardedBy({ headers }: IncomingMessage): string | undefined {
       name === 'forwarded' || name === 'x-real-ip' || name === 'via' || name.startsWith('x-forwarded-'),
   );
 }
+
+/**
+ * The header by which a request says that it is meant for, or sent by a page of, another host; undefined where there is none. A browser on this host
+ * sends such requests for any page that makes it, be it by a name that leads here (DNS rebinding).
+ */
+export function strangeBy({ headers }: IncomingMessage): 'host' | 'origin' | undefined {
+  if (!isLoopback(nameOf(`http://${headers.host ?? ''}`))) return 'host';
+  return headers.origin === undefined || isLoopback(nameOf(headers.origin)) ? undefined : 'origin';
+}
+
+function nameOf(url: string): string {
+  return URL.canParse(url) ? new URL(url).hostname.replace(/^\[|\]$/g, '') : '';
+}

@@ -1,4 +1,4 @@
-/** The campaign in short; `npm run test:crash -- --storage` is the long one. */
+/** The campaign in short; `npm run test:crash:storage` is the long one. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { temporaryDirectory } from '../../support/directory.ts';

@@ -48,13 +48,14 @@ export async function storageCampaign({
       directory,
       seed: random(2 ** 30),
       uploads: uploads.slice(-20),
+      names: ['a', 'b', 'c'],
       portable: random(2) === 1,
       inParts,
       plant,
     };
     const lives = [
       start(told),
-      ...(random(3) === 0 ? [start({ ...told, uploads: [], seed: told.seed + 1 })] : []),
+      ...(random(3) === 0 ? [start({ ...told, uploads: [], names: ['d', 'e'], seed: told.seed + 1 })] : []),
     ];
     for (const life of lives) {
       life.on('message', (said: Said) => {
@@ -64,7 +65,7 @@ export async function storageCampaign({
       });
     }
     await once(lives[0] as ChildProcess, 'message');
-    await new Promise((resolve) => setTimeout(resolve, random(500)));
+    await new Promise((resolve) => setTimeout(resolve, random(1_200)));
     for (const life of lives) {
       const closed = once(life, 'close');
       life.kill('SIGKILL');
@@ -99,12 +100,10 @@ function start(told: Told): ChildProcess {
   });
 }
 
-/** Two processes may be at one tag: whatever any of them has begun since the last one that was done may be there. */
+/** What a process has begun may have been done or not when it was killed; what it has done stays, until something else was begun. */
 function note(tags: Tags, { tag, digest, done }: Extract<Said, { tag: string }>): void {
   const may = tags.get(tag) ?? new Set([undefined]);
-  may.add(digest);
-  if (done && digest !== undefined) may.delete(undefined);
-  tags.set(tag, may);
+  tags.set(tag, done ? new Set([digest]) : may.add(digest));
 }
 
 async function look(storage: Storage, directory: string, tags: Tags): Promise<string[]> {

@@ -64,10 +64,11 @@ export async function storageCampaign({
         else note(tags, said);
       });
     }
-    await once(lives[0] as ChildProcess, 'message');
+    const [first] = lives as [ChildProcess];
+    await Promise.race([once(first, 'message'), once(first, 'exit')]);
     await new Promise((resolve) => setTimeout(resolve, random(1_200)));
     for (const life of lives) {
-      const closed = once(life, 'close');
+      const closed = life.exitCode === null && life.signalCode === null ? once(life, 'close') : undefined;
       life.kill('SIGKILL');
       await closed;
       if (life.signalCode !== 'SIGKILL') faults.push(`a process ended by itself, with ${life.exitCode}`);

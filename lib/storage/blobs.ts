@@ -6,9 +6,11 @@ import { takeBack } from './aside.ts';
 import type { Bytes, ObjectStream, StorageBackend } from './backends/backend.ts';
 import { layout } from './layout.ts';
 import { algorithmOf, requireName } from './names.ts';
+import type { ResolvedStorageOptions } from './options.ts';
 
-/** Who was told of a blob is good for so long without being noted again, in milliseconds. Less than any grace that makes sense. */
+/** Who was told of a blob is good for so long without being noted again, in milliseconds; or for less, as a part of the grace of `prune`. */
 const TOUCH_MS = 60_000;
+const TOUCH_PART = 1 / 4;
 
 /** So many of them are remembered. */
 const MOST_TOUCHED = 100_000;
@@ -24,10 +26,15 @@ export class Blobs {
   readonly #maxBytes: number;
   readonly #touched: LRUCache<string, true>;
 
-  constructor(backend: StorageBackend, maxBytes: number) {
+  constructor(
+    backend: StorageBackend,
+    { maxBlobBytes, uploadMaxAgeMs }: Pick<ResolvedStorageOptions, 'maxBlobBytes' | 'uploadMaxAgeMs'>,
+  ) {
     this.#backend = backend;
-    this.#maxBytes = maxBytes;
-    this.#touched = new LRUCache({ max: MOST_TOUCHED, ttl: TOUCH_MS });
+    this.#maxBytes = maxBlobBytes;
+    const ttl = Math.min(TOUCH_MS, Math.floor(uploadMaxAgeMs * TOUCH_PART));
+    // 0 would be for ever.
+    this.#touched = new LRUCache({ max: MOST_TOUCHED, ttl: Math.max(1, ttl), ttlResolution: 0 });
   }
 
   /** Its size in bytes; undefined where there is none. It will not be pruned for a while. */

@@ -33,7 +33,7 @@ export class Storage {
     this.options = resolveStorageOptions(options);
     this.#backend = backend;
     this.#format = new Format(backend);
-    this.#blobs = new Blobs(backend, this.options.maxBlobBytes);
+    this.#blobs = new Blobs(backend, this.options);
     this.#uploads = new Uploads(backend, this.#blobs, this.options);
     this.#manifests = new Manifests(backend, this.#blobs, this.options);
   }

@@ -1,6 +1,7 @@
 import { AsyncResource } from 'node:async_hooks';
 import type { Claim, FillReader, LeaderClaim } from './cache/cache.ts';
 import type { Exchange } from './exchange.ts';
+import { fromFill, UNVERIFIED } from './from-fill.ts';
 import { parseCacheControl } from './http/cache-control.ts';
 import { isConditional } from './http/conditional.ts';
 import { firstPosition, parseRange } from './http/ranges.ts';
@@ -8,25 +9,10 @@ import { AnswerUnderWay, mayInherit } from './inherit.ts';
 import type { Journal } from './journal.ts';
 import type { Config } from './options.ts';
 import type { Reason } from './reasons.ts';
-import { type SendOptions, send } from './response/send.ts';
+import { send } from './response/send.ts';
 
 /** A range waits for a fill if it begins at most this far ahead of it, in bytes. */
 const RANGE_AHEAD_BYTES: number = 16 * 2 ** 20;
-
-/** A part of a body goes out before the whole is verified. */
-export const UNVERIFIED: { detail: string } = { detail: 'unverified' };
-
-/** How a fill is sent to a client of it. */
-export function fromFill(
-  { waitsForProof, sendTimeoutMs }: Exchange,
-  fill: FillReader,
-): Pick<SendOptions, 'provisional' | 'timeoutMs'> {
-  const available = (from: number) => fill.available(from);
-  return {
-    provisional: { available, proven: waitsForProof ? fill.ended : undefined },
-    timeoutMs: sendTimeoutMs,
-  };
-}
 
 /** A claim on what somebody else fetches. */
 export type Following = Claim & { role: 'follower' };

@@ -2,7 +2,7 @@
 
 import type { Fill } from './cache/cache.ts';
 import type { Exchange } from './exchange.ts';
-import { fromFill, UNVERIFIED } from './follow.ts';
+import { fromFill, UNVERIFIED } from './from-fill.ts';
 import type { ResponseHead } from './http/body.ts';
 import { fieldValue } from './http/headers.ts';
 import type { Journal } from './journal.ts';

@@ -30,6 +30,7 @@ const STORY = [
   'exchange',
   'hit',
   'follow',
+  'from-fill',
   'inherit',
   'lead',
   'own-answer',

@@ -59,9 +59,9 @@ describe('documentation', () => {
     const options = [
       ...propertiesOf('lib/registry/options.ts', 'RegistryOptions'),
       ...propertiesOf('lib/registry/basic-auth.ts', 'BasicAuthOptions'),
-      ...propertiesOf('lib/registry/authorize.ts', 'AuthorizeContext'),
-      ...propertiesOf('lib/registry/quota.ts', 'QuotaContext'),
-      ...propertiesOf('lib/registry/notify.ts', 'RegistryEvent'),
+      ...propertiesOf('lib/registry/hooks.ts', 'AuthorizeContext'),
+      ...propertiesOf('lib/registry/hooks.ts', 'QuotaContext'),
+      ...propertiesOf('lib/registry/hooks.ts', 'RegistryEvent'),
     ];
     const codes = read('lib/registry/answers.ts').match(/type ErrorCode =([^;]*);/)?.[1] ?? '';
     const names = [...codes.matchAll(/'([A-Z_]+)'/g)].map(([, code = '']) => code);

@@ -6,9 +6,13 @@ import { OptionError } from '../errors.ts';
 import type { AnyRequest } from '../http/message.ts';
 import { isName } from '../storage/names.ts';
 import type { Storage } from '../storage/storage.ts';
-import type { Authorization, AuthorizeContext, ChallengeContext } from './authorize.ts';
-import type { RegistryEvent } from './notify.ts';
-import type { QuotaContext } from './quota.ts';
+import type {
+  Authorization,
+  AuthorizeContext,
+  ChallengeContext,
+  QuotaContext,
+  RegistryEvent,
+} from './hooks.ts';
 
 type MaybePromise<T> = T | Promise<T>;
 

@@ -1,21 +1,10 @@
 // docs/reference/registry.md
 
-import type { IncomingMessage } from 'node:http';
 import { show } from '../checks.ts';
 import { HookError } from '../errors.ts';
-import type { AnyRequest } from '../http/message.ts';
 import { Refusal } from './answers.ts';
 import type { Exchange } from './exchange.ts';
 import type { Meter } from './request-body.ts';
-
-/** What `quota` is asked about. */
-export interface QuotaContext<Req extends AnyRequest = IncomingMessage, User = unknown> {
-  req: Req;
-  user: User | undefined;
-  repository: string;
-  /** That the blob has, or would have, with what is declared; where nothing is, with what has come so far. */
-  bytes: number;
-}
 
 /** A body without a declared length is asked about each time so many bytes more have come. */
 const STEP_BYTES = 1024 * 1024;

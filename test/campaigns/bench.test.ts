@@ -6,15 +6,15 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { Client } from './bench/client.ts';
-import { type Finding, finding, isMet, quantile, type Wanted } from './bench/findings.ts';
-import { measureHits } from './bench/hits.ts';
-import type { Material } from './bench/material.ts';
-import { parseOptions } from './bench/options.ts';
-import { type Ratio, ratioOf, type Sample } from './bench/ratio.ts';
-import { formatSize } from './bench/sizes.ts';
-import { temporaryDirectory } from './support/directory.ts';
-import { type Handler, serve } from './support/servers.ts';
+import { Client } from '../bench/client.ts';
+import { type Finding, finding, isMet, quantile, type Wanted } from '../bench/findings.ts';
+import { measureHits } from '../bench/hits.ts';
+import type { Material } from '../bench/material.ts';
+import { parseOptions } from '../bench/options.ts';
+import { type Ratio, ratioOf, type Sample } from '../bench/ratio.ts';
+import { formatSize } from '../bench/sizes.ts';
+import { temporaryDirectory } from '../support/directory.ts';
+import { type Handler, serve } from '../support/servers.ts';
 
 const pathOf = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
@@ -28,9 +28,9 @@ interface Outcome {
 async function bench(t: TestContext, ...args: string[]): Promise<Outcome> {
   const work = temporaryDirectory(t);
   const json = join(temporaryDirectory(t), 'raw.json');
-  const given = ['--smoke', '--package', pathOf('../lib/index.ts'), '--directory', work, '--json', json];
+  const given = ['--smoke', '--package', pathOf('../../lib/index.ts'), '--directory', work, '--json', json];
   const { code, output } = await new Promise<{ code: number; output: string }>((resolve) => {
-    execFile(process.execPath, [pathOf('bench/main.ts'), ...args, ...given], (error, stdout, stderr) => {
+    execFile(process.execPath, [pathOf('../bench/main.ts'), ...args, ...given], (error, stdout, stderr) => {
       resolve({ code: Number(error?.code ?? 0), output: stdout + stderr });
     });
   });
@@ -238,7 +238,7 @@ describe('what is wrong ends a benchmark', () => {
       purge: async () => undefined,
       stop: async () => undefined,
     });
-    const options = parseOptions(['--smoke', '--peer', 'http', '--package', pathOf('../lib/index.ts')]);
+    const options = parseOptions(['--smoke', '--peer', 'http', '--package', pathOf('../../lib/index.ts')]);
     assert.ok(options);
     const servers = [pretender('http'), pretender('filter-http')];
     await assert.rejects(

@@ -1,15 +1,7 @@
+import { fit, giveBack } from '../fs/lent.ts';
 import type { ByteRange } from '../http/body.ts';
-import { BLOCK_BYTES } from './blocks.ts';
-import { FIRST_BYTES, READ_BYTES } from './fill/reader.ts';
 import { bodyReads } from './read-gate.ts';
 import type { StoredBody } from './stored-body.ts';
-
-/** Pieces of memory that are kept for the next reader, in all of the process: those for reads, and some for blocks that have to be checked. */
-const spare = new Map<number, { pieces: Buffer[]; most: number }>([
-  [FIRST_BYTES, { pieces: [], most: 64 }],
-  [READ_BYTES, { pieces: [], most: 16 }],
-  [BLOCK_BYTES, { pieces: [], most: 4 }],
-]);
 
 /**
  * Hands a range of a stored body to `take`, a piece at a time, the next one being read meanwhile. Two pieces of memory are used over and
@@ -47,23 +39,3 @@ export async function pour(
   await taken;
   for (const piece of pieces) giveBack(piece);
 }
-
-/** The same piece of memory where it is large enough, else another one. */
-export function fit(piece: Buffer | undefined, bytes: number): Buffer {
-  if (piece !== undefined && piece.byteLength >= bytes) return piece;
-  giveBack(piece);
-  return borrow(bytes);
-}
-
-/** A piece of memory for reading up to so many bytes at a time; to be given back once nobody can be using it any more. */
-function borrow(bytes: number): Buffer {
-  return spare.get(bytes)?.pieces.pop() ?? Buffer.allocUnsafeSlow(bytes);
-}
-
-export function giveBack(piece: Buffer | undefined): void {
-  if (piece === undefined) return;
-  const { pieces, most } = spare.get(piece.byteLength) ?? NONE;
-  if (pieces.length < most) pieces.push(piece);
-}
-
-const NONE = { pieces: [], most: 0 };

@@ -88,17 +88,28 @@ class BlobBody implements Body {
 
   read(range?: ByteRange): Readable {
     if (this.size === 0) return Readable.from([]);
-    const opened = this.#opened;
-    if (opened?.range?.start !== range?.start || opened?.range?.end !== range?.end || opened === undefined)
-      return Readable.from(this.#bytes(range));
-    this.#opened = undefined;
-    return Readable.from(opened.stream.bytes);
+    return Readable.from(this.#take(range)?.bytes ?? this.#bytes(range));
+  }
+
+  async pour(range: ByteRange | undefined, take: (piece: Uint8Array) => Promise<void>): Promise<void> {
+    if (this.size === 0) return;
+    const { bytes, pour } = this.#take(range) ?? (await this.#stream(range));
+    if (pour !== undefined) await pour(take);
+    else for await (const piece of bytes) await take(piece);
   }
 
   release(): void {
     const unread = this.#opened?.stream.bytes[Symbol.asyncIterator]();
     this.#opened = undefined;
     Promise.resolve(unread?.return?.()).catch(() => undefined);
+  }
+
+  /** What was opened ahead, where it is this. */
+  #take(range: ByteRange | undefined): ObjectStream | undefined {
+    const opened = this.#opened;
+    if (opened?.range?.start !== range?.start || opened?.range?.end !== range?.end) return undefined;
+    this.#opened = undefined;
+    return opened?.stream;
   }
 
   async *#bytes(range: ByteRange | undefined): AsyncGenerator<Uint8Array> {

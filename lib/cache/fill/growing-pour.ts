@@ -1,6 +1,6 @@
 import { StoreError } from '../../errors.ts';
+import { fit, giveBack } from '../../fs/lent.ts';
 import type { ByteRange } from '../../http/body.ts';
-import { fit, giveBack } from '../pour.ts';
 import { bodyReads } from '../read-gate.ts';
 import type { Follower, Growing } from './growing.ts';
 import { FIRST_BYTES, READ_BYTES, type ReadStored } from './reader.ts';

@@ -62,6 +62,37 @@ export function reads(suite: BackendSuite): void {
     assert.equal(await backend.get('a'), undefined);
   });
 
+  suite.state(
+    'a stream that can be poured gives the same, and waits for each piece to be taken',
+    async (backend) => {
+      await backend.put('a', BYTES);
+      for (const range of [undefined, { start: 77, end: 600_000 }, { start: 5, end: 6 }]) {
+        const stream = await backend.stream('a', range);
+        const copies: Buffer[] = [];
+        let taking = false;
+        const take = async (piece: Uint8Array) => {
+          assert.ok(!taking, 'one at a time');
+          taking = true;
+          await new Promise((resolve) => setImmediate(resolve));
+          copies.push(Buffer.from(piece));
+          taking = false;
+        };
+        if (stream?.pour === undefined) for await (const piece of stream?.bytes ?? none()) await take(piece);
+        else await settled(stream.pour(take), 'pouring it');
+        assert.ok(
+          Buffer.concat(copies).equals(BYTES.subarray(range?.start ?? 0, range?.end ?? BYTES.byteLength)),
+        );
+        const another = await backend.stream('a', range);
+        const refusal = another?.pour?.(() =>
+          Promise.reject(Object.assign(new Error('enough'), { code: 'ENOUGH' })),
+        );
+        if (refusal !== undefined) assert.equal(await suite.code(refusal), 'ENOUGH');
+        else await another?.bytes[Symbol.asyncIterator]().return?.();
+      }
+      assert.equal(await backend.delete('a'), true);
+    },
+  );
+
   suite.state('many read at the same time', async (backend) => {
     await backend.put('a', BYTES);
     const all = await Promise.all(

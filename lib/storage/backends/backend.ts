@@ -23,6 +23,11 @@ export interface ObjectStream {
   size: number;
   /** Of the range that was asked for. It may be left before its end, and then holds nothing open. Throws BackendError where bytes can't be had. */
   bytes: AsyncIterable<Uint8Array>;
+  /**
+   * The same, in place of `bytes`, by whoever can do it without memory of its own for each piece: one may be overwritten as soon as its `take` has
+   * resolved. Rejects with what `take` rejected with.
+   */
+  pour?(take: (piece: Uint8Array) => Promise<void>): Promise<void>;
 }
 
 /** One of several objects that become one. */

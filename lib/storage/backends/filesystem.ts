@@ -129,7 +129,8 @@ export class FilesystemBackend implements StorageBackend {
     const { handle, stat } = opened;
     const { start, end } = range ?? { start: 0, end: stat.size };
     const bytes = new Reading(handle, { start, end }, step);
-    if (start < end && start >= 0 && end <= stat.size) return { size: stat.size, bytes };
+    const pour = (take: (piece: Uint8Array) => Promise<void>) => bytes.pour(take);
+    if (start < end && start >= 0 && end <= stat.size) return { size: stat.size, bytes, pour };
     // Nothing will be read, so nobody would close it.
     await bytes.return();
     if (start === end) return { size: stat.size, bytes };

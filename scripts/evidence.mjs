@@ -21,6 +21,8 @@ function run(command) {
   });
   const count = (name) => Number(new RegExp(`^# ${name} (\\d+)$`, 'm').exec(stdout)?.[1]);
   const [passed, failed, skipped] = ['pass', 'fail', 'skipped'].map(count);
+  // Interrupted, or no such command: that is no finding, and the page stays as it is.
+  if (Number.isNaN(passed)) throw new Error(`${command} has counted no tests`);
   const ok = status === 0 && failed === 0 && passed > 0;
   const more = skipped > 0 ? `, ${skipped} skipped` : '';
   return { ok, says: ok ? `${passed} tests pass${more}` : `FAILED: ${failed} of ${passed + failed} tests` };

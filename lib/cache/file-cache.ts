@@ -286,6 +286,7 @@ export class FileCache implements Cache {
     await this.#entries.inventory.close();
     await this.#scanned;
     await this.#entries.upkeep.close();
+    await this.#entries.openFiles.closed();
   }
 
   get #isClosed(): boolean {

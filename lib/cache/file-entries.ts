@@ -177,7 +177,7 @@ export class FileEntries {
       await this.#drop(name, key, 'its body is missing');
       return undefined;
     }
-    const file = new SharedFile(handle, this.openFiles.add(handle.fd));
+    const file = new SharedFile(handle.fd, this.openFiles.add(handle));
     const close = file.use();
     try {
       const { size } = await handle.stat();

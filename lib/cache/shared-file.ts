@@ -1,19 +1,16 @@
 import { fstatSync } from 'node:fs';
-import type { FileHandle } from 'node:fs/promises';
 
 /** An open file that several read. It is closed when the last of them has let go: a descriptor in use must not be closed. */
 export class SharedFile {
   readonly fd: number;
-  readonly #handle: FileHandle;
-  readonly #closing: () => void;
+  readonly #close: () => Promise<void>;
   #users = 0;
   #closed: Promise<void> | undefined;
 
-  /** @param closing called before it is closed */
-  constructor(handle: FileHandle, closing: () => void = () => undefined) {
-    this.#handle = handle;
-    this.#closing = closing;
-    this.fd = handle.fd;
+  /** @param close closes it. Never rejects */
+  constructor(fd: number, close: () => Promise<void>) {
+    this.fd = fd;
+    this.#close = close;
   }
 
   /** One more user. What is returned lets go, once; it resolves when that has closed the file. */
@@ -23,10 +20,7 @@ export class SharedFile {
     return () => {
       if (!using) return this.#closed;
       using = false;
-      if (--this.#users === 0) {
-        this.#closing();
-        this.#closed = this.#handle.close().catch(() => undefined);
-      }
+      if (--this.#users === 0) this.#closed = this.#close();
       return this.#closed;
     };
   }

@@ -1,12 +1,14 @@
 /** What is removed while it is read takes its room until the last reader is done, and that can be seen. */
 import assert from 'node:assert/strict';
-import { readlinkSync } from 'node:fs';
-import { readdir } from 'node:fs/promises';
+import { pbkdf2 } from 'node:crypto';
+import { readdirSync, readlinkSync } from 'node:fs';
 import { describe, test } from 'node:test';
+import { promisify } from 'node:util';
 import { bytesOf, hashOf, opened, put, Reading, start, write } from '../../lib/contracts/cache/steps.ts';
 import { CacheProcess } from './cache-process.ts';
 import { Disk } from './disk.ts';
 
+const derive = promisify(pbkdf2);
 const KEY = { primary: '/a' };
 const SIZE = 3_000_000;
 const NONE = { files: 0, bytes: 0 };
@@ -73,7 +75,9 @@ describe('bodies that were removed while somebody reads them', () => {
     assert.deepEqual((await cache.stats()).unlinked, NONE);
   });
 
-  test('nothing stays open', { skip: process.platform !== 'linux' }, async (t) => {
+  const linux = { skip: process.platform !== 'linux' };
+
+  test('nothing stays open', linux, async (t) => {
     const disk = new Disk(t);
     const cache = await disk.cache();
     for (let i = 0; i < 10; i++) {
@@ -83,16 +87,39 @@ describe('bodies that were removed while somebody reads them', () => {
       reader.release();
     }
     await cache.close();
-    const open = (await readdir('/proc/self/fd')).map((fd) => {
+    assert.deepEqual(openBelow(disk.directory), []);
+  });
+
+  test('a cache that is closed has closed them, though that had to wait', linux, async (t) => {
+    const disk = new Disk(t);
+    const cache = await disk.cache();
+    await put(cache, KEY, bytesOf(SIZE));
+    const reader = await opened(cache, KEY);
+    await cache.invalidate({ all: true });
+    const busy = keepThreadsBusy();
+    reader.release();
+    assert.equal(openBelow(disk.directory).length, 1, 'it waits');
+    await cache.close();
+    assert.deepEqual(openBelow(disk.directory), []);
+    await busy;
+  });
+});
+
+/** The files below a directory that this process has open. */
+function openBelow(directory: string): string[] {
+  return readdirSync('/proc/self/fd')
+    .map((fd) => {
       try {
         return readlinkSync(`/proc/self/fd/${fd}`);
       } catch {
         return '';
       }
-    });
-    assert.deepEqual(
-      open.filter((path) => path.startsWith(disk.directory)),
-      [],
-    );
-  });
-});
+    })
+    .filter((path) => path.startsWith(directory));
+}
+
+/** Gives every thread of the pool something to do that takes longer than a few turns of the event loop. */
+async function keepThreadsBusy(): Promise<void> {
+  const threads = Number(process.env['UV_THREADPOOL_SIZE'] ?? 4);
+  await Promise.all(Array.from({ length: threads }, () => derive('a', 'b', 200_000, 64, 'sha512')));
+}

@@ -91,10 +91,9 @@ export async function begin(place: FillPlace, beginning: Beginning): Promise<Fil
     debug('no body file for %s: %o', key.primary, error);
     return decline('store-down');
   }
-  const closing = entries.openFiles.add(file.fd);
+  const close = entries.openFiles.add(file);
   const drop = async (): Promise<Declined> => {
-    closing();
-    await file.close().catch(() => undefined);
+    await close();
     await beginning.remove(path);
     return decline('store-down');
   };
@@ -175,10 +174,7 @@ export async function begin(place: FillPlace, beginning: Beginning): Promise<Fil
         // The note may be longer than the record would have been.
         if (kept) await entries.ledger.evict(maxBytes);
       },
-      closed: () => {
-        closing();
-        return file.close().catch(() => undefined);
-      },
+      closed: close,
     },
     before,
   );

@@ -191,7 +191,7 @@ export class FileFills {
     const fill = await begin(this.#owner, {
       ...beginning,
       key: run.key,
-      isRevoked: () => this.#claims.isRevoked(claim),
+      isRevoked: () => this.#claims.revoked.has(claim.fill),
       remove: (path) => this.#claims.remove(path),
       unjoinable: () => this.#end(run),
       ended: (body) => this.#bodies.delete(body),
@@ -308,8 +308,7 @@ export class FileFills {
   }
 
   get #known(): Known {
-    const { own, revoked } = this.#claims;
-    return { own, revoked, dead: this.#dead };
+    return { own: this.#claims, revoked: this.#claims.revoked, dead: this.#dead };
   }
 
   #leader(key: Key): Promise<OthersClaim | undefined> {

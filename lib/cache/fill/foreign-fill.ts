@@ -7,7 +7,6 @@ import type { Layout } from '../../fs/layout.ts';
 import { Watches } from '../../fs/watches.ts';
 import type { BodyEnd, ResponseHead } from '../../http/body.ts';
 import type { FillReader, Key } from '../cache.ts';
-import { idOf } from '../key.ts';
 import type { Begun } from './claim-text.ts';
 import type { FileFill } from './file-fill.ts';
 import { fillInfo, GrowingReader } from './fill-reader.ts';
@@ -170,14 +169,12 @@ export class ForeignFill {
     }
   };
 
-  #see({ key, text, record, pending, alive, ended, named }: ClaimState): void {
+  #see({ text, record, pending, alive, ended, named }: ClaimState): void {
     const growing = this.#growing;
     if (!alive) this.#owner.died(this.#claim.fill);
     if (growing === undefined) {
       const begun = text?.begun ?? record;
-      // Of another key that shares its name, which it did not say at first.
-      if (key !== undefined && idOf(key) !== idOf(this.key)) this.#vanish();
-      else if (begun !== undefined) this.#open(begun).catch(() => this.#vanish());
+      if (begun !== undefined) this.#open(begun).catch(() => this.#vanish());
       else if (ended !== undefined) this.#finish('failed');
       else if (!named || !alive) this.#vanish();
       return;

@@ -28,8 +28,6 @@ const CONTEST_MS = 2;
 
 /** What can be seen of another's claim. */
 export interface ClaimState {
-  /** What it is for: two keys may share a name. Undefined at a moment at which that is being written. */
-  key: Key | undefined;
   /** Undefined at a moment at which it is being written. */
   text: ClaimText | undefined;
   /** It is to become this one: all of the body has come, and is verified. */
@@ -39,18 +37,26 @@ export interface ClaimState {
   /** Nothing more comes, and it does not become an entry. */
   ended: ClaimEnd | undefined;
   alive: boolean;
-  /** Nobody has taken its name away. */
+  /** Nobody has taken its name away. One of another key that shares its name has none for who looks for this key, and says nothing else. */
   named: boolean;
 }
 
-/** Where a claim is, or the record that it has become. */
-type ClaimPlace = Pick<OthersClaim, 'name' | 'fill' | 'path'>;
+/** Where a claim is, or the record that it has become, and what it is to be for. */
+interface ClaimPlace {
+  key: Key;
+  fill: string;
+  path: string;
+  isPublished: boolean;
+  /** Those of this process: it need not say that it lives. */
+  own: FillIds;
+}
 
 /** The claim of another process, or of somebody else in this one, kept open. */
 export class OthersClaim {
   readonly name: string;
   readonly fill: string;
   readonly path: string;
+  readonly #id: string;
   readonly #fd: number;
   readonly #isPublished: boolean;
   readonly #own: FillIds;
@@ -60,42 +66,33 @@ export class OthersClaim {
   #beat = { at: 0, looks: 0, lookedAt: 0 };
   #open = true;
 
-  private constructor({ name, fill, path }: ClaimPlace, fd: number, isPublished: boolean, own: FillIds) {
-    this.name = name;
+  private constructor(layout: Layout, { key, fill, path, isPublished, own }: ClaimPlace, fd: number) {
+    this.name = nameOf(layout, key);
     this.fill = fill;
     this.path = path;
+    this.#id = idOf(key);
     this.#fd = fd;
     this.#isPublished = isPublished;
     this.#own = own;
   }
 
-  /**
-   * Undefined where it has gone.
-   * @param own those of this process: it need not say that it lives
-   */
-  static open(
-    layout: Layout,
-    { name, fill }: { name: string; fill: string },
-    own: FillIds = NONE,
-  ): Promise<OthersClaim | undefined> {
-    return OthersClaim.#at({ name, fill, path: layout.claim(name, fill) }, { isPublished: false, own });
+  /** Undefined where it has gone. */
+  static open(layout: Layout, key: Key, fill: string, own: FillIds): Promise<OthersClaim | undefined> {
+    const path = layout.claim(nameOf(layout, key), fill);
+    return OthersClaim.#at(layout, { key, fill, path, isPublished: false, own });
   }
 
   /** One that has become the record of this key since that time, in milliseconds since the epoch; undefined where there is none. */
   static async published(layout: Layout, key: Key, since: number): Promise<OthersClaim | undefined> {
-    const name = nameOf(layout, key);
-    const path = layout.record(name);
+    const path = layout.record(nameOf(layout, key));
     const record = decodeRecord((await readIfThere(path)) ?? Buffer.alloc(0));
     if (record === undefined || idOf(record.key) !== idOf(key) || record.storedAt < since) return undefined;
-    return OthersClaim.#at({ name, fill: record.fill, path }, { isPublished: true, own: NONE });
+    return OthersClaim.#at(layout, { key, fill: record.fill, path, isPublished: true, own: NONE });
   }
 
-  static async #at(
-    place: ClaimPlace,
-    { isPublished, own }: { isPublished: boolean; own: FillIds },
-  ): Promise<OthersClaim | undefined> {
+  static async #at(layout: Layout, place: ClaimPlace): Promise<OthersClaim | undefined> {
     try {
-      return new OthersClaim(place, await openFd(place.path, 'r'), isPublished, own);
+      return new OthersClaim(layout, place, await openFd(place.path, 'r'));
     } catch (error) {
       if (isMissing(error)) return undefined;
       throw error;
@@ -114,13 +111,16 @@ export class OthersClaim {
     const text = decodeClaim(content);
     const record = text === undefined ? decodeRecord(content) : undefined;
     this.#owner = text?.owner ?? this.#owner;
+    const alive = this.#own.has(this.fill) || this.#isAlive(mtimeMs, once);
+    const key = text?.key ?? record?.key;
+    if (key !== undefined && idOf(key) !== this.#id)
+      return { text: undefined, record: undefined, pending: false, ended: undefined, alive, named: false };
     return {
-      key: text?.key ?? record?.key,
       text,
       record,
       pending: record !== undefined && nlink > 0 && !this.#isPublished && existsSync(this.path),
       ended: text === undefined && record === undefined ? endOfNote(content) : text?.ended,
-      alive: this.#own.has(this.fill) || this.#isAlive(mtimeMs, once),
+      alive,
       named: nlink > 0,
     };
   }
@@ -169,18 +169,17 @@ export interface Known {
 
 /** The fill that somebody leads under this key, or is about to; undefined where there is none. */
 export async function leaderOf(layout: Layout, key: Key, known: Known): Promise<OthersClaim | undefined> {
-  for await (const other of othersOf(layout, nameOf(layout, key), known)) {
-    const state = other.look(true);
-    const { record, alive, ended } = state;
+  for await (const other of othersOf(layout, key, known)) {
+    const { record, alive, ended, named } = other.look(true);
     const isOver = !alive || known.dead.has(other.fill) || record !== undefined || ended !== undefined;
-    if (!isOver && isFor(key, state)) return other;
+    if (!isOver && named) return other;
     other.close();
   }
   return undefined;
 }
 
 /**
- * Decides who leads where several processes have claimed a name: resolves to the claim that is to be followed, or to undefined where
+ * Decides who leads where several have claimed a key: resolves to the claim that is to be followed, or to undefined where
  * our own leads. A claim that sees one that leads, or one with a lower id, gives way; one with the lowest id waits until those that
  * may have come before it, and have not seen it, have made up their minds. Without a lock: whoever errs fetches once too often.
  */
@@ -191,15 +190,14 @@ export async function contest(
 ): Promise<OthersClaim | undefined> {
   for (;;) {
     let undecided = false;
-    for await (const other of othersOf(layout, claim.name, known, claim.fill)) {
-      const state = other.look(true);
-      const { text, record, alive, ended } = state;
+    for await (const other of othersOf(layout, claim.key, known, claim.fill)) {
+      const { text, record, alive, ended, named } = other.look(true);
       if (!alive || known.dead.has(other.fill)) {
         await removeDead(layout, other);
       } else if (record !== undefined) {
         // About to be an entry.
         undecided = true;
-      } else if (ended === undefined && isFor(claim.key, state)) {
+      } else if (ended === undefined && named) {
         if (text?.leads === true || other.fill < claim.fill) return other;
         undecided = true;
       }
@@ -249,23 +247,19 @@ function nameOf(layout: Layout, { primary, variant }: Key): string {
   return layout.name(primary, variant);
 }
 
-/** Whether it is for this key, as far as it says. */
-function isFor(key: Key, state: ClaimState): boolean {
-  return state.key === undefined || idOf(state.key) === idOf(key);
-}
-
 async function* othersOf(
   layout: Layout,
-  name: string,
+  key: Key,
   { own, revoked }: Known,
   except?: string,
 ): AsyncGenerator<OthersClaim> {
+  const name = nameOf(layout, key);
   for (const file of await list(layout.incomplete)) {
     const parsed = parseFileName(file);
     if (parsed?.kind !== 'claim' || parsed.name !== name) continue;
     const { fill = '' } = parsed;
     if (fill === except || revoked.has(fill)) continue;
-    const other = await OthersClaim.open(layout, { name, fill }, own);
+    const other = await OthersClaim.open(layout, key, fill, own);
     if (other !== undefined) yield other;
   }
 }

@@ -42,13 +42,13 @@ export class OwnClaims {
     return new Set([...this.#coming, ...this.#claims.keys()]);
   }
 
-  /** The same, as they are at the moment of asking. */
-  readonly own: { has(fill: string): boolean } = {
-    has: (fill) => this.#claims.has(fill) || this.#coming.has(fill),
-  };
+  /** Whether a fill is one of theirs. */
+  has(fill: string): boolean {
+    return this.#claims.has(fill) || this.#coming.has(fill);
+  }
 
   /** The fill ids of those that are not to be published. */
-  get revoked(): { has(fill: string): boolean } {
+  get revoked(): ReadonlySet<string> {
     return this.#revoked;
   }
 
@@ -88,12 +88,9 @@ export class OwnClaims {
 
   /** Takes it away, so that what it is for can't be published; it is still one of ours. */
   async revoke(claim: ClaimFile): Promise<void> {
-    this.#revoked.add(claim.fill);
+    // One that was given up can't be published anyway, and nobody would forget it.
+    if (this.#claims.has(claim.fill)) this.#revoked.add(claim.fill);
     await this.remove(claim.path);
-  }
-
-  isRevoked(claim: ClaimFile): boolean {
-    return this.#revoked.has(claim.fill);
   }
 
   /** Removes a file, now or when that is possible. Never rejects. */

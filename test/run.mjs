@@ -45,7 +45,12 @@ const nodeOptions = [process.env.NODE_OPTIONS ?? '', ...hooks.map((url) => `--im
   .join(' ')
   .trim();
 
-console.log(`# ${files.length} test files against ${against}/ on Node ${process.version}`);
+// The command is started dozens of times; its build is ready in a fourth of the time, and just after `npm ci` it is there.
+const command = against === 'dist' || isBuilt() ? 'dist' : 'lib';
+
+console.log(
+  `# ${files.length} test files against ${against}/, the command of ${command}/, on Node ${process.version}`,
+);
 const child = spawn(
   process.execPath,
   [
@@ -58,7 +63,11 @@ const child = spawn(
     ...flags,
     ...files,
   ],
-  { cwd: root, stdio: 'inherit', env: { ...process.env, NODE_OPTIONS: nodeOptions } },
+  {
+    cwd: root,
+    stdio: 'inherit',
+    env: { ...process.env, NODE_OPTIONS: nodeOptions, CACHE_FILTER_TEST_COMMAND: command },
+  },
 );
 child.on('exit', (code, signal) => {
   if (signal !== null) console.error(`the test runner was ended by ${signal}`);
@@ -76,6 +85,16 @@ function testFiles(path) {
       if (!entry.isDirectory() || ON_REQUEST.includes(relative(root, child).split(sep).join('/'))) return [];
       return testFiles(child);
     });
+}
+
+/** Whether `dist/` was built from `lib/` as it is now. */
+function isBuilt() {
+  const changed = (path) => statSync(join(root, path), { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  const sources = readdirSync(join(root, 'lib'), { recursive: true }).map((name) => join('lib', name));
+  const built = changed('dist/cli/main.js');
+  return [...sources, 'package.json', 'tsconfig.json', 'tsconfig.build.json'].every(
+    (path) => changed(path) < built,
+  );
 }
 
 /** @param {string} message @returns {never} */

@@ -4,10 +4,10 @@ import { spawnSync } from 'node:child_process';
 import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { conclusionOf, doctor, linesOf } from '../../lib/cli/commands/doctor.ts';
 import { CHECKS, type Diagnosis } from '../../lib/cli/doctor/diagnose.ts';
 import { mountTmpfs } from '../cache/limits.ts';
+import { COMMAND, COMMAND_ENV } from '../support/command.ts';
 import { temporaryDirectory } from '../support/directory.ts';
 import { found, sound } from './doctor/examined.ts';
 import { runCli } from './support.ts';
@@ -106,7 +106,7 @@ for (const [signal, code] of [
       syncBuiltinESMExports();`;
     const preload = `--import=data:text/javascript,${encodeURIComponent(fault)}`;
     const cli = runCli(t, ['doctor', '--directory', join(above, 'a', 'b')], {
-      NODE_OPTIONS: `${process.env['NODE_OPTIONS'] ?? ''} ${preload}`,
+      NODE_OPTIONS: `${COMMAND_ENV['NODE_OPTIONS'] ?? ''} ${preload}`,
     });
     assert.deepEqual(await cli.ended, { code, signal: null }, cli.stderr());
     assert.match(cli.stderr(), /^doctor-\w+\n$/, 'the fault');
@@ -118,10 +118,12 @@ for (const [signal, code] of [
 test('limits of the process are seen: descriptors, sizes of files, umask', (t) => {
   if (process.platform !== 'linux') return t.skip('there is no /proc');
   const directory = temporaryDirectory(t);
-  const main = fileURLToPath(new URL('../../lib/cli/main.ts', import.meta.url));
-  const command = [process.execPath, '--import', 'tsx', main, 'doctor', '--json', '--directory', directory];
+  const command = [...COMMAND, 'doctor', '--json', '--directory', directory];
   const limits = 'ulimit -n 256 && ulimit -f 8192 && umask 0222 && exec "$@"';
-  const { stdout, status } = spawnSync('sh', ['-c', limits, 'sh', ...command], { encoding: 'utf8' });
+  const { stdout, status } = spawnSync('sh', ['-c', limits, 'sh', ...command], {
+    encoding: 'utf8',
+    env: COMMAND_ENV,
+  });
   const diagnosis = JSON.parse(stdout) as Diagnosis;
   assert.equal(status, 0);
   found(diagnosis, 'descriptors', 'warn', /^256 open files$/);

@@ -3,13 +3,12 @@ import { spawn, spawnSync } from 'node:child_process';
 import { chmod, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import * as read from '../../lib/cli/flags.ts';
+import { COMMAND, COMMAND_ENV } from '../support/command.ts';
 import { as, startRegistry, usersFile } from './registry-support.ts';
 import { ask, scratchDirectory } from './support.ts';
 
-const main = fileURLToPath(new URL('../../lib/cli/main.ts', import.meta.url));
-const COMMAND = [process.execPath, '--import', 'tsx', main, 'registry', 'passwd'];
+const PASSWD = [...COMMAND, 'registry', 'passwd'];
 
 interface Ended {
   code: number | null;
@@ -19,8 +18,8 @@ interface Ended {
 
 /** `registry passwd` with what another program says on its standard input. */
 async function passwd(args: readonly string[], input = ''): Promise<Ended> {
-  const [node = '', ...before] = COMMAND;
-  const child = spawn(node, [...before, ...args]);
+  const [node = '', ...before] = PASSWD;
+  const child = spawn(node, [...before, ...args], { env: COMMAND_ENV });
   const said = { stdout: '', stderr: '' };
   for (const name of ['stdout', 'stderr'] as const)
     child[name].setEncoding('utf8').on('data', (text: string) => {
@@ -104,8 +103,8 @@ const hasTerminals = spawnSync('script', ['--version']).status === 0;
 
 /** The same on a terminal, where each answer is typed once it was asked for; what the terminal shows. */
 function typed(file: string, answers: readonly string[]): Promise<{ code: number | null; shown: string }> {
-  const command = [...COMMAND, file, 'alice'].map((word) => `'${word}'`).join(' ');
-  const child = spawn('script', ['-qec', command, '/dev/null']);
+  const command = [...PASSWD, file, 'alice'].map((word) => `'${word}'`).join(' ');
+  const child = spawn('script', ['-qec', command, '/dev/null'], { env: COMMAND_ENV });
   const waiting = [...answers];
   let shown = '';
   let from = 0;

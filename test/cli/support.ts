@@ -14,11 +14,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { COMMAND, COMMAND_ENV } from '../support/command.ts';
 
 export { type Deferred, deferred } from '../support/deferred.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
-const main = fileURLToPath(new URL('../../lib/cli/main.ts', import.meta.url));
 
 /** A directory that lives as long as the test. */
 export async function scratchDirectory(t: TestContext): Promise<string> {
@@ -39,10 +39,11 @@ export interface Cli {
 
 /** The command as a process of its own, which ends with the test at the latest. */
 export function runCli(t: TestContext, args: readonly string[], env: Record<string, string> = {}): Cli {
-  const child = spawn(process.execPath, ['--import', 'tsx', main, ...args], {
+  const [program, ...first] = COMMAND;
+  const child = spawn(program, [...first, ...args], {
     cwd: root,
     // Whatever else is on the disk of whoever runs the tests.
-    env: { ...process.env, CACHE_FILTER_MIN_FREE_BYTES: '0', ...env },
+    env: { ...COMMAND_ENV, CACHE_FILTER_MIN_FREE_BYTES: '0', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let out = '';

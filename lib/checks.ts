@@ -6,9 +6,11 @@ export class OptionReader<Options extends object> {
 
   /**
    * @param known every name there is
-   * @throws OptionError for a name that is none of them, with the nearest one that is
+   * @throws OptionError for a name that is none of them, with the nearest one that is, and for what is no object
    */
   constructor(options: Options, known: Record<keyof Options & string, true>) {
+    if (typeof options !== 'object' || options === null)
+      throw new OptionError('options', `options must be an object, got ${show(options)}`);
     this.#options = options;
     for (const name of Object.keys(options)) {
       if (Object.hasOwn(known, name)) continue;

@@ -39,7 +39,7 @@ try {
     // What stands after a command of a command belongs to that one.
     .enablePositionalOptions()
     .exitOverride()
-    .showHelpAfterError('(cache-filter serve --help lists the flags)');
+    .showHelpAfterError('(cache-filter --help lists the commands)');
   const add = (to: Command, command: Command, name: string) => {
     command.copyInheritedSettings(program);
     to.addCommand(command.showHelpAfterError(`(cache-filter ${name} --help lists the flags)`));
@@ -47,7 +47,8 @@ try {
   };
   add(program, serveCommand(start), 'serve');
   add(program, doctorCommand(examine), 'doctor');
-  const ofRegistry = add(program, registryCommand(startRegistry), 'registry');
+  // It says itself what is wrong with a command that it does not have.
+  const ofRegistry = add(program, registryCommand(startRegistry), 'registry').allowExcessArguments();
   add(ofRegistry, passwdCommand(setPassword), 'registry passwd');
   add(ofRegistry, pruneCommand(pruneStorage), 'registry prune');
   await program.parseAsync();

@@ -4,7 +4,7 @@ import { Command, Option } from 'commander';
 import type { PruneCommandOptions } from './commands/prune.ts';
 import { directoryFlag, flag } from './flag.ts';
 import * as read from './flags.ts';
-import { requireNoFlagsBefore } from './registry-command.ts';
+import { requireDirectory, requireNoFlagsBefore } from './registry-command.ts';
 
 export type PruneFlags = Omit<PruneCommandOptions, 'signal' | 'print'>;
 
@@ -22,7 +22,7 @@ Examples:
 export function pruneCommand(prune: (flags: PruneFlags) => Promise<void>): Command {
   const command = new Command('prune')
     .description('Removes what no image of the registry needs, and images that are too old.')
-    .addOption(directoryFlag('STATE_DIRECTORY').makeOptionMandatory())
+    .addOption(directoryFlag('STATE_DIRECTORY'))
     .addOption(
       flag('--namespace <name>', 'only this one; repeat it for several; default all', read.namespaces),
     )
@@ -51,6 +51,7 @@ export function pruneCommand(prune: (flags: PruneFlags) => Promise<void>): Comma
     .addHelpText('after', EXAMPLES);
   return command.action(async () => {
     requireNoFlagsBefore(command);
+    requireDirectory(command);
     const { directory, dryRun, json, namespace, ...limits } = command.opts();
     const { uploadMaxAge, manifestMaxAge, keepTags, usedWithin } = limits;
     await prune({

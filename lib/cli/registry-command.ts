@@ -73,6 +73,7 @@ export function registryCommand(start: (flags: RegistryFlags) => Promise<void>):
     .addOption(accessLogFlag())
     .addHelpText('after', EXAMPLES);
   return command.action(async () => {
+    requireNoWords(command);
     requireDirectory(command);
     const { shutdownTimeout, ...others } = command.opts();
     await start({
@@ -82,8 +83,15 @@ export function registryCommand(start: (flags: RegistryFlags) => Promise<void>):
   });
 }
 
+/** commander takes a command that it does not know for an argument. */
+function requireNoWords(command: Command): void {
+  const [word] = command.args;
+  const has = command.commands.map((each) => each.name()).join(' and ');
+  if (word !== undefined) command.error(`error: unknown command '${word}' (${command.name()} has ${has})`);
+}
+
 /** A command's own commands must not need its flags, so commander can't be told that this one is mandatory. */
-function requireDirectory(command: Command): void {
+export function requireDirectory(command: Command): void {
   if (command.opts()['directory'] === undefined)
     command.error("error: required option '--directory <path>' not specified");
 }

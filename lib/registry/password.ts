@@ -1,5 +1,6 @@
 import { randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
 import { promisify } from 'node:util';
+import { OptionError } from '../errors.ts';
 
 const derive = promisify<Buffer, Buffer, number, object, Buffer>(scrypt);
 
@@ -23,8 +24,11 @@ const FORM =
 /**
  * What to keep of a password (scrypt, RFC 7914).
  * @param cost N, a power of two; less is for tests
+ * @throws OptionError
  */
 export async function hashPassword(password: string, cost: number = DEFAULT.N): Promise<string> {
+  if (typeof password !== 'string' || password === '')
+    throw new OptionError('password', 'password must be a text of one character or more');
   const { r, p } = DEFAULT;
   const salt = randomBytes(16);
   const hash = await derived(password, { N: cost, r, p, salt }, HASH_BYTES);

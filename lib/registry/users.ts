@@ -4,7 +4,8 @@ import { type PasswordHash, parsePasswordHash } from './password.ts';
 
 export type Users = ReadonlyMap<string, PasswordHash>;
 
-const SHAPE = '$scrypt$N=32768,r=8,p=1$<salt>$<hash>, as hashPassword() makes it';
+const SHAPE =
+  '$scrypt$N=32768,r=8,p=1$<salt>$<hash>, as hashPassword() or cache-filter registry passwd makes it';
 
 /** @throws OptionError for a name or a hash that can't be one */
 export function usersOf(hashes: Readonly<Record<string, string>>): Users {

@@ -4,6 +4,7 @@ import { DigestError, TooLargeError } from '../errors.ts';
 import type { ByteRange } from '../http/body.ts';
 import { takeBack } from './aside.ts';
 import type { Bytes, ObjectStream, StorageBackend } from './backends/backend.ts';
+import { requireBytesOf, requirePiece } from './backends/bytes.ts';
 import { layout } from './layout.ts';
 import { algorithmOf, requireName } from './names.ts';
 import type { ResolvedStorageOptions } from './options.ts';
@@ -50,6 +51,7 @@ export class Blobs {
   /** @throws DigestError, TooLargeError; nothing has changed then */
   async put(namespace: string, digest: string, bytes: Bytes): Promise<void> {
     const path = dataOf(namespace, digest);
+    requireBytesOf(bytes);
     const checked = this.#checked(digest, bytes);
     if ((await this.size(namespace, digest)) === undefined) await this.#backend.put(path, checked);
     else for await (const _ of checked);
@@ -121,6 +123,7 @@ export class Blobs {
     const hash = createHash(algorithm);
     let size = 0;
     for await (const piece of bytes instanceof Uint8Array ? [bytes] : bytes) {
+      requirePiece(piece);
       size += piece.byteLength;
       if (size > this.#maxBytes) throw new TooLargeError('a blob', this.#maxBytes);
       hash.update(piece);

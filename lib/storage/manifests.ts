@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto';
 import createDebug from 'debug';
 import { LRUCache } from 'lru-cache';
+import { OptionReader } from '../checks.ts';
 import { BackendError, DigestError, MissingReferenceError, NameError, TooLargeError } from '../errors.ts';
 import { takeBack } from './aside.ts';
 import type { StorageBackend } from './backends/backend.ts';
+import { requirePiece } from './backends/bytes.ts';
 import type { Blobs } from './blobs.ts';
 import { layout } from './layout.ts';
 import {
@@ -36,6 +38,8 @@ export interface PutManifestOptions {
   tags?: readonly string[];
 }
 
+const PUT_OPTIONS = { mediaType: true, tags: true } as const;
+
 export interface PutManifest {
   digest: string;
   mediaType: string;
@@ -65,9 +69,12 @@ export class Manifests {
     repository: string,
     reference: string,
     bytes: Uint8Array,
-    { mediaType, tags: more = [] }: PutManifestOptions = {},
+    options: PutManifestOptions = {},
   ): Promise<PutManifest> {
     requireNames(namespace, repository, reference);
+    new OptionReader(options, PUT_OPTIONS);
+    requirePiece(bytes);
+    const { mediaType, tags: more = [] } = options;
     for (const tag of more) requireName('tag', tag);
     const { maxManifestBytes } = this.#options;
     if (bytes.byteLength > maxManifestBytes) throw new TooLargeError('a manifest', maxManifestBytes);

@@ -1,3 +1,6 @@
+import type { Bytes } from './backends/backend.ts';
+import { requirePiece } from './backends/bytes.ts';
+
 /** Storing takes a turn of the thread pool for each piece: what a connection gives, 64 KiB at a time, is put together to as much. */
 const PIECE_BYTES = 1024 * 1024;
 
@@ -19,7 +22,7 @@ export interface GatherOptions {
  * what happened: an upload keeps what arrived.
  */
 export async function* gather(
-  bytes: Uint8Array | AsyncIterable<Uint8Array>,
+  bytes: Bytes,
   cut: Cut,
   { limit, tooMuch, signal }: GatherOptions,
 ): AsyncGenerator<Buffer> {
@@ -47,7 +50,7 @@ class Reader {
   #wake: () => void = () => undefined;
   #hasRoom: () => void = () => undefined;
 
-  constructor(bytes: Uint8Array | AsyncIterable<Uint8Array>, cut: Cut, options: GatherOptions) {
+  constructor(bytes: Bytes, cut: Cut, options: GatherOptions) {
     this.#cut = cut;
     this.#options = options;
     this.#source = (bytes instanceof Uint8Array ? once(bytes) : bytes)[Symbol.asyncIterator]();
@@ -79,6 +82,7 @@ class Reader {
       while (!this.#over) {
         const { done, value } = await this.#source.next();
         if (done === true || this.#over) break;
+        requirePiece(value);
         const room = limit - this.#taken;
         const piece = value.byteLength > room ? value.subarray(0, room) : value;
         if (piece.byteLength > 0) this.#pieces.push(piece);

@@ -2,6 +2,7 @@
 
 import type { ByteRange } from '../http/body.ts';
 import type { Bytes, ObjectStream, StorageBackend } from './backends/backend.ts';
+import { requireBackend } from './backends/require.ts';
 import { Blobs } from './blobs.ts';
 import { Format } from './format.ts';
 import { layout } from './layout.ts';
@@ -30,6 +31,7 @@ export class Storage {
 
   /** @throws OptionError */
   constructor(backend: StorageBackend, options: StorageOptions = {}) {
+    requireBackend(backend);
     this.options = resolveStorageOptions(options);
     this.#backend = backend;
     this.#format = new Format(backend);

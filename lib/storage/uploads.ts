@@ -1,14 +1,17 @@
 import { randomBytes } from 'node:crypto';
 import createDebug from 'debug';
+import { OptionReader } from '../checks.ts';
 import {
   BusyError,
   DigestError,
   OffsetError,
+  OptionError,
   SizeError,
   TooLargeError,
   UploadUnknownError,
 } from '../errors.ts';
 import type { Bytes, StorageBackend } from './backends/backend.ts';
+import { requireBytesOf } from './backends/bytes.ts';
 import type { Blobs } from './blobs.ts';
 import { Digesters, digestBytes, type RunningDigest } from './digester.ts';
 import { layout } from './layout.ts';
@@ -41,12 +44,16 @@ export interface ChunkOptions {
   signal?: AbortSignal;
 }
 
+const CHUNK_OPTIONS = { offset: true, size: true, repository: true, signal: true } as const;
+
 export interface UploadOptions {
   /** Only requests that name it will find the upload, and the blob will be one of it. */
   repository?: string;
   /** What the digest will be of; another one costs a second reading. Default `sha256`. */
   algorithm?: 'sha256' | 'sha512';
 }
+
+const UPLOAD_OPTIONS = { repository: true, algorithm: true } as const;
 
 export interface UploadStatus {
   id: string;
@@ -79,8 +86,10 @@ export class Uploads {
     this.#locks = new Locks(backend, options.lockTimeoutMs);
   }
 
-  async start(namespace: string, { repository, algorithm = 'sha256' }: UploadOptions = {}): Promise<string> {
+  async start(namespace: string, options: UploadOptions = {}): Promise<string> {
     requireName('namespace', namespace);
+    const { repository } = options;
+    const algorithm = new OptionReader(options, UPLOAD_OPTIONS).oneOf('algorithm', ['sha256', 'sha512']);
     if (repository !== undefined) requireName('repository', repository);
     const id = randomBytes(16).toString('hex');
     const record: UploadRecord = {
@@ -107,7 +116,8 @@ export class Uploads {
   }
 
   async chunk(namespace: string, id: string, bytes: Bytes, options: ChunkOptions = {}): Promise<Chunk> {
-    const { offset, size, repository, signal } = options;
+    requireBytesOf(bytes);
+    const { offset, size, repository, signal } = chunkOptions(options);
     return this.#hold(namespace, id, signal, async (wanted) => {
       const { place, size: start } = await this.#require(namespace, id, repository);
       if (offset !== undefined && offset !== start) throw new OffsetError(start, offset);
@@ -286,4 +296,14 @@ class Stalled {
     if (rest <= 0) this.#abort.abort(new BusyError(`the upload ${this.#id}`));
     else this.#timer = setTimeout(() => this.#look(), rest);
   }
+}
+
+/** @throws OptionError */
+function chunkOptions(options: ChunkOptions): ChunkOptions {
+  const read = new OptionReader(options, CHUNK_OPTIONS);
+  read.bytes('offset', undefined);
+  read.bytes('size', undefined);
+  const { signal } = options;
+  if (signal === undefined || signal instanceof AbortSignal) return options;
+  throw new OptionError('signal', 'signal must be an AbortSignal');
 }

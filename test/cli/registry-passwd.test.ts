@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { chmod, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import * as read from '../../lib/cli/flags.ts';
 import { COMMAND, COMMAND_ENV } from '../support/command.ts';
@@ -88,7 +88,11 @@ test('no password, one that is too long, another passwd at work: exit code 1, an
   assert.match(none.stderr, /^error: a password of no characters is none\n$/);
   assert.match(long.stderr, /^error: a password may have 1024 bytes at most\n$/);
   assert.match(busy.stderr, /^error: \S+\.new is there: another passwd is at work/);
-  for (const { code } of [none, long, busy]) assert.equal(code, 1);
+  const nowhere = await passwd([join(file, 'users'), 'alice'], 'new');
+  assert.match(nowhere.stderr, /^error: can't write \S+users\/users: ENOTDIR/);
+  const folder = await passwd([dirname(file), 'alice'], 'new');
+  assert.match(folder.stderr, /^error: can't write \S+: EISDIR/);
+  for (const { code } of [none, long, busy, nowhere, folder]) assert.equal(code, 1);
   assert.equal(await readFile(file, 'utf8'), before);
   assert.equal(await readFile(`${file}.new`, 'utf8'), 'another');
 });

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { linesOf } from '../../lib/cli/commands/prune.ts';
@@ -121,6 +122,7 @@ test('a directory in which no registry has been ends it with exit code 1, and is
     assert.equal((await cli.ended).code, 1);
     assert.equal(cli.stderr(), `error: ${path} has nothing of a registry in it\n`);
   }
+  assert.deepEqual(await readdir(directory), []);
 });
 
 test('a namespace whose blobs were left alone is named', () => {

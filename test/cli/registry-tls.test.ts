@@ -102,12 +102,22 @@ test('files that are broken, or do not belong together, are told of, and the cer
 test('at the start they end it with exit code 2', async (t) => {
   const [first, second] = [await makePair(t, 'first'), await makePair(t, 'second')];
   const directory = await scratchDirectory(t);
-  const flags = flagsOf({ cert: first.cert, key: second.key });
-  const cli = runCli(t, ['registry', '--directory', directory, '--port', '0', ...flags]);
-  assert.equal((await cli.ended).code, 2);
+  const start = async (pair: { cert: string; key: string }) => {
+    const cli = runCli(t, ['registry', '--directory', directory, '--port', '0', ...flagsOf(pair)]);
+    assert.equal((await cli.ended).code, 2);
+    return cli.stderr();
+  };
   assert.match(
-    cli.stderr(),
-    /^error: \S+cert\.pem and \S+key\.pem are no certificate and its key: .*mismatch/,
+    await start({ cert: first.cert, key: second.key }),
+    /^error: the key in \S+key\.pem is not that of the certificate in \S+cert\.pem$/m,
+  );
+  assert.match(
+    await start({ cert: first.key, key: first.key }),
+    /^error: \S+key\.pem is no certificate in PEM/,
+  );
+  assert.match(
+    await start({ cert: first.cert, key: first.cert }),
+    /^error: \S+cert\.pem is no key in PEM without a passphrase/,
   );
 });
 

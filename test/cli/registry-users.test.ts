@@ -82,7 +82,7 @@ test('the file is read again when it changes; a broken one is told of, and the u
   assert.equal(await statusOf('alice', 'secret'), 401);
 
   await appendFile(file, 'carol:$2y$05$abcdefghijklmnopqrstuv\n');
-  while (!/stays in use: .*line 2 of htpasswd: .*bcrypt/.test(cli.stderr())) await pause(50);
+  while (!/stays in use: \/.*line 2 of htpasswd: .*bcrypt/.test(cli.stderr())) await pause(50);
   assert.equal(await statusOf('bob', 'other'), 200);
 
   await writeFile(file, await usersText({ bob: 'other', dave: 'third' }));
@@ -96,6 +96,11 @@ test('SIGHUP: the file is read again at once, and the process goes on', async (t
   cli.kill('SIGHUP');
   await cli.printed(/read again: .*users: 1 user$/m);
   assert.equal((await ask(`${cli.url}/v2/`, { headers: ALICE })).status, 200);
+});
+
+test('a file without users is told of: nobody can sign in', async (t) => {
+  const cli = await startRegistry(t, ['--htpasswd', await usersFile(t, {})]);
+  assert.match(cli.stderr(), /users has no users: nobody can sign in$/m);
 });
 
 test('a broken file at the start ends it with exit code 2, and the line is named', async (t) => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import * as read from '../../lib/cli/flags.ts';
 import { isLoopback } from '../../lib/cli/registry/this-host.ts';
@@ -152,7 +152,7 @@ const WRONG: [args: string[], message: RegExp][] = [
   [['--anonymous-pull'], /--anonymous-pull needs --htpasswd/],
   [['--tls-cert', 'x'], /--tls-cert needs --tls-key/],
   [['--tls-key', 'x'], /--tls-key needs --tls-cert/],
-  [['serve'], /too many arguments/],
+  [['prnue'], /unknown command 'prnue' \(registry has passwd and prune\)/],
   [['prune', '--keep-tags', '0'], /--keep-tags.*from 1 on/],
   [['prune', '--manifest-max-age', '3 weeks'], /--manifest-max-age.*90d/],
   [['prune', '--namespace', '..'], /--namespace.*lower-case/],
@@ -179,8 +179,14 @@ test('the directory is required; flags of the registry are none of prune', async
   });
   assert.equal((await none.ended).code, 2);
   assert.match(none.stderr(), /required option '--directory <path>' not specified/);
-  assert.equal((await before.ended).code, 2);
-  assert.match(before.stderr(), /write --directory after prune/);
+  const alone = runCli(t, ['registry', '--directory', '/nonexistent', 'prune']);
+  for (const { ended, stderr } of [before, alone]) {
+    assert.equal((await ended).code, 2);
+    assert.match(stderr(), /write --directory after prune/);
+  }
+  const missing = runCli(t, ['registry', 'prune']);
+  assert.equal((await missing.ended).code, 2);
+  assert.match(missing.stderr(), /required option '--directory <path>' not specified/);
 });
 
 test('every flag can be a variable', async (t) => {
@@ -213,10 +219,24 @@ test('what can not be used ends it with exit code 1, and is named', async (t) =>
     '--htpasswd',
     `${file}.none`,
   ]);
-  for (const cli of [directory, users]) {
+  const folder = runCli(t, [
+    'registry',
+    '--directory',
+    `${file}s`,
+    '--port',
+    '0',
+    '--htpasswd',
+    dirname(file),
+  ]);
+  for (const cli of [directory, users, folder]) {
     assert.equal((await cli.ended).code, 1, cli.stderr());
-    assert.ok(cli.stderr().startsWith('error: ') && cli.stderr().includes(file), cli.stderr());
+    const named = cli === folder ? dirname(file) : file;
+    assert.ok(cli.stderr().startsWith('error: ') && cli.stderr().includes(named), cli.stderr());
   }
+  assert.match(
+    users.stderr(),
+    /can't read \S+\.none: ENOENT.*; cache-filter registry passwd \S+\.none USER makes it/,
+  );
 });
 
 test('ages are seconds, or carry a unit', () => {

@@ -18,6 +18,11 @@ function basic(name: string, password: string): string {
 }
 
 describe('hashPassword', () => {
+  it('takes a text that is not empty', async () => {
+    for (const password of [undefined, '', 5])
+      await assert.rejects(hashPassword(password as never), { name: 'OptionError', option: 'password' });
+  });
+
   it('makes another text each time, in a form that says how it was made', async () => {
     const [one, other] = await Promise.all([hashPassword('secret', COST), hashPassword('secret', COST)]);
     assert.match(one, /^\$scrypt\$N=2,r=8,p=1\$[A-Za-z0-9+/=]{24}\$[A-Za-z0-9+/=]{44}$/);
@@ -137,7 +142,7 @@ describe('basicAuth', () => {
       ['ann:$apr1$abc$def', /this one is of MD5/],
       ['ann:{SHA}abc', /this one is of SHA-1/],
       ['ann:secret', /line 1 of htpasswd: the hash must be \$scrypt\$/],
-      [`ann:${good.replace('N=2,', 'N=3,')}`, /the hash must be/],
+      [`ann:${good.replace('N=2,', 'N=3,')}`, /hashPassword\(\) or cache-filter registry passwd makes it/],
       [`ann:${good.replace('N=2,', 'N=16777216,')}`, /the hash must be/],
       [`ann:${good.replace('p=1', 'p=0')}`, /the hash must be/],
       [`ann:${good.split('$').slice(0, 4).join('$')}$AAAA`, /the hash must be/],
@@ -156,7 +161,14 @@ describe('basicAuth', () => {
     }
     assert.throws(() => basicAuth({ users: { ann: 'secret' } }), /users\["ann"\]: the hash must be/);
     assert.throws(() => basicAuth({ users: { 'a:b': good } }), /must have a name without colons/);
-    for (const options of [{}, { users: {}, htpasswd: '' }, { htpasswd: 1 }, { users: 'ann' }, { user: {} }])
+    for (const options of [
+      undefined,
+      {},
+      { users: {}, htpasswd: '' },
+      { htpasswd: 1 },
+      { users: 'ann' },
+      { user: {} },
+    ])
       assert.throws(() => basicAuth(options as never), { name: 'OptionError' });
   });
 });

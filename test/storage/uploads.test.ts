@@ -46,6 +46,42 @@ describe('an upload', () => {
       assert.equal(String(await storage.getBlob(NS, sha('hello world'))), 'hello world');
     });
 
+    test('takes bytes, and no text', async (t) => {
+      const storage = new Storage(make(t));
+      const id = await storage.startUpload(NS);
+      const wrong = { code: 'ERR_CACHE_FILTER_OPTION', option: 'bytes' };
+      const text = async function* () {
+        yield 'é';
+      };
+      for (const bytes of ['hello', undefined, [1, 2], new ArrayBuffer(2), text()])
+        await assert.rejects(storage.uploadChunk(NS, id, bytes as never), wrong);
+      assert.equal((await storage.uploadStatus(NS, id))?.size, 0);
+      for (const bytes of ['é', undefined, text()])
+        await assert.rejects(storage.putBlob(NS, sha('é'), bytes as never), wrong);
+      assert.equal(await storage.blobSize(NS, sha('é')), undefined);
+      await assert.rejects(storage.putManifest(NS, 'app', 'v1', '{"config":{}}' as never), wrong);
+    });
+
+    test('refuses options that it does not know, or can not follow', async (t) => {
+      const storage = new Storage(make(t));
+      const wrong = (option: string) => ({ code: 'ERR_CACHE_FILTER_OPTION', option });
+      await assert.rejects(storage.startUpload(NS, { repo: 'app' } as never), wrong('repo'));
+      await assert.rejects(storage.startUpload(NS, { algorithm: 'md5' as never }), wrong('algorithm'));
+      const id = await storage.startUpload(NS);
+      for (const [options, option] of [
+        [{ ofset: 0 }, 'ofset'],
+        [{ offset: '0' }, 'offset'],
+        [{ size: -1 }, 'size'],
+        [{ signal: 5 }, 'signal'],
+      ] as const)
+        await assert.rejects(storage.uploadChunk(NS, id, HELLO, options as never), wrong(option));
+      await assert.rejects(
+        storage.putManifest(NS, 'app', 'v1', HELLO, { type: 'a/b' } as never),
+        wrong('type'),
+      );
+      assert.equal((await storage.uploadStatus(NS, id))?.size, 0);
+    });
+
     test('an empty chunk changes nothing that is stored (21, 25)', async (t) => {
       const backend = make(t);
       const storage = new Storage(backend);

@@ -1,5 +1,6 @@
 // docs/guides/registry-command.md
 
+import { join } from 'node:path';
 import { exists } from '../../fs/files.ts';
 import { FilesystemBackend, Storage } from '../../storage/index.ts';
 import { layout } from '../../storage/layout.ts';
@@ -19,13 +20,17 @@ export type PruneCommandOptions = { [Name in Limits]?: PruneOptions[Name] | unde
   print: (line: string) => void;
 };
 
+/** Where a `FilesystemBackend` has its objects. */
+const OBJECTS = 'v1/objects';
+
 /** Removes what is not needed, and prints what that was; whether there were no problems. */
 export async function prune(options: PruneCommandOptions): Promise<boolean> {
   const { directory, json, print, ...limits } = options;
   const { dryRun } = limits;
   const backend = new FilesystemBackend({ directory });
   // A storage makes its directory, which one that was mistyped is not to be.
-  const isStorage = (await exists(directory)) && (await backend.size(layout.format)) !== undefined;
+  const isStorage =
+    (await exists(join(directory, OBJECTS))) && (await backend.size(layout.format)) !== undefined;
   if (!isStorage) throw new Failure(`${directory} has nothing of a registry in it`);
   // Whether use was tracked is not known from what is on the disk.
   const storage = new Storage(backend, { trackUse: true });

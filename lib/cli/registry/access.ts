@@ -2,10 +2,12 @@
 
 import type { IncomingMessage } from 'node:http';
 import { OptionError } from '../../errors.ts';
+import { isMissing } from '../../fs/files.ts';
 import { Refusal } from '../../registry/answers.ts';
 import { type BasicUser, basicAuth, type RegistryOptions } from '../../registry/index.ts';
 import { parseUsers } from '../../registry/users.ts';
 import { errorText } from '../error-text.ts';
+import { Failure } from '../failure.ts';
 import { forwardedBy, isLoopback, strangeBy } from './this-host.ts';
 import { type Say, WatchedFiles } from './watched-files.ts';
 
@@ -102,11 +104,17 @@ async function usersOf(
       try {
         const { size } = parseUsers(htpasswd);
         current = basicAuth({ htpasswd });
+        if (size === 0) say.warn(`cache-filter: ${path} has no users: nobody can sign in`);
         return `${size} ${size === 1 ? 'user' : 'users'}`;
       } catch (error) {
         throw new OptionError('htpasswd', `${path}: ${errorText(error)}`, { cause: error });
       }
     },
+  }).catch((error: Error) => {
+    if (!isMissing(error.cause)) throw error;
+    throw new Failure(`${error.message}; cache-filter registry passwd ${path} USER makes it`, {
+      cause: error,
+    });
   });
   return { file, authenticate: (req) => current(req) };
 }

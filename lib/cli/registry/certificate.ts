@@ -1,6 +1,6 @@
 // docs/operating/tls.md
 
-import { X509Certificate } from 'node:crypto';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import type { Server } from 'node:https';
 import { createSecureContext } from 'node:tls';
 import { OptionError } from '../../errors.ts';
@@ -33,16 +33,26 @@ export function watchCertificate(
   });
 }
 
-/** @throws OptionError */
+/** @throws OptionError which says which of the two is not what it should be */
 function pairOf(cert: Buffer, key: Buffer, certFile: string, keyFile: string): X509Certificate {
-  try {
-    // OpenSSL finds out here whether the two belong together; a server that was given others answers nobody.
-    createSecureContext({ cert, key });
+  const certificate = asking('tls-cert', `${certFile} is no certificate in PEM`, () => {
+    if (!cert.includes('-----BEGIN ')) throw new Error('nothing in it begins with -----BEGIN');
     return new X509Certificate(cert);
+  });
+  const privateKey = asking('tls-key', `${keyFile} is no key in PEM without a passphrase`, () =>
+    createPrivateKey(key),
+  );
+  if (!certificate.checkPrivateKey(privateKey))
+    throw new OptionError('tls-key', `the key in ${keyFile} is not that of the certificate in ${certFile}`);
+  // What is wrong with those after the first, or too weak; a server that was given such a pair answers nobody.
+  asking('tls-cert', `${certFile} and ${keyFile} can't be used`, () => createSecureContext({ cert, key }));
+  return certificate;
+}
+
+function asking<T>(flag: string, what: string, ask: () => T): T {
+  try {
+    return ask();
   } catch (error) {
-    const why = (error as Error).message;
-    throw new OptionError('tls-cert', `${certFile} and ${keyFile} are no certificate and its key: ${why}`, {
-      cause: error,
-    });
+    throw new OptionError(flag, `${what}: ${(error as Error).message}`, { cause: error });
   }
 }

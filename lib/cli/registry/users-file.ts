@@ -26,9 +26,16 @@ const PRIVATE = 0o600;
 /**
  * Replaces a file of users by one with the change, all at once: whoever reads it sees the one or the other. A new file is for its owner only; another one
  * keeps its owner, group and mode.
- * @throws Failure for a user to remove who is not there, or where another one is at it
+ * @throws Failure for a user to remove who is not there, where another one is at it, and for a file that can't be read or written
  */
 export async function editUsers(path: string, edit: UsersEdit): Promise<EditedUsers> {
+  return replaceUsers(path, edit).catch((error: NodeJS.ErrnoException) => {
+    if (error.syscall === undefined) throw error;
+    throw new Failure(`can't write ${path}: ${error.message}`, { cause: error });
+  });
+}
+
+async function replaceUsers(path: string, edit: UsersEdit): Promise<EditedUsers> {
   // A symbolic link stays one.
   const file = await fs.realpath(path).catch((error: unknown) => {
     if (isMissing(error)) return path;

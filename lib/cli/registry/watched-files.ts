@@ -1,6 +1,8 @@
 // docs/guides/registry-command.md
 
 import { type BigIntStats, promises as fs } from 'node:fs';
+import { errorText } from '../error-text.ts';
+import { Failure } from '../failure.ts';
 
 const INTERVAL_MS = 1_000;
 
@@ -38,7 +40,7 @@ export class WatchedFiles {
     this.#timer = setInterval(() => void this.#look(), INTERVAL_MS).unref();
   }
 
-  /** Reads them for the first time. @throws what can't be read, and what `take` throws */
+  /** Reads them for the first time. @throws Failure for what can't be read, and what `take` throws */
   static async open(watching: Watching): Promise<WatchedFiles> {
     const state = await stateOf(watching.paths);
     watching.take(await readAll(watching.paths));
@@ -80,14 +82,19 @@ export class WatchedFiles {
     try {
       log(`cache-filter: read again: ${names}: ${take(await readAll(paths))}`);
     } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
-      warn(`cache-filter: can't use ${names}, what was read before stays in use: ${why}`);
+      warn(`cache-filter: can't use ${names}, what was read before stays in use: ${errorText(error)}`);
     }
   }
 }
 
 function readAll(paths: readonly string[]): Promise<Buffer[]> {
-  return Promise.all(paths.map((path) => fs.readFile(path)));
+  return Promise.all(
+    paths.map((path) =>
+      fs.readFile(path).catch((error: Error) => {
+        throw new Failure(`can't read ${path}: ${error.message}`, { cause: error });
+      }),
+    ),
+  );
 }
 
 async function stateOf(paths: readonly string[]): Promise<string> {

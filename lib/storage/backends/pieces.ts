@@ -1,4 +1,5 @@
 import type { Bytes } from './backend.ts';
+import { requirePiece } from './bytes.ts';
 
 /** Smaller pieces are gathered to one of this size: many a source brings a few KiB at a time. In bytes. */
 const GATHERED = 256 * 2 ** 10;
@@ -29,6 +30,7 @@ export async function storePieces(
     length = 0;
   };
   for await (const piece of bytes) {
+    requirePiece(piece);
     if (length + piece.byteLength > GATHERED) await storeGathered();
     if (piece.byteLength >= GATHERED) {
       await store(piece, stored);

@@ -2,6 +2,7 @@ import { BackendError, ManifestError } from '../../errors.ts';
 import { layout } from '../layout.ts';
 import { parseManifest } from '../manifest.ts';
 import { isName } from '../names.ts';
+import { readTag } from '../tag-document.ts';
 import type { Run } from './run.ts';
 
 /** A manifest as far as it matters here. */
@@ -31,11 +32,11 @@ export class Marks {
   unsure = false;
   readonly #manifests = new Set<string>();
   readonly #run: Run;
-  readonly #documents: ReadonlySet<string>;
+  readonly #documents: ReadonlyMap<string, string>;
   readonly #referrers = new Map<string, Set<string>>();
 
-  /** @param documents the digests that the repository has as manifests */
-  constructor(run: Run, documents: ReadonlySet<string>) {
+  /** @param documents the digests that the repository has as manifests, with the paths of what says so */
+  constructor(run: Run, documents: ReadonlyMap<string, string>) {
     this.#run = run;
     this.#documents = documents;
   }
@@ -100,7 +101,7 @@ export class Marks {
           );
         return NOTHING;
       }
-      return this.#parse(path, bytes, isGuess);
+      return await this.#needsOf(digest, bytes, isGuess);
     } catch (error) {
       if (!(error instanceof BackendError)) throw error;
       this.unsure = true;
@@ -109,21 +110,43 @@ export class Marks {
     }
   }
 
-  #parse(path: string, bytes: Buffer, isGuess: boolean): Needs {
+  async #needsOf(digest: string, bytes: Buffer, isGuess: boolean): Promise<Needs> {
     try {
-      const { references, subject } = parseManifest(bytes);
-      return {
-        manifests: references.flatMap(({ kind, digest }) => (kind === 'manifest' ? [digest] : [])),
-        blobs: references.flatMap(({ kind, digest }) => (kind === 'manifest' ? [] : [digest])),
-        subject: subject?.digest,
-      };
+      return needsOf(bytes);
     } catch (error) {
       if (!(error instanceof ManifestError)) throw error;
+      // What it does not say of itself, its Content-Type may have said.
+      const known = await this.#pushedAs(digest, bytes);
+      if (known !== undefined) return known;
       // Another program may know better what it is.
-      if (!isGuess) this.#run.problem(path, error);
+      if (!isGuess) this.#run.problem(layout.data(this.#run.namespace, digest), error);
       return { manifests: [], blobs: digestsIn(bytes) };
     }
   }
+
+  /** What it leads to as a manifest of the media type that it was pushed as; undefined where that is not known, or it is none. */
+  async #pushedAs(digest: string, bytes: Buffer): Promise<Needs | undefined> {
+    const path = this.#documents.get(digest);
+    const document = path === undefined ? undefined : await this.#run.backend.get(path);
+    const [mediaType] = Object.keys((document && readTag(document)) ?? {});
+    if (mediaType === undefined) return undefined;
+    try {
+      return needsOf(bytes, mediaType);
+    } catch (error) {
+      if (error instanceof ManifestError) return undefined;
+      throw error;
+    }
+  }
+}
+
+/** @throws ManifestError */
+function needsOf(bytes: Buffer, mediaType?: string): Needs {
+  const { references, subject } = parseManifest(bytes, mediaType);
+  return {
+    manifests: references.flatMap(({ kind, digest }) => (kind === 'manifest' ? [digest] : [])),
+    blobs: references.flatMap(({ kind, digest }) => (kind === 'manifest' ? [] : [digest])),
+    subject: subject?.digest,
+  };
 }
 
 /** Another run may just have taken it away to look at it, or one that died. */

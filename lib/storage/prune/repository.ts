@@ -41,7 +41,8 @@ class Pruning {
     this.#repository = repository;
     this.#documents = documents;
     this.#extras = extras;
-    this.marks = new Marks(run, new Set([...documents.keys()].filter(isDigest)));
+    const manifests = [...documents.values()].filter(({ reference }) => isDigest(reference));
+    this.marks = new Marks(run, new Map(manifests.map(({ reference, path }) => [reference, path])));
     for (const { subject, digest } of extras.referrers)
       if (documents.has(digest)) this.marks.addReferrer(subject, digest);
   }

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { OptionError } from '../../../lib/errors.ts';
 import { layout } from '../../../lib/storage/layout.ts';
+import { OCI_MANIFEST } from '../../../lib/storage/manifest.ts';
 import { type PrunePlace, prune } from '../../../lib/storage/prune.ts';
 import { deferred } from '../../support/deferred.ts';
 import { APPENDING, IN_PARTS, onEach, pathsOf, sha } from '../backends.ts';
@@ -191,6 +192,18 @@ describe('manifests without a tag', () => {
     await there.image(NS, R, 'signature', ['signature'], subject(image));
     there.pass(2 * DAY);
     assert.equal((await there.prune({ keepTags: 1 })).removed.objects, 0);
+  });
+
+  test('are read as what they were pushed as, where they do not say it of themselves', async () => {
+    const there = world();
+    const layer = await there.blob(NS, 'a layer', R);
+    const other = Buffer.from(JSON.stringify({ layers: [{ digest: layer }], config: 'none', manifests: [] }));
+    await there.storage.putManifest(NS, R, 'other', other, { mediaType: 'application/x-other' });
+    const untyped = Buffer.from('{"schemaVersion":2}');
+    await there.storage.putManifest(NS, R, 'untyped', untyped, { mediaType: OCI_MANIFEST });
+    there.pass(2 * HOUR);
+    await there.prune();
+    assert.ok(await there.has(NS, layer));
   });
 
   test('in a list of anything: what is too large for a manifest is not read, what is no manifest is no problem', async () => {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { DigestError, TooLargeError } from '../errors.ts';
 import type { ByteRange } from '../http/body.ts';
-import { takeBack } from './aside.ts';
+import { isThere, type Place, removeEither, takeBack } from './aside.ts';
 import type { Bytes, ObjectStream, StorageBackend } from './backends/backend.ts';
 import { layout } from './layout.ts';
 import { algorithmOf, requireName } from './names.ts';
@@ -39,36 +39,35 @@ export class Blobs {
 
   /** Its size in bytes; undefined where there is none. It will not be pruned for a while. */
   async size(namespace: string, digest: string): Promise<number | undefined> {
-    const path = dataOf(namespace, digest);
-    const size = await this.#look(namespace, digest);
-    if (size === undefined || this.#touched.has(path)) return size;
+    const place = placeOf(namespace, digest);
+    const size = await this.#look(place);
+    if (size === undefined || this.#touched.has(place.path)) return size;
     await this.#backend.put(layout.touched(namespace, digest), NOTHING);
-    this.#touched.set(path, true);
-    return this.#look(namespace, digest);
+    this.#touched.set(place.path, true);
+    return this.#look(place);
   }
 
   /** @throws DigestError, TooLargeError; nothing has changed then */
   async put(namespace: string, digest: string, bytes: Bytes): Promise<void> {
-    const path = dataOf(namespace, digest);
+    const { path } = placeOf(namespace, digest);
     const checked = this.#checked(digest, bytes);
     if ((await this.size(namespace, digest)) === undefined) await this.#backend.put(path, checked);
     else for await (const _ of checked);
   }
 
   async get(namespace: string, digest: string): Promise<Buffer | undefined> {
-    return this.#backend.get(dataOf(namespace, digest));
+    return this.#read(placeOf(namespace, digest), (path) => this.#backend.get(path));
   }
 
   async stream(namespace: string, digest: string, range?: ByteRange): Promise<ObjectStream | undefined> {
-    return this.#backend.stream(dataOf(namespace, digest), range);
+    return this.#read(placeOf(namespace, digest), (path) => this.#backend.stream(path, range));
   }
 
   /** For every repository of the namespace; whether there was one. */
   async delete(namespace: string, digest: string): Promise<boolean> {
-    const path = dataOf(namespace, digest);
-    this.#touched.delete(path);
-    const removed = await this.#backend.delete(path);
-    await this.#backend.delete(layout.removing(namespace, digest));
+    const place = placeOf(namespace, digest);
+    this.#touched.delete(place.path);
+    const removed = await removeEither(this.#backend, place);
     await this.#backend.delete(layout.touched(namespace, digest));
     await this.#backend.delete(layout.blob(namespace, digest));
     return removed;
@@ -79,40 +78,38 @@ export class Blobs {
     const link = linkOf(namespace, repository, digest);
     // In this order: `prune` takes a link away, and then looks whether it was noted that somebody is about to be told of the blob.
     const size = await this.size(namespace, digest);
-    if (size === undefined || (await this.#backend.size(link)) !== undefined) return size;
-    return (await takeBack(this.#backend, layout.unlinked(namespace, repository, digest), link))
-      ? size
-      : undefined;
+    return size !== undefined && (await isThere(this.#backend, link)) ? size : undefined;
   }
 
   /** Makes one that is in the namespace one of the repository's; whether it is there. */
   async link(namespace: string, repository: string, digest: string): Promise<boolean> {
     requireName('repository', repository);
-    const isThere = (await this.size(namespace, digest)) !== undefined;
-    if (isThere) await this.linkAhead(namespace, repository, digest);
-    return isThere;
+    if ((await this.size(namespace, digest)) === undefined) return false;
+    await this.linkAhead(namespace, repository, digest);
+    return true;
   }
 
   /** The same, of one that is about to be there. */
   async linkAhead(namespace: string, repository: string, digest: string): Promise<void> {
-    await this.#backend.put(linkOf(namespace, repository, digest), NOTHING);
+    await this.#backend.put(linkOf(namespace, repository, digest).path, NOTHING);
   }
 
   /** It is none of the repository's any more; whether it was. What nobody refers to `prune` removes. */
   async unlink(namespace: string, repository: string, digest: string): Promise<boolean> {
     const had = (await this.linkedSize(namespace, repository, digest)) !== undefined;
-    await this.#backend.delete(layout.unlinked(namespace, repository, digest));
-    await this.#backend.delete(linkOf(namespace, repository, digest));
+    await removeEither(this.#backend, linkOf(namespace, repository, digest));
     return had;
   }
 
   /** Its size in bytes, whether `prune` is just about to remove it or not. */
-  async #look(namespace: string, digest: string): Promise<number | undefined> {
-    const path = layout.data(namespace, digest);
-    const size = await this.#backend.size(path);
-    if (size !== undefined) return size;
-    const isBack = await takeBack(this.#backend, layout.removing(namespace, digest), path);
-    return isBack ? this.#backend.size(path) : undefined;
+  #look(place: Place): Promise<number | undefined> {
+    return this.#read(place, (path) => this.#backend.size(path));
+  }
+
+  async #read<T>(place: Place, read: (path: string) => Promise<T | undefined>): Promise<T | undefined> {
+    const found = await read(place.path);
+    if (found !== undefined || !(await takeBack(this.#backend, place))) return found;
+    return read(place.path);
   }
 
   /** Comes to an end only where it is what it should be. */
@@ -131,15 +128,18 @@ export class Blobs {
   }
 }
 
-function dataOf(namespace: string, digest: string): string {
+function placeOf(namespace: string, digest: string): Place {
   requireName('namespace', namespace);
   requireName('digest', digest);
-  return layout.data(namespace, digest);
+  return { path: layout.data(namespace, digest), aside: layout.removing(namespace, digest) };
 }
 
-function linkOf(namespace: string, repository: string, digest: string): string {
+function linkOf(namespace: string, repository: string, digest: string): Place {
   requireName('namespace', namespace);
   requireName('repository', repository);
   requireName('digest', digest);
-  return layout.link(namespace, repository, digest);
+  return {
+    path: layout.link(namespace, repository, digest),
+    aside: layout.unlinked(namespace, repository, digest),
+  };
 }

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import createDebug from 'debug';
 import { LRUCache } from 'lru-cache';
 import { BackendError, DigestError, MissingReferenceError, NameError, TooLargeError } from '../errors.ts';
-import { takeBack } from './aside.ts';
+import { getEither, isThere, type Place, removeEither } from './aside.ts';
 import type { StorageBackend } from './backends/backend.ts';
 import type { Blobs } from './blobs.ts';
 import { layout } from './layout.ts';
@@ -120,11 +120,10 @@ export class Manifests {
   /** A tag: only that. A digest: the manifest, and every tag that names it. Whether it was there. */
   async delete(namespace: string, repository: string, reference: string): Promise<boolean> {
     requireNames(namespace, repository, reference);
-    const path = layout.manifest(namespace, repository, reference);
-    await this.#backend.delete(layout.untied(namespace, repository, reference));
+    const place = placeOf(namespace, repository, reference);
     if (!isDigest(reference)) {
       await this.#backend.delete(layout.used(namespace, repository, reference));
-      return this.#backend.delete(path);
+      return removeEither(this.#backend, place);
     }
     for (const tag of (await this.tags(namespace, repository)) ?? []) {
       const document = await this.#document(namespace, repository, tag);
@@ -135,22 +134,25 @@ export class Manifests {
     }
     await this.#removeReferrer(namespace, repository, reference);
     await this.#backend.delete(layout.used(namespace, repository, reference));
-    return this.#backend.delete(path);
+    return removeEither(this.#backend, place);
   }
 
   /** In ASCII order; undefined where there is no such repository. */
   async tags(namespace: string, repository: string): Promise<string[] | undefined> {
     requireName('namespace', namespace);
     requireName('repository', repository);
-    const tags: string[] = [];
-    let isThere = false;
-    for await (const { name, isFolder } of this.#backend.list(layout.manifests(namespace, repository))) {
-      isThere = true;
-      if (!isFolder && isName('tag', name)) tags.push(name);
-    }
-    if (!isThere)
-      for await (const _ of this.#backend.list(layout.links(namespace, repository))) isThere = true;
-    return isThere ? tags.sort(byCode) : undefined;
+    const tags = new Set<string>();
+    const [path, aside] = [layout.manifests(namespace, repository), layout.untying(namespace, repository)];
+    let isRepository = false;
+    // What `prune` has moved aside is still there, and it may do so between two of these.
+    for (const folder of [aside, path, aside])
+      for await (const { name, isFolder } of this.#backend.list(folder)) {
+        isRepository = true;
+        if (!isFolder && isName('tag', name)) tags.add(name);
+      }
+    if (!isRepository)
+      for await (const _ of this.#backend.list(layout.links(namespace, repository))) isRepository = true;
+    return isRepository ? [...tags].sort(byCode) : undefined;
   }
 
   /** Manifests of the repository that are about this one, whether that is there or not; those that older clients have put under a tag included. */
@@ -168,8 +170,8 @@ export class Manifests {
       const bytes = isName('digest', name)
         ? await this.#backend.get(layout.referrer(namespace, repository, subject, name))
         : undefined;
-      const isThere = (await this.#document(namespace, repository, name)) !== undefined;
-      if (bytes !== undefined && isThere) found.set(name, JSON.parse(bytes.toString()) as Descriptor);
+      const isNamed = (await this.#document(namespace, repository, name)) !== undefined;
+      if (bytes !== undefined && isNamed) found.set(name, JSON.parse(bytes.toString()) as Descriptor);
     }
     for (const each of await this.#tagged(namespace, repository, subject)) found.set(each.digest, each);
     return [...found.values()]
@@ -197,22 +199,21 @@ export class Manifests {
     for (const { digest, kind, optional } of manifest.references) {
       if (optional || seen.has(digest)) continue;
       seen.add(digest);
-      const isThere =
+      const isHere =
         kind === 'manifest'
           ? // In this order: `prune` removes a document, and then looks whether its content was noted as wanted.
             (await this.#blobs.size(namespace, digest)) !== undefined &&
             (await this.#isNamed(namespace, repository, digest))
           : (await this.#blobs.linkedSize(namespace, repository, digest)) !== undefined;
-      if (!isThere) missing.add(digest);
+      if (!isHere) missing.add(digest);
     }
     if (missing.size > 0) throw new MissingReferenceError([...missing]);
   }
 
   /** Whether the repository has the manifest, be it that `prune` is just about to remove it. */
   async #isNamed(namespace: string, repository: string, digest: string): Promise<boolean> {
-    if ((await this.#document(namespace, repository, digest)) !== undefined) return true;
-    const path = layout.manifest(namespace, repository, digest);
-    return takeBack(this.#backend, layout.untied(namespace, repository, digest), path);
+    const isNamed = await isThere(this.#backend, placeOf(namespace, repository, digest));
+    return isNamed && (await this.#document(namespace, repository, digest)) !== undefined;
   }
 
   async #tag(namespace: string, repository: string, tag: string, document: TagDocument): Promise<void> {
@@ -238,7 +239,7 @@ export class Manifests {
     repository: string,
     reference: string,
   ): Promise<TagDocument | undefined> {
-    const bytes = await this.#backend.get(layout.manifest(namespace, repository, reference));
+    const bytes = await getEither(this.#backend, placeOf(namespace, repository, reference));
     return bytes && readTag(bytes);
   }
 
@@ -266,6 +267,13 @@ function requireNames(namespace: string, repository: string, reference: string):
   requireName('namespace', namespace);
   requireName('repository', repository);
   requireReference(reference);
+}
+
+function placeOf(namespace: string, repository: string, reference: string): Place {
+  return {
+    path: layout.manifest(namespace, repository, reference),
+    aside: layout.untied(namespace, repository, reference),
+  };
 }
 
 /** @throws DigestError */

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { FormatError } from '../../lib/errors.ts';
+import { layout } from '../../lib/storage/layout.ts';
 import { Storage } from '../../lib/storage/storage.ts';
 import { APPENDING, cutAfter, IN_PARTS, onEach, pathsOf, sha } from './backends.ts';
 
@@ -69,6 +70,21 @@ describe('a blob', () => {
       assert.equal(stream?.size, 5);
       assert.equal(await all(stream), 'hello');
       assert.equal(await all(await storage.streamBlob(NS, DIGEST, { start: 1, end: 3 })), 'el');
+    });
+
+    test('that a prune had moved aside when it died is there', async (t) => {
+      const read: Record<string, (storage: Storage) => Promise<unknown>> = {
+        size: (storage) => storage.blobSize(NS, DIGEST),
+        all: (storage) => storage.getBlob(NS, DIGEST),
+        stream: async (storage) => all(await storage.streamBlob(NS, DIGEST)),
+        removal: async (storage) => (await storage.deleteBlob(NS, DIGEST)) || undefined,
+      };
+      for (const [how, look] of Object.entries(read)) {
+        const backend = make(t);
+        await backend.put(layout.removing(NS, DIGEST), HELLO);
+        assert.notEqual(await look(new Storage(backend)), undefined, how);
+        assert.equal(await backend.size(layout.removing(NS, DIGEST)), undefined, how);
+      }
     });
 
     test('deleted, is gone for all, and leaves nothing behind', async (t) => {

@@ -1,6 +1,7 @@
 /** Manifests and tags, statement by statement. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { layout } from '../../lib/storage/layout.ts';
 import { DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST } from '../../lib/storage/manifest.ts';
 import { Storage } from '../../lib/storage/storage.ts';
 import { APPENDING, IN_PARTS, onEach, pathsOf, sha } from './backends.ts';
@@ -69,6 +70,19 @@ describe('a manifest', () => {
       assert.deepEqual(await storage.listTags(NS, 'r'), []);
       for (const tag of ['b', '_', 'B', '10', 'a', '9']) await storage.putManifest(NS, 'r', tag, image());
       assert.deepEqual(await storage.listTags(NS, 'r'), ['10', '9', 'B', '_', 'a', 'b']);
+    });
+
+    test('and tags that a prune had moved aside when it died are there', async (t) => {
+      const backend = make(t);
+      const storage = await withContent(new Storage(backend), 'r');
+      const digest = sha(image());
+      await storage.putManifest(NS, 'r', 'v1', image());
+      for (const each of ['v1', digest])
+        await backend.move(layout.manifest(NS, 'r', each), layout.untied(NS, 'r', each));
+      assert.deepEqual(await storage.listTags(NS, 'r'), ['v1']);
+      for (const each of ['v1', digest]) assert.ok(await storage.getManifest(NS, 'r', each), each);
+      assert.equal(await storage.deleteManifest(NS, 'r', digest), true);
+      assert.deepEqual(await storage.listTags(NS, 'r'), []);
     });
 
     test('a repository within another one keeps its own tags', async (t) => {

@@ -6,6 +6,7 @@ import { getEither, isThere, type Place, removeEither } from './aside.ts';
 import type { StorageBackend } from './backends/backend.ts';
 import type { Blobs } from './blobs.ts';
 import { layout } from './layout.ts';
+import type { Locks } from './locks.ts';
 import {
   type Descriptor,
   DOCKER_LIST,
@@ -49,12 +50,14 @@ export interface PutManifest {
 export class Manifests {
   readonly #backend: StorageBackend;
   readonly #blobs: Blobs;
+  readonly #locks: Locks;
   readonly #options: ResolvedStorageOptions;
   readonly #used: LRUCache<string, true>;
 
-  constructor(backend: StorageBackend, blobs: Blobs, options: ResolvedStorageOptions) {
+  constructor(backend: StorageBackend, blobs: Blobs, locks: Locks, options: ResolvedStorageOptions) {
     this.#backend = backend;
     this.#blobs = blobs;
+    this.#locks = locks;
     this.#options = options;
     this.#used = new LRUCache({ max: 10_000, ttl: USED_MS });
   }
@@ -86,7 +89,10 @@ export class Manifests {
     }
     await this.#name(namespace, repository, digest, { [manifest.mediaType]: digest });
     const tags = [...new Set(isDigest(reference) ? more : [reference, ...more])];
-    for (const tag of tags) await this.#tag(namespace, repository, tag, { [manifest.mediaType]: digest });
+    for (const tag of tags)
+      await this.#holdTag(namespace, repository, tag, () =>
+        this.#tag(namespace, repository, tag, { [manifest.mediaType]: digest }),
+      );
     return {
       digest,
       mediaType: manifest.mediaType,
@@ -120,21 +126,18 @@ export class Manifests {
   /** A tag: only that. A digest: the manifest, and every tag that names it. Whether it was there. */
   async delete(namespace: string, repository: string, reference: string): Promise<boolean> {
     requireNames(namespace, repository, reference);
-    const place = placeOf(namespace, repository, reference);
-    if (!isDigest(reference)) {
-      await this.#backend.delete(layout.used(namespace, repository, reference));
-      return removeEither(this.#backend, place);
-    }
+    if (!isDigest(reference))
+      return this.#holdTag(namespace, repository, reference, () =>
+        this.#remove(namespace, repository, reference),
+      );
     for (const tag of (await this.tags(namespace, repository)) ?? []) {
-      const document = await this.#document(namespace, repository, tag);
-      const rest = Object.entries(document ?? {}).filter(([, digest]) => digest !== reference);
-      if (document === undefined || rest.length === Object.keys(document).length) continue;
-      if (rest.length === 0) await this.delete(namespace, repository, tag);
-      else await this.#write(layout.manifest(namespace, repository, tag), Object.fromEntries(rest));
+      if (await this.#leadsTo(namespace, repository, tag, reference))
+        await this.#holdTag(namespace, repository, tag, () =>
+          this.#untag(namespace, repository, tag, reference),
+        );
     }
     await this.#removeReferrer(namespace, repository, reference);
-    await this.#backend.delete(layout.used(namespace, repository, reference));
-    return removeEither(this.#backend, place);
+    return this.#remove(namespace, repository, reference);
   }
 
   /** In ASCII order; undefined where there is no such repository. */
@@ -221,16 +224,36 @@ export class Manifests {
     await this.#name(namespace, repository, tag, { ...before, ...document });
   }
 
+  async #leadsTo(namespace: string, repository: string, tag: string, digest: string): Promise<boolean> {
+    return Object.values((await this.#document(namespace, repository, tag)) ?? {}).includes(digest);
+  }
+
+  /** The tag leads to that digest no more; without any other it is removed. */
+  async #untag(namespace: string, repository: string, tag: string, digest: string): Promise<void> {
+    const all = Object.entries((await this.#document(namespace, repository, tag)) ?? {});
+    const rest = all.filter(([, each]) => each !== digest);
+    if (rest.length === all.length) return;
+    if (rest.length === 0) await this.#remove(namespace, repository, tag);
+    else await this.#name(namespace, repository, tag, Object.fromEntries(rest));
+  }
+
+  async #remove(namespace: string, repository: string, reference: string): Promise<boolean> {
+    await this.#backend.delete(layout.used(namespace, repository, reference));
+    return removeEither(this.#backend, placeOf(namespace, repository, reference));
+  }
+
+  /** Who changes a tag reads it first: one at a time. */
+  #holdTag<T>(namespace: string, repository: string, tag: string, work: () => Promise<T>): Promise<T> {
+    return this.#locks.hold(layout.manifest(namespace, repository, tag), { what: `the tag ${tag}` }, work);
+  }
+
   async #name(
     namespace: string,
     repository: string,
     reference: string,
     document: TagDocument,
   ): Promise<void> {
-    await this.#write(layout.manifest(namespace, repository, reference), document);
-  }
-
-  async #write(path: string, document: TagDocument): Promise<void> {
+    const path = layout.manifest(namespace, repository, reference);
     await this.#backend.put(path, Buffer.from(JSON.stringify(document)));
   }
 

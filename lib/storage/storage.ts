@@ -5,6 +5,7 @@ import type { Bytes, ObjectStream, StorageBackend } from './backends/backend.ts'
 import { Blobs } from './blobs.ts';
 import { Format } from './format.ts';
 import { layout } from './layout.ts';
+import { Locks } from './locks.ts';
 import type { Descriptor } from './manifest.ts';
 import { Manifests, type PutManifest, type PutManifestOptions, type StoredManifest } from './manifests.ts';
 import { isName, requireName } from './names.ts';
@@ -24,6 +25,7 @@ export class Storage {
   readonly options: ResolvedStorageOptions;
   readonly #backend: StorageBackend;
   readonly #format: Format;
+  readonly #locks: Locks;
   readonly #blobs: Blobs;
   readonly #uploads: Uploads;
   readonly #manifests: Manifests;
@@ -33,9 +35,10 @@ export class Storage {
     this.options = resolveStorageOptions(options);
     this.#backend = backend;
     this.#format = new Format(backend);
+    this.#locks = new Locks(backend, this.options.lockTimeoutMs);
     this.#blobs = new Blobs(backend, this.options);
-    this.#uploads = new Uploads(backend, this.#blobs, this.options);
-    this.#manifests = new Manifests(backend, this.#blobs, this.options);
+    this.#uploads = new Uploads(backend, this.#blobs, this.#locks, this.options);
+    this.#manifests = new Manifests(backend, this.#blobs, this.#locks, this.options);
   }
 
   /** In bytes; undefined where there is none. Whoever is told of a blob may rely on it: `prune` leaves it for `uploadMaxAgeMs` from now. */
@@ -128,7 +131,7 @@ export class Storage {
    * Stores a manifest, byte for byte, under its digest and under tags.
    * @param reference a tag, or its digest
    * @throws ManifestError, DigestError where `reference` is another digest, TooLargeError, MissingReferenceError where it refers to what the repository has
-   *   not (see `requireReferences`)
+   *   not (see `requireReferences`), BusyError where another one changes the tag for longer than `lockTimeoutMs`
    */
   async putManifest(
     namespace: string,
@@ -155,7 +158,7 @@ export class Storage {
     return this.#manifests.get(namespace, repository, reference, options);
   }
 
-  /** A tag: only that. A digest: the manifest, and all tags that name it. Whether there was one. */
+  /** A tag: only that. A digest: the manifest, and all tags that name it. Whether there was one. @throws BusyError */
   async deleteManifest(namespace: string, repository: string, reference: string): Promise<boolean> {
     await this.#format.check();
     return this.#manifests.delete(namespace, repository, reference);
@@ -216,8 +219,7 @@ export class Storage {
       ...(manifestMaxAgeMs === undefined ? {} : { manifestMaxAgeMs }),
       trackUse,
       maxManifestBytes,
-      holdUpload: (namespace: string, id: string, work: () => Promise<void>) =>
-        this.#uploads.whileIdle(namespace, id, work),
+      hold: (path: string, work: () => Promise<void>) => this.#locks.tryHold(path, work),
     };
     return prune(place, options);
   }

@@ -12,7 +12,7 @@ import type { Bytes, StorageBackend } from './backends/backend.ts';
 import type { Blobs } from './blobs.ts';
 import { Digesters, digestBytes, type RunningDigest } from './digester.ts';
 import { layout } from './layout.ts';
-import { Locks } from './locks.ts';
+import type { Locks } from './locks.ts';
 import { algorithmOf, isName, requireName } from './names.ts';
 import type { ResolvedStorageOptions } from './options.ts';
 import { type Cut, gather } from './pieces.ts';
@@ -66,9 +66,10 @@ export class Uploads {
   readonly #digesters: Digesters;
   readonly #locks: Locks;
 
-  constructor(backend: StorageBackend, blobs: Blobs, options: ResolvedStorageOptions) {
+  constructor(backend: StorageBackend, blobs: Blobs, locks: Locks, options: ResolvedStorageOptions) {
     this.#backend = backend;
     this.#blobs = blobs;
+    this.#locks = locks;
     this.#options = options;
     const portable = options.digester === 'portable';
     this.#bytes =
@@ -76,7 +77,6 @@ export class Uploads {
         ? new UploadParts(backend)
         : new GrowingUpload(backend, backend.append, portable);
     this.#digesters = new Digesters(options.digester, options.maxLiveUploads);
-    this.#locks = new Locks(backend, options.lockTimeoutMs);
   }
 
   async start(namespace: string, { repository, algorithm = 'sha256' }: UploadOptions = {}): Promise<string> {
@@ -147,11 +147,6 @@ export class Uploads {
       if (size !== undefined) await this.#become(found, size, digest);
       await this.#remove(found);
     });
-  }
-
-  /** Does the work unless somebody writes to the upload, who is not disturbed; whether it was done. */
-  async whileIdle(namespace: string, id: string, work: () => Promise<void>): Promise<boolean> {
-    return this.#locks.tryHold(layout.upload(namespace, id), work);
   }
 
   async #become(place: UploadPlace, size: number, digest: string): Promise<void> {

@@ -82,9 +82,23 @@ export async function removeDocument(
   repository: string,
   document: Document,
 ): Promise<Document | undefined> {
-  const { reference, path, bytes, digests } = document;
+  const { path, digests } = document;
   if (await isAnyWanted(run, digests)) return document;
   if (run.options.dryRun) return undefined;
+  // Who is pushing the tag has it stay.
+  let left: Document | undefined = document;
+  await holdTag(run, document.reference, path, async () => {
+    left = await moveAndRemove(run, repository, document);
+  });
+  return left;
+}
+
+async function moveAndRemove(
+  run: Run,
+  repository: string,
+  document: Document,
+): Promise<Document | undefined> {
+  const { reference, path, bytes, digests } = document;
   const aside = layout.untied(run.namespace, repository, reference);
   await run.backend.move(path, aside);
   const found = await run.backend.get(aside);
@@ -108,7 +122,15 @@ async function isAnyWanted(run: Run, digests: readonly string[]): Promise<boolea
 export async function recover(run: Run, { path, aside }: Place): Promise<void> {
   if (run.options.dryRun) return;
   await run.attempt(aside, async () => {
-    for (const { name, isFolder } of await run.list(aside))
-      if (!isFolder) await putBack(run.backend, { path: `${path}/${name}`, aside: `${aside}/${name}` });
+    for (const { name, isFolder } of await run.list(aside)) {
+      const place = { path: `${path}/${name}`, aside: `${aside}/${name}` };
+      if (!isFolder) await holdTag(run, name, place.path, () => putBack(run.backend, place));
+    }
   });
+}
+
+/** Whatever is put under a digest is the same; of a tag what is put back must not replace what is being pushed. */
+async function holdTag(run: Run, name: string, path: string, work: () => Promise<void>): Promise<void> {
+  if (isDigest(name)) await work();
+  else await run.options.hold(path, work);
 }

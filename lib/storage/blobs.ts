@@ -1,12 +1,15 @@
 import { createHash } from 'node:crypto';
+import createDebug from 'debug';
 import { LRUCache } from 'lru-cache';
-import { DigestError, TooLargeError } from '../errors.ts';
+import { BackendError, DigestError, TooLargeError } from '../errors.ts';
 import type { ByteRange } from '../http/body.ts';
 import { isThere, type Place, removeEither, takeBack } from './aside.ts';
 import type { Bytes, ObjectStream, StorageBackend } from './backends/backend.ts';
 import { layout } from './layout.ts';
 import { algorithmOf, requireName } from './names.ts';
 import type { ResolvedStorageOptions } from './options.ts';
+
+const debug = createDebug('cache-filter:storage');
 
 /** Who was told of a blob is good for so long without being noted again, in milliseconds; or for less, as a part of the grace of `prune`. */
 const TOUCH_MS = 60_000;
@@ -16,6 +19,10 @@ const TOUCH_PART = 1 / 4;
 const MOST_TOUCHED = 100_000;
 
 const NOTHING = Buffer.alloc(0);
+
+interface Noting {
+  mustNote?: boolean;
+}
 
 /**
  * Content by its digest, once for each namespace; and which of it is whose. Who is told that a blob is there may rely on it for the grace of
@@ -37,13 +44,25 @@ export class Blobs {
     this.#touched = new LRUCache({ max: MOST_TOUCHED, ttl: Math.max(1, ttl), ttlResolution: 0 });
   }
 
-  /** Its size in bytes; undefined where there is none. It will not be pruned for a while. */
-  async size(namespace: string, digest: string): Promise<number | undefined> {
+  /**
+   * Its size in bytes; undefined where there is none. It will not be pruned for a while.
+   * @param options `mustNote`: rejects where that can't be noted; false: then it may be pruned
+   */
+  async size(
+    namespace: string,
+    digest: string,
+    { mustNote = true }: Noting = {},
+  ): Promise<number | undefined> {
     const place = placeOf(namespace, digest);
     const size = await this.#look(place);
     if (size === undefined || this.#touched.has(place.path)) return size;
-    await this.#backend.put(layout.touched(namespace, digest), NOTHING);
-    this.#touched.set(place.path, true);
+    try {
+      await this.#backend.put(layout.touched(namespace, digest), NOTHING);
+      this.#touched.set(place.path, true);
+    } catch (error) {
+      if (mustNote || !(error instanceof BackendError)) throw error;
+      debug('that %s was asked for is not noted: %o', place.path, error);
+    }
     return this.#look(place);
   }
 
@@ -74,10 +93,15 @@ export class Blobs {
   }
 
   /** The size of one that was pushed to, or mounted into, the repository; it will not be pruned for a while. */
-  async linkedSize(namespace: string, repository: string, digest: string): Promise<number | undefined> {
+  async linkedSize(
+    namespace: string,
+    repository: string,
+    digest: string,
+    noting?: Noting,
+  ): Promise<number | undefined> {
     const link = linkOf(namespace, repository, digest);
     // In this order: `prune` takes a link away, and then looks whether it was noted that somebody is about to be told of the blob.
-    const size = await this.size(namespace, digest);
+    const size = await this.size(namespace, digest, noting);
     return size !== undefined && (await isThere(this.#backend, link)) ? size : undefined;
   }
 

@@ -41,10 +41,13 @@ export class Storage {
     this.#manifests = new Manifests(backend, this.#blobs, this.#locks, this.options);
   }
 
-  /** In bytes; undefined where there is none. Whoever is told of a blob may rely on it: `prune` leaves it for `uploadMaxAgeMs` from now. */
+  /**
+   * In bytes; undefined where there is none. Whoever is told of a blob may rely on it: `prune` leaves it for `uploadMaxAgeMs` from now, unless the
+   * backend takes nothing more (a full disk, say), which keeps nobody from pulling.
+   */
   async blobSize(namespace: string, digest: string): Promise<number | undefined> {
     await this.#format.check();
-    return this.#blobs.size(namespace, digest);
+    return this.#blobs.size(namespace, digest, { mustNote: false });
   }
 
   /** Stores bytes under their digest. @throws DigestError where they have another one, TooLargeError; nothing has changed then */
@@ -71,10 +74,10 @@ export class Storage {
     return this.#blobs.delete(namespace, digest);
   }
 
-  /** The size in bytes of a blob that was pushed to, or mounted into, the repository; undefined where it has none such. */
+  /** The same of a blob that was pushed to, or mounted into, the repository; undefined where it has none such. */
   async linkedBlobSize(namespace: string, repository: string, digest: string): Promise<number | undefined> {
     await this.#format.check();
-    return this.#blobs.linkedSize(namespace, repository, digest);
+    return this.#blobs.linkedSize(namespace, repository, digest, { mustNote: false });
   }
 
   /** Makes a blob of the namespace one of the repository's; whether it is there. */

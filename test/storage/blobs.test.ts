@@ -1,7 +1,7 @@
 /** Blobs, statement by statement. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { FormatError } from '../../lib/errors.ts';
+import { BackendError, FormatError } from '../../lib/errors.ts';
 import { layout } from '../../lib/storage/layout.ts';
 import { Storage } from '../../lib/storage/storage.ts';
 import { APPENDING, cutAfter, IN_PARTS, onEach, pathsOf, sha } from './backends.ts';
@@ -85,6 +85,19 @@ describe('a blob', () => {
         assert.notEqual(await look(new Storage(backend)), undefined, how);
         assert.equal(await backend.size(layout.removing(NS, DIGEST)), undefined, how);
       }
+    });
+
+    test('has a size where the backend takes nothing more, though nobody may rely on it then', async (t) => {
+      const backend = make(t);
+      await new Storage(backend).putBlob(NS, DIGEST, HELLO);
+      await new Storage(backend).linkBlob(NS, 'r', DIGEST);
+      backend.put = () => Promise.reject(new BackendError('no space left', { reason: 'full' }));
+      const storage = new Storage(backend);
+      assert.equal(await storage.blobSize(NS, DIGEST), 5);
+      assert.equal(await storage.linkedBlobSize(NS, 'r', DIGEST), 5);
+      assert.equal(await all(await storage.streamBlob(NS, DIGEST)), 'hello');
+      await assert.rejects(storage.putBlob(NS, DIGEST, HELLO), BackendError);
+      await assert.rejects(storage.linkBlob(NS, 'r', DIGEST), BackendError);
     });
 
     test('deleted, is gone for all, and leaves nothing behind', async (t) => {

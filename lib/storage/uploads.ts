@@ -164,7 +164,7 @@ export class Uploads {
     if (before !== undefined && before !== digest) await this.#bytes.takeBack(place);
     const completing = { ...place, record: { ...place.record, completing: digest } };
     await this.#save(completing);
-    await this.#bytes.become(completing, digest);
+    await this.#bytes.become(completing, size, digest);
   }
 
   async #digestOf(place: UploadPlace, size: number, algorithm: 'sha256' | 'sha512'): Promise<string> {

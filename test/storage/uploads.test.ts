@@ -329,5 +329,22 @@ describe('an upload', () => {
       await storage.uploadChunk(NS, id, Buffer.from('ld'), { offset: 9 });
       await storage.storeUpload(NS, id, sha('hello world'));
     });
+
+    test('is as long as what was hashed, though one who had lost it, and does not know, writes on', async (t) => {
+      const backend = make(t);
+      const storage = new Storage(backend);
+      const id = await storage.startUpload(NS);
+      await storage.uploadChunk(NS, id, HELLO);
+      const { put } = backend;
+      backend.put = async (path, bytes) => {
+        // Once it is known what they hash to.
+        const file = await backend.append?.(layout.uploadData(NS, id), 5);
+        await file?.write(Buffer.from(', late'));
+        await file?.close();
+        return put.call(backend, path, bytes);
+      };
+      await storage.storeUpload(NS, id, sha(HELLO));
+      assert.equal(String(await storage.getBlob(NS, sha(HELLO))), 'hello');
+    });
   });
 });

@@ -100,6 +100,17 @@ describe('a blob', () => {
       await assert.rejects(storage.linkBlob(NS, 'r', DIGEST), BackendError);
     });
 
+    test('that goes while it is noted that it was asked for is not there', async (t) => {
+      const backend = make(t);
+      await new Storage(backend).putBlob(NS, DIGEST, HELLO);
+      const { put } = backend;
+      backend.put = async (path, bytes) => {
+        await backend.delete(layout.data(NS, DIGEST));
+        return put.call(backend, path, bytes);
+      };
+      assert.equal(await new Storage(backend).blobSize(NS, DIGEST), undefined);
+    });
+
     test('deleted, is gone for all, and leaves nothing behind', async (t) => {
       const backend = make(t);
       const storage = new Storage(backend);
@@ -153,6 +164,16 @@ describe('a blob', () => {
       assert.deepEqual(await names(storage.namespaces()), ['one', 'two']);
       assert.deepEqual(await names(storage.repositories('one')), ['a', 'a/b/c', 'b']);
       assert.deepEqual(await names(storage.repositories('three')), []);
+    });
+
+    test('a backend that fails once is asked again for its format', async (t) => {
+      const backend = make(t);
+      const { get } = backend;
+      backend.get = () => Promise.reject(new BackendError('a hiccup'));
+      const storage = new Storage(backend);
+      await assert.rejects(storage.blobSize(NS, DIGEST), /a hiccup/);
+      backend.get = get;
+      assert.equal(await storage.blobSize(NS, DIGEST), undefined);
     });
 
     test('a storage of a newer version is left alone', async (t) => {

@@ -256,6 +256,17 @@ describe('a manifest', () => {
       );
     });
 
+    test('under a tag that is none is not stored at all', async (t) => {
+      const backend = make(t);
+      const storage = await withContent(new Storage(backend), 'r');
+      const before = await pathsOf(backend);
+      for (const tag of ['../../x', 'a/b', '', 'sha256:x', '.x'])
+        await assert.rejects(storage.putManifest(NS, 'r', sha(image()), image(), { tags: ['v1', tag] }), {
+          code: 'ERR_CACHE_FILTER_NAME',
+        });
+      assert.deepEqual(await pathsOf(backend), before);
+    });
+
     test('a document that is damaged is none', async (t) => {
       const backend = make(t);
       const storage = await withContent(new Storage(backend), 'r');

@@ -1,6 +1,7 @@
 /** Uploads, statement by statement. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { BackendError } from '../../lib/errors.ts';
 import { layout } from '../../lib/storage/layout.ts';
 import { Storage } from '../../lib/storage/storage.ts';
 import { APPENDING, cutAfter, IN_PARTS, onEach, pathsOf, sha } from './backends.ts';
@@ -44,6 +45,36 @@ describe('an upload', () => {
       ]);
       await storage.storeUpload(NS, id, sha('hello world'));
       assert.equal(String(await storage.getBlob(NS, sha('hello world'))), 'hello world');
+    });
+
+    test('is gone as soon as its record is, whatever of it stays', async (t) => {
+      const backend = make(t);
+      const storage = new Storage(backend);
+      const id = await storage.startUpload(NS);
+      await storage.uploadChunk(NS, id, HELLO);
+      const { delete: remove } = backend;
+      let left = 1;
+      backend.delete = (path) =>
+        left-- > 0 ? remove.call(backend, path) : Promise.reject(new BackendError('the disk is gone'));
+      await assert.rejects(storage.cancelUpload(NS, id), /the disk is gone/);
+      assert.equal(await storage.uploadStatus(NS, id), undefined);
+    });
+
+    test('that died on its way to a blob goes on, and becomes another one', async (t) => {
+      const backend = make(t);
+      const { move, concatenate } = backend;
+      const id = await new Storage(backend).startUpload(NS);
+      await new Storage(backend).uploadChunk(NS, id, HELLO);
+      const fail = () => Promise.reject(new BackendError('the disk is gone'));
+      if (backend.append === undefined) backend.concatenate = fail;
+      else backend.move = fail;
+      await assert.rejects(new Storage(backend).storeUpload(NS, id, sha(HELLO)), /the disk is gone/);
+      Object.assign(backend, { move, concatenate });
+      const storage = new Storage(backend);
+      await storage.uploadChunk(NS, id, Buffer.from('!'), { offset: 5 });
+      await storage.storeUpload(NS, id, sha('hello!'));
+      assert.equal(String(await storage.getBlob(NS, sha('hello!'))), 'hello!');
+      assert.equal(await storage.blobSize(NS, sha(HELLO)), undefined);
     });
 
     test('an empty chunk changes nothing that is stored (21, 25)', async (t) => {

@@ -142,8 +142,10 @@ describe('a fault of the seed that this one has not:', () => {
       if (path === removing) await move(removing, layout.data(NS, lonely));
       return remove(path);
     };
-    await world.storage.prune(LIMIT);
+    const { removed, kept } = await world.storage.prune(LIMIT);
     assert.equal((await world.storage.getManifest(NS, 'repository', 'tag'))?.digest, other.digest);
+    assert.deepEqual([removed.tags, kept.tags], [1, 1]);
+    assert.deepEqual([removed.blobs, kept.blobs], [0, 6]);
     assert.ok(await world.has(NS, lonely));
   });
 

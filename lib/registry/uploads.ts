@@ -106,7 +106,7 @@ async function complete(exchange: Exchange, point: UploadPoint, digest: string):
   try {
     await requireQuota(exchange, repository, bytes ?? 0);
   } catch (error) {
-    await giveUp(exchange, point);
+    if (isTooMuch(error)) await giveUp(exchange, point);
     throw error;
   }
   await config.storage.storeUpload(namespace, id, digest, repository);
@@ -141,10 +141,14 @@ async function receive(exchange: Exchange, point: UploadPoint): Promise<Pick<Chu
         headers: uploadHeaders(exchange, point, error.offset),
       });
     }
-    const isTooMuch = error instanceof TooLargeError || (error instanceof Refusal && error.status === 413);
-    if (isTooMuch) await giveUp(exchange, point);
+    if (isTooMuch(error)) await giveUp(exchange, point);
     throw error;
   }
+}
+
+/** No chunk makes that any better. */
+function isTooMuch(error: unknown): boolean {
+  return error instanceof TooLargeError || (error instanceof Refusal && error.status === 413);
 }
 
 /** Of an upload that had so many bytes, with those that the request declares. */

@@ -3,11 +3,12 @@ import createDebug from 'debug';
 import { LRUCache } from 'lru-cache';
 import { OptionReader } from '../checks.ts';
 import { BackendError, DigestError, MissingReferenceError, NameError, TooLargeError } from '../errors.ts';
-import { takeBack } from './aside.ts';
+import { getEither, isThere, type Place, removeEither } from './aside.ts';
 import type { StorageBackend } from './backends/backend.ts';
 import { requirePiece } from './backends/bytes.ts';
 import type { Blobs } from './blobs.ts';
 import { layout } from './layout.ts';
+import type { Locks } from './locks.ts';
 import {
   type Descriptor,
   DOCKER_LIST,
@@ -53,12 +54,14 @@ export interface PutManifest {
 export class Manifests {
   readonly #backend: StorageBackend;
   readonly #blobs: Blobs;
+  readonly #locks: Locks;
   readonly #options: ResolvedStorageOptions;
   readonly #used: LRUCache<string, true>;
 
-  constructor(backend: StorageBackend, blobs: Blobs, options: ResolvedStorageOptions) {
+  constructor(backend: StorageBackend, blobs: Blobs, locks: Locks, options: ResolvedStorageOptions) {
     this.#backend = backend;
     this.#blobs = blobs;
+    this.#locks = locks;
     this.#options = options;
     this.#used = new LRUCache({ max: 10_000, ttl: USED_MS });
   }
@@ -93,7 +96,10 @@ export class Manifests {
     }
     await this.#name(namespace, repository, digest, { [manifest.mediaType]: digest });
     const tags = [...new Set(isDigest(reference) ? more : [reference, ...more])];
-    for (const tag of tags) await this.#tag(namespace, repository, tag, { [manifest.mediaType]: digest });
+    for (const tag of tags)
+      await this.#holdTag(namespace, repository, tag, () =>
+        this.#tag(namespace, repository, tag, { [manifest.mediaType]: digest }),
+      );
     return {
       digest,
       mediaType: manifest.mediaType,
@@ -127,37 +133,36 @@ export class Manifests {
   /** A tag: only that. A digest: the manifest, and every tag that names it. Whether it was there. */
   async delete(namespace: string, repository: string, reference: string): Promise<boolean> {
     requireNames(namespace, repository, reference);
-    const path = layout.manifest(namespace, repository, reference);
-    await this.#backend.delete(layout.untied(namespace, repository, reference));
-    if (!isDigest(reference)) {
-      await this.#backend.delete(layout.used(namespace, repository, reference));
-      return this.#backend.delete(path);
-    }
+    if (!isDigest(reference))
+      return this.#holdTag(namespace, repository, reference, () =>
+        this.#remove(namespace, repository, reference),
+      );
     for (const tag of (await this.tags(namespace, repository)) ?? []) {
-      const document = await this.#document(namespace, repository, tag);
-      const rest = Object.entries(document ?? {}).filter(([, digest]) => digest !== reference);
-      if (document === undefined || rest.length === Object.keys(document).length) continue;
-      if (rest.length === 0) await this.delete(namespace, repository, tag);
-      else await this.#write(layout.manifest(namespace, repository, tag), Object.fromEntries(rest));
+      if (await this.#leadsTo(namespace, repository, tag, reference))
+        await this.#holdTag(namespace, repository, tag, () =>
+          this.#untag(namespace, repository, tag, reference),
+        );
     }
     await this.#removeReferrer(namespace, repository, reference);
-    await this.#backend.delete(layout.used(namespace, repository, reference));
-    return this.#backend.delete(path);
+    return this.#remove(namespace, repository, reference);
   }
 
   /** In ASCII order; undefined where there is no such repository. */
   async tags(namespace: string, repository: string): Promise<string[] | undefined> {
     requireName('namespace', namespace);
     requireName('repository', repository);
-    const tags: string[] = [];
-    let isThere = false;
-    for await (const { name, isFolder } of this.#backend.list(layout.manifests(namespace, repository))) {
-      isThere = true;
-      if (!isFolder && isName('tag', name)) tags.push(name);
-    }
-    if (!isThere)
-      for await (const _ of this.#backend.list(layout.links(namespace, repository))) isThere = true;
-    return isThere ? tags.sort(byCode) : undefined;
+    const tags = new Set<string>();
+    const [path, aside] = [layout.manifests(namespace, repository), layout.untying(namespace, repository)];
+    let isRepository = false;
+    // What `prune` has moved aside is still there, and it may do so between two of these.
+    for (const folder of [aside, path, aside])
+      for await (const { name, isFolder } of this.#backend.list(folder)) {
+        isRepository = true;
+        if (!isFolder && isName('tag', name)) tags.add(name);
+      }
+    if (!isRepository)
+      for await (const _ of this.#backend.list(layout.links(namespace, repository))) isRepository = true;
+    return isRepository ? [...tags].sort(byCode) : undefined;
   }
 
   /** Manifests of the repository that are about this one, whether that is there or not; those that older clients have put under a tag included. */
@@ -175,8 +180,8 @@ export class Manifests {
       const bytes = isName('digest', name)
         ? await this.#backend.get(layout.referrer(namespace, repository, subject, name))
         : undefined;
-      const isThere = (await this.#document(namespace, repository, name)) !== undefined;
-      if (bytes !== undefined && isThere) found.set(name, JSON.parse(bytes.toString()) as Descriptor);
+      const isNamed = (await this.#document(namespace, repository, name)) !== undefined;
+      if (bytes !== undefined && isNamed) found.set(name, JSON.parse(bytes.toString()) as Descriptor);
     }
     for (const each of await this.#tagged(namespace, repository, subject)) found.set(each.digest, each);
     return [...found.values()]
@@ -204,27 +209,49 @@ export class Manifests {
     for (const { digest, kind, optional } of manifest.references) {
       if (optional || seen.has(digest)) continue;
       seen.add(digest);
-      const isThere =
+      const isHere =
         kind === 'manifest'
           ? // In this order: `prune` removes a document, and then looks whether its content was noted as wanted.
             (await this.#blobs.size(namespace, digest)) !== undefined &&
             (await this.#isNamed(namespace, repository, digest))
           : (await this.#blobs.linkedSize(namespace, repository, digest)) !== undefined;
-      if (!isThere) missing.add(digest);
+      if (!isHere) missing.add(digest);
     }
     if (missing.size > 0) throw new MissingReferenceError([...missing]);
   }
 
   /** Whether the repository has the manifest, be it that `prune` is just about to remove it. */
   async #isNamed(namespace: string, repository: string, digest: string): Promise<boolean> {
-    if ((await this.#document(namespace, repository, digest)) !== undefined) return true;
-    const path = layout.manifest(namespace, repository, digest);
-    return takeBack(this.#backend, layout.untied(namespace, repository, digest), path);
+    const isNamed = await isThere(this.#backend, placeOf(namespace, repository, digest));
+    return isNamed && (await this.#document(namespace, repository, digest)) !== undefined;
   }
 
   async #tag(namespace: string, repository: string, tag: string, document: TagDocument): Promise<void> {
     const before = this.#options.manyMediaTypes ? await this.#document(namespace, repository, tag) : {};
     await this.#name(namespace, repository, tag, { ...before, ...document });
+  }
+
+  async #leadsTo(namespace: string, repository: string, tag: string, digest: string): Promise<boolean> {
+    return Object.values((await this.#document(namespace, repository, tag)) ?? {}).includes(digest);
+  }
+
+  /** The tag leads to that digest no more; without any other it is removed. */
+  async #untag(namespace: string, repository: string, tag: string, digest: string): Promise<void> {
+    const all = Object.entries((await this.#document(namespace, repository, tag)) ?? {});
+    const rest = all.filter(([, each]) => each !== digest);
+    if (rest.length === all.length) return;
+    if (rest.length === 0) await this.#remove(namespace, repository, tag);
+    else await this.#name(namespace, repository, tag, Object.fromEntries(rest));
+  }
+
+  async #remove(namespace: string, repository: string, reference: string): Promise<boolean> {
+    await this.#backend.delete(layout.used(namespace, repository, reference));
+    return removeEither(this.#backend, placeOf(namespace, repository, reference));
+  }
+
+  /** Who changes a tag reads it first: one at a time. */
+  #holdTag<T>(namespace: string, repository: string, tag: string, work: () => Promise<T>): Promise<T> {
+    return this.#locks.hold(layout.manifest(namespace, repository, tag), { what: `the tag ${tag}` }, work);
   }
 
   async #name(
@@ -233,10 +260,7 @@ export class Manifests {
     reference: string,
     document: TagDocument,
   ): Promise<void> {
-    await this.#write(layout.manifest(namespace, repository, reference), document);
-  }
-
-  async #write(path: string, document: TagDocument): Promise<void> {
+    const path = layout.manifest(namespace, repository, reference);
     await this.#backend.put(path, Buffer.from(JSON.stringify(document)));
   }
 
@@ -245,7 +269,7 @@ export class Manifests {
     repository: string,
     reference: string,
   ): Promise<TagDocument | undefined> {
-    const bytes = await this.#backend.get(layout.manifest(namespace, repository, reference));
+    const bytes = await getEither(this.#backend, placeOf(namespace, repository, reference));
     return bytes && readTag(bytes);
   }
 
@@ -273,6 +297,13 @@ function requireNames(namespace: string, repository: string, reference: string):
   requireName('namespace', namespace);
   requireName('repository', repository);
   requireReference(reference);
+}
+
+function placeOf(namespace: string, repository: string, reference: string): Place {
+  return {
+    path: layout.manifest(namespace, repository, reference),
+    aside: layout.untied(namespace, repository, reference),
+  };
 }
 
 /** @throws DigestError */

@@ -12,7 +12,7 @@ export interface StorageOptions {
   digester?: 'native' | 'portable';
   /** How many uploads have their hash in memory, so that the next chunk goes on with it. Default 1,000. */
   maxLiveUploads?: number;
-  /** How long a request waits for another one that writes to its upload, in milliseconds. Default 10,000. */
+  /** How long a request waits for another one that changes its upload or tag, in milliseconds. Default 10,000. */
   lockTimeoutMs?: number;
   /** Default 10^12 bytes. */
   maxBlobBytes?: number;

@@ -83,7 +83,8 @@ class Reader {
         const { done, value } = await this.#source.next();
         if (done === true || this.#over) break;
         requirePiece(value);
-        const room = limit - this.#taken;
+        // The limit may have been lowered since what is stored came.
+        const room = Math.max(0, limit - this.#taken);
         const piece = value.byteLength > room ? value.subarray(0, room) : value;
         if (piece.byteLength > 0) this.#pieces.push(piece);
         this.#bytes += piece.byteLength;

@@ -42,8 +42,8 @@ export interface PrunePlace {
   trackUse: boolean;
   /** The most that a manifest may have. Default 4 MiB, and never less. */
   maxManifestBytes?: number;
-  /** Does the work unless somebody writes to the upload at the moment; whether it was done. Absent: nobody does. */
-  holdUpload?(namespace: string, id: string, work: () => Promise<void>): Promise<boolean>;
+  /** Does the work unless somebody writes to the upload, or the tag, with that path at the moment; whether it was done. Absent: nobody does. */
+  hold?(path: string, work: () => Promise<void>): Promise<boolean>;
 }
 
 const DEFAULT_MANIFEST_BYTES = 4 * 2 ** 20;
@@ -130,8 +130,8 @@ function resolve(place: PrunePlace, options: PruneOptions): { namespaces?: strin
       },
       signal,
       onProgress: options.onProgress,
-      holdUpload: async (namespace, id, work) => {
-        if (place.holdUpload !== undefined) return place.holdUpload(namespace, id, work);
+      hold: async (path, work) => {
+        if (place.hold !== undefined) return place.hold(path, work);
         await work();
         return true;
       },

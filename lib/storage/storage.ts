@@ -6,6 +6,7 @@ import { requireBackend } from './backends/require.ts';
 import { Blobs } from './blobs.ts';
 import { Format } from './format.ts';
 import { layout } from './layout.ts';
+import { Locks } from './locks.ts';
 import type { Descriptor } from './manifest.ts';
 import { Manifests, type PutManifest, type PutManifestOptions, type StoredManifest } from './manifests.ts';
 import { isName, requireName } from './names.ts';
@@ -25,6 +26,7 @@ export class Storage {
   readonly options: ResolvedStorageOptions;
   readonly #backend: StorageBackend;
   readonly #format: Format;
+  readonly #locks: Locks;
   readonly #blobs: Blobs;
   readonly #uploads: Uploads;
   readonly #manifests: Manifests;
@@ -35,15 +37,19 @@ export class Storage {
     this.options = resolveStorageOptions(options);
     this.#backend = backend;
     this.#format = new Format(backend);
+    this.#locks = new Locks(backend, this.options.lockTimeoutMs);
     this.#blobs = new Blobs(backend, this.options);
-    this.#uploads = new Uploads(backend, this.#blobs, this.options);
-    this.#manifests = new Manifests(backend, this.#blobs, this.options);
+    this.#uploads = new Uploads(backend, this.#blobs, this.#locks, this.options);
+    this.#manifests = new Manifests(backend, this.#blobs, this.#locks, this.options);
   }
 
-  /** In bytes; undefined where there is none. Whoever is told of a blob may rely on it: `prune` leaves it for `uploadMaxAgeMs` from now. */
+  /**
+   * In bytes; undefined where there is none. Whoever is told of a blob may rely on it: `prune` leaves it for `uploadMaxAgeMs` from now, unless the
+   * backend takes nothing more (a full disk, say), which keeps nobody from pulling.
+   */
   async blobSize(namespace: string, digest: string): Promise<number | undefined> {
     await this.#format.check();
-    return this.#blobs.size(namespace, digest);
+    return this.#blobs.size(namespace, digest, { mustNote: false });
   }
 
   /** Stores bytes under their digest. @throws DigestError where they have another one, TooLargeError; nothing has changed then */
@@ -70,10 +76,10 @@ export class Storage {
     return this.#blobs.delete(namespace, digest);
   }
 
-  /** The size in bytes of a blob that was pushed to, or mounted into, the repository; undefined where it has none such. */
+  /** The same of a blob that was pushed to, or mounted into, the repository; undefined where it has none such. */
   async linkedBlobSize(namespace: string, repository: string, digest: string): Promise<number | undefined> {
     await this.#format.check();
-    return this.#blobs.linkedSize(namespace, repository, digest);
+    return this.#blobs.linkedSize(namespace, repository, digest, { mustNote: false });
   }
 
   /** Makes a blob of the namespace one of the repository's; whether it is there. */
@@ -130,7 +136,7 @@ export class Storage {
    * Stores a manifest, byte for byte, under its digest and under tags.
    * @param reference a tag, or its digest
    * @throws ManifestError, DigestError where `reference` is another digest, TooLargeError, MissingReferenceError where it refers to what the repository has
-   *   not (see `requireReferences`)
+   *   not (see `requireReferences`), BusyError where another one changes the tag for longer than `lockTimeoutMs`
    */
   async putManifest(
     namespace: string,
@@ -157,7 +163,7 @@ export class Storage {
     return this.#manifests.get(namespace, repository, reference, options);
   }
 
-  /** A tag: only that. A digest: the manifest, and all tags that name it. Whether there was one. */
+  /** A tag: only that. A digest: the manifest, and all tags that name it. Whether there was one. @throws BusyError */
   async deleteManifest(namespace: string, repository: string, reference: string): Promise<boolean> {
     await this.#format.check();
     return this.#manifests.delete(namespace, repository, reference);
@@ -218,8 +224,7 @@ export class Storage {
       ...(manifestMaxAgeMs === undefined ? {} : { manifestMaxAgeMs }),
       trackUse,
       maxManifestBytes,
-      holdUpload: (namespace: string, id: string, work: () => Promise<void>) =>
-        this.#uploads.whileIdle(namespace, id, work),
+      hold: (path: string, work: () => Promise<void>) => this.#locks.tryHold(path, work),
     };
     return prune(place, options);
   }

@@ -27,8 +27,8 @@ export interface UploadBytes {
   ): Promise<StoredChunk[]>;
   /** Where they are on their way to the blob that the record names, they become those of the upload again. */
   takeBack(place: UploadPlace): Promise<void>;
-  /** Makes them the blob that the record names. */
-  become(place: UploadPlace, digest: string): Promise<void>;
+  /** Makes the first `size` bytes, which have been hashed, the blob that the record names. */
+  become(place: UploadPlace, size: number, digest: string): Promise<void>;
   /** Removes what there is of them. */
   remove(place: UploadPlace): Promise<void>;
 }
@@ -80,10 +80,10 @@ export class GrowingUpload implements UploadBytes {
     // One step: they are the one or the other.
   }
 
-  async become({ namespace, id }: UploadPlace, digest: string): Promise<void> {
+  async become({ namespace, id }: UploadPlace, size: number, digest: string): Promise<void> {
     const path = layout.uploadData(namespace, id);
-    const size = await this.#backend.size(path);
-    const appending = await this.#append(path, size ?? 0);
+    // Cuts off what somebody may have added who has lost the lock, and does not know.
+    const appending = await this.#append(path, size);
     await appending.close({ durable: true });
     await this.#backend.move(path, layout.data(namespace, digest));
   }
@@ -152,7 +152,7 @@ export class UploadParts implements UploadBytes {
     if (record.completing !== undefined) await this.#removeFolders(namespace, record.completing, id);
   }
 
-  async become(place: UploadPlace, digest: string): Promise<void> {
+  async become(place: UploadPlace, _size: number, digest: string): Promise<void> {
     const { namespace, id, record } = place;
     const parts = [];
     for (const [i, chunk] of record.chunks.entries()) {

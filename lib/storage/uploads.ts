@@ -15,7 +15,7 @@ import { requireBytesOf } from './backends/bytes.ts';
 import type { Blobs } from './blobs.ts';
 import { Digesters, digestBytes, type RunningDigest } from './digester.ts';
 import { layout } from './layout.ts';
-import { Locks } from './locks.ts';
+import type { Locks } from './locks.ts';
 import { algorithmOf, isName, requireName } from './names.ts';
 import type { ResolvedStorageOptions } from './options.ts';
 import { type Cut, gather } from './pieces.ts';
@@ -73,9 +73,10 @@ export class Uploads {
   readonly #digesters: Digesters;
   readonly #locks: Locks;
 
-  constructor(backend: StorageBackend, blobs: Blobs, options: ResolvedStorageOptions) {
+  constructor(backend: StorageBackend, blobs: Blobs, locks: Locks, options: ResolvedStorageOptions) {
     this.#backend = backend;
     this.#blobs = blobs;
+    this.#locks = locks;
     this.#options = options;
     const portable = options.digester === 'portable';
     this.#bytes =
@@ -83,7 +84,6 @@ export class Uploads {
         ? new UploadParts(backend)
         : new GrowingUpload(backend, backend.append, portable);
     this.#digesters = new Digesters(options.digester, options.maxLiveUploads);
-    this.#locks = new Locks(backend, options.lockTimeoutMs);
   }
 
   async start(namespace: string, options: UploadOptions = {}): Promise<string> {
@@ -159,11 +159,6 @@ export class Uploads {
     });
   }
 
-  /** Does the work unless somebody writes to the upload, who is not disturbed; whether it was done. */
-  async whileIdle(namespace: string, id: string, work: () => Promise<void>): Promise<boolean> {
-    return this.#locks.tryHold(layout.upload(namespace, id), work);
-  }
-
   async #become(place: UploadPlace, size: number, digest: string): Promise<void> {
     const found = await this.#digestOf(place, size, algorithmOf(digest));
     if (found !== digest) {
@@ -179,7 +174,7 @@ export class Uploads {
     if (before !== undefined && before !== digest) await this.#bytes.takeBack(place);
     const completing = { ...place, record: { ...place.record, completing: digest } };
     await this.#save(completing);
-    await this.#bytes.become(completing, digest);
+    await this.#bytes.become(completing, size, digest);
   }
 
   async #digestOf(place: UploadPlace, size: number, algorithm: 'sha256' | 'sha512'): Promise<string> {

@@ -65,6 +65,22 @@ describe('a quota', () => {
     assert.ok(asked.length >= 2 && asked.every((each) => each.bytes === BYTES.length), JSON.stringify(asked));
   });
 
+  it('that can not be asked at the moment costs no upload', async (t) => {
+    let isDown = false;
+    const { call } = await serving(t, {
+      quota: () => {
+        if (isDown) throw new Error('the database is down');
+        return true;
+      },
+    });
+    const at = String((await call('POST', UPLOADS)).headers['location']);
+    await call('PATCH', at, { body: BYTES });
+    isDown = true;
+    assert.equal((await call('PUT', `${at}?digest=${DIGEST}`)).status, 500);
+    isDown = false;
+    assert.equal((await call('PUT', `${at}?digest=${DIGEST}`)).status, 201);
+  });
+
   it('refuses with 413 what it has no room for, and the upload is gone', async (t) => {
     const { call, storage } = await serving(t, { quota: ({ bytes }) => bytes <= MIB });
     const post = await call('POST', `${UPLOADS}?digest=${DIGEST}`, { body: BYTES });

@@ -1,7 +1,8 @@
 /** Blobs, statement by statement. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { FormatError } from '../../lib/errors.ts';
+import { BackendError, FormatError } from '../../lib/errors.ts';
+import { layout } from '../../lib/storage/layout.ts';
 import { Storage } from '../../lib/storage/storage.ts';
 import { APPENDING, cutAfter, IN_PARTS, onEach, pathsOf, sha } from './backends.ts';
 
@@ -71,6 +72,45 @@ describe('a blob', () => {
       assert.equal(await all(await storage.streamBlob(NS, DIGEST, { start: 1, end: 3 })), 'el');
     });
 
+    test('that a prune had moved aside when it died is there', async (t) => {
+      const read: Record<string, (storage: Storage) => Promise<unknown>> = {
+        size: (storage) => storage.blobSize(NS, DIGEST),
+        all: (storage) => storage.getBlob(NS, DIGEST),
+        stream: async (storage) => all(await storage.streamBlob(NS, DIGEST)),
+        removal: async (storage) => (await storage.deleteBlob(NS, DIGEST)) || undefined,
+      };
+      for (const [how, look] of Object.entries(read)) {
+        const backend = make(t);
+        await backend.put(layout.removing(NS, DIGEST), HELLO);
+        assert.notEqual(await look(new Storage(backend)), undefined, how);
+        assert.equal(await backend.size(layout.removing(NS, DIGEST)), undefined, how);
+      }
+    });
+
+    test('has a size where the backend takes nothing more, though nobody may rely on it then', async (t) => {
+      const backend = make(t);
+      await new Storage(backend).putBlob(NS, DIGEST, HELLO);
+      await new Storage(backend).linkBlob(NS, 'r', DIGEST);
+      backend.put = () => Promise.reject(new BackendError('no space left', { reason: 'full' }));
+      const storage = new Storage(backend);
+      assert.equal(await storage.blobSize(NS, DIGEST), 5);
+      assert.equal(await storage.linkedBlobSize(NS, 'r', DIGEST), 5);
+      assert.equal(await all(await storage.streamBlob(NS, DIGEST)), 'hello');
+      await assert.rejects(storage.putBlob(NS, DIGEST, HELLO), BackendError);
+      await assert.rejects(storage.linkBlob(NS, 'r', DIGEST), BackendError);
+    });
+
+    test('that goes while it is noted that it was asked for is not there', async (t) => {
+      const backend = make(t);
+      await new Storage(backend).putBlob(NS, DIGEST, HELLO);
+      const { put } = backend;
+      backend.put = async (path, bytes) => {
+        await backend.delete(layout.data(NS, DIGEST));
+        return put.call(backend, path, bytes);
+      };
+      assert.equal(await new Storage(backend).blobSize(NS, DIGEST), undefined);
+    });
+
     test('deleted, is gone for all, and leaves nothing behind', async (t) => {
       const backend = make(t);
       const storage = new Storage(backend);
@@ -124,6 +164,16 @@ describe('a blob', () => {
       assert.deepEqual(await names(storage.namespaces()), ['one', 'two']);
       assert.deepEqual(await names(storage.repositories('one')), ['a', 'a/b/c', 'b']);
       assert.deepEqual(await names(storage.repositories('three')), []);
+    });
+
+    test('a backend that fails once is asked again for its format', async (t) => {
+      const backend = make(t);
+      const { get } = backend;
+      backend.get = () => Promise.reject(new BackendError('a hiccup'));
+      const storage = new Storage(backend);
+      await assert.rejects(storage.blobSize(NS, DIGEST), /a hiccup/);
+      backend.get = get;
+      assert.equal(await storage.blobSize(NS, DIGEST), undefined);
     });
 
     test('a storage of a newer version is left alone', async (t) => {

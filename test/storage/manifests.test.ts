@@ -1,9 +1,11 @@
 /** Manifests and tags, statement by statement. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { layout } from '../../lib/storage/layout.ts';
 import { DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST } from '../../lib/storage/manifest.ts';
-import { Storage } from '../../lib/storage/storage.ts';
+import { Storage, type StorageBackend, type StorageOptions } from '../../lib/storage/storage.ts';
 import { APPENDING, IN_PARTS, onEach, pathsOf, sha } from './backends.ts';
+import { DAY, imageOf, World } from './prune/world.ts';
 
 const NS = 'ns';
 const CONFIG = Buffer.from('{}');
@@ -69,6 +71,19 @@ describe('a manifest', () => {
       assert.deepEqual(await storage.listTags(NS, 'r'), []);
       for (const tag of ['b', '_', 'B', '10', 'a', '9']) await storage.putManifest(NS, 'r', tag, image());
       assert.deepEqual(await storage.listTags(NS, 'r'), ['10', '9', 'B', '_', 'a', 'b']);
+    });
+
+    test('and tags that a prune had moved aside when it died are there', async (t) => {
+      const backend = make(t);
+      const storage = await withContent(new Storage(backend), 'r');
+      const digest = sha(image());
+      await storage.putManifest(NS, 'r', 'v1', image());
+      for (const each of ['v1', digest])
+        await backend.move(layout.manifest(NS, 'r', each), layout.untied(NS, 'r', each));
+      assert.deepEqual(await storage.listTags(NS, 'r'), ['v1']);
+      for (const each of ['v1', digest]) assert.ok(await storage.getManifest(NS, 'r', each), each);
+      assert.equal(await storage.deleteManifest(NS, 'r', digest), true);
+      assert.deepEqual(await storage.listTags(NS, 'r'), []);
     });
 
     test('a repository within another one keeps its own tags', async (t) => {
@@ -241,6 +256,17 @@ describe('a manifest', () => {
       );
     });
 
+    test('under a tag that is none is not stored at all', async (t) => {
+      const backend = make(t);
+      const storage = await withContent(new Storage(backend), 'r');
+      const before = await pathsOf(backend);
+      for (const tag of ['../../x', 'a/b', '', 'sha256:x', '.x'])
+        await assert.rejects(storage.putManifest(NS, 'r', sha(image()), image(), { tags: ['v1', tag] }), {
+          code: 'ERR_CACHE_FILTER_NAME',
+        });
+      assert.deepEqual(await pathsOf(backend), before);
+    });
+
     test('a document that is damaged is none', async (t) => {
       const backend = make(t);
       const storage = await withContent(new Storage(backend), 'r');
@@ -249,6 +275,80 @@ describe('a manifest', () => {
         await backend.put('ns/repos/r/_manifests/v1', Buffer.from(text));
         assert.equal(await storage.getManifest(NS, 'r', 'v1'), undefined);
       }
+    });
+  });
+});
+
+describe('a tag that two change at the same time', () => {
+  onEach(APPENDING, (make) => {
+    /** As many as there may be: several storages are kept apart by the locks of the backend alone. */
+    const each = (backend: StorageBackend, count: number, options: StorageOptions = {}): Storage[] => {
+      const shared = new Storage(backend, options);
+      return Array.from({ length: count }, () =>
+        backend.lock === undefined ? shared : new Storage(backend, options),
+      );
+    };
+    const TYPES = [OCI_MANIFEST, DOCKER_MANIFEST, OCI_INDEX, DOCKER_LIST];
+
+    test('keeps what each of them has pushed, where it keeps many media types', async (t) => {
+      const backend = make(t);
+      const options = { manyMediaTypes: true, requireReferences: false };
+      const storages = each(backend, TYPES.length, options);
+      await Promise.all(
+        storages.map((storage, i) => storage.putManifest(NS, 'r', 'v1', image(TYPES[i] as string))),
+      );
+      for (const type of TYPES)
+        assert.equal(
+          (await storages[0]?.getManifest(NS, 'r', 'v1', { accept: [type] }))?.mediaType,
+          type,
+          'one of them has written over what another one had pushed',
+        );
+    });
+
+    test('is what was pushed, though what it was before is deleted', async (t) => {
+      const backend = make(t);
+      const [one, other] = each(backend, 2) as [Storage, Storage];
+      await withContent(one, 'r');
+      const after = image(OCI_MANIFEST, { annotations: { a: 'b' } });
+      await one.putManifest(NS, 'r', 'v1', image());
+      // At the moment between seeing that the tag names it and removing the tag.
+      const { delete: remove } = backend;
+      let pushed: Promise<unknown> | undefined;
+      backend.delete = async (path) => {
+        if (path.endsWith('_used/v1')) {
+          pushed ??= other.putManifest(NS, 'r', 'v1', after);
+          await Promise.race([pushed, new Promise((resolve) => setTimeout(resolve, 200))]);
+        }
+        return remove.call(backend, path);
+      };
+      await one.deleteManifest(NS, 'r', sha(image()));
+      await pushed;
+      assert.equal((await one.getManifest(NS, 'r', 'v1'))?.digest, sha(after));
+    });
+
+    test('is what was pushed, though a prune puts back what it was before', async (t) => {
+      const world = World.in(make, t);
+      const { bytes, digest } = imageOf(['two']);
+      await world.image(NS, 'r', 'v1', ['one']);
+      await world.image(NS, 'r', 'v2', ['two']);
+      world.pass(40 * DAY);
+      const { backend, storage } = world;
+      const path = layout.manifest(NS, 'r', 'v1');
+      const { move } = backend;
+      let pushed: Promise<unknown> | undefined;
+      backend.move = async (from, to) => {
+        // What it leads to is asked for when the tag is on its way, so it is put back; and another image is pushed right then.
+        if (from === path) await storage.blobSize(NS, imageOf(['one']).digest);
+        if (to === path) {
+          pushed ??= storage.putManifest(NS, 'r', 'v1', bytes);
+          await Promise.race([pushed, new Promise((resolve) => setTimeout(resolve, 200))]);
+        }
+        return move(from, to);
+      };
+      await storage.prune({ manifestMaxAgeMs: 30 * DAY });
+      await pushed;
+      assert.ok(pushed, 'nothing was put back');
+      assert.equal((await storage.getManifest(NS, 'r', 'v1'))?.digest, digest);
     });
   });
 });

@@ -35,6 +35,15 @@ describe('gather', () => {
     assert.equal(cut.error, undefined);
   });
 
+  test('takes nothing of what is too much from the beginning', async () => {
+    for (const limit of [0, -2]) {
+      const cut: Cut = {};
+      for await (const piece of gather(Buffer.from('hello'), cut, options({ limit })))
+        assert.fail(`${piece} at a limit of ${limit}`);
+      assert.match(String(cut.error), /too much/);
+    }
+  });
+
   test('gives what came before a failure, and says so', async () => {
     const cut: Cut = {};
     const failing = async function* () {

@@ -1,6 +1,7 @@
 /** Uploads, statement by statement. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { BackendError } from '../../lib/errors.ts';
 import { layout } from '../../lib/storage/layout.ts';
 import { Storage } from '../../lib/storage/storage.ts';
 import { APPENDING, cutAfter, IN_PARTS, onEach, pathsOf, sha } from './backends.ts';
@@ -80,6 +81,36 @@ describe('an upload', () => {
         wrong('type'),
       );
       assert.equal((await storage.uploadStatus(NS, id))?.size, 0);
+    });
+
+    test('is gone as soon as its record is, whatever of it stays', async (t) => {
+      const backend = make(t);
+      const storage = new Storage(backend);
+      const id = await storage.startUpload(NS);
+      await storage.uploadChunk(NS, id, HELLO);
+      const { delete: remove } = backend;
+      let left = 1;
+      backend.delete = (path) =>
+        left-- > 0 ? remove.call(backend, path) : Promise.reject(new BackendError('the disk is gone'));
+      await assert.rejects(storage.cancelUpload(NS, id), /the disk is gone/);
+      assert.equal(await storage.uploadStatus(NS, id), undefined);
+    });
+
+    test('that died on its way to a blob goes on, and becomes another one', async (t) => {
+      const backend = make(t);
+      const { move, concatenate } = backend;
+      const id = await new Storage(backend).startUpload(NS);
+      await new Storage(backend).uploadChunk(NS, id, HELLO);
+      const fail = () => Promise.reject(new BackendError('the disk is gone'));
+      if (backend.append === undefined) backend.concatenate = fail;
+      else backend.move = fail;
+      await assert.rejects(new Storage(backend).storeUpload(NS, id, sha(HELLO)), /the disk is gone/);
+      Object.assign(backend, { move, concatenate });
+      const storage = new Storage(backend);
+      await storage.uploadChunk(NS, id, Buffer.from('!'), { offset: 5 });
+      await storage.storeUpload(NS, id, sha('hello!'));
+      assert.equal(String(await storage.getBlob(NS, sha('hello!'))), 'hello!');
+      assert.equal(await storage.blobSize(NS, sha(HELLO)), undefined);
     });
 
     test('an empty chunk changes nothing that is stored (21, 25)', async (t) => {
@@ -364,6 +395,23 @@ describe('an upload', () => {
       assert.equal((await storage.uploadStatus(NS, id))?.size, 9);
       await storage.uploadChunk(NS, id, Buffer.from('ld'), { offset: 9 });
       await storage.storeUpload(NS, id, sha('hello world'));
+    });
+
+    test('is as long as what was hashed, though one who had lost it, and does not know, writes on', async (t) => {
+      const backend = make(t);
+      const storage = new Storage(backend);
+      const id = await storage.startUpload(NS);
+      await storage.uploadChunk(NS, id, HELLO);
+      const { put } = backend;
+      backend.put = async (path, bytes) => {
+        // Once it is known what they hash to.
+        const file = await backend.append?.(layout.uploadData(NS, id), 5);
+        await file?.write(Buffer.from(', late'));
+        await file?.close();
+        return put.call(backend, path, bytes);
+      };
+      await storage.storeUpload(NS, id, sha(HELLO));
+      assert.equal(String(await storage.getBlob(NS, sha(HELLO))), 'hello');
     });
   });
 });

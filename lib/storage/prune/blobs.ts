@@ -84,7 +84,7 @@ class BlobPruning {
       await run.backend.move(this.#data, this.#removing);
       const late = await this.#list();
       if (this.#isWanted(late.touched)) {
-        await putBack(run.backend, this.#removing, this.#data);
+        await putBack(run.backend, { path: this.#data, aside: this.#removing });
         return this.#keep(data, late.touched);
       }
       // Somebody has taken it back at the last moment.
@@ -106,7 +106,7 @@ class BlobPruning {
       return this.#look(data, touched);
     }
     if (isWanted) {
-      if (!run.options.dryRun) await putBack(run.backend, this.#removing, this.#data);
+      if (!run.options.dryRun) await putBack(run.backend, { path: this.#data, aside: this.#removing });
       return this.#keep(removing, touched);
     }
     await run.remove(this.#removing, removing, 'blobs');

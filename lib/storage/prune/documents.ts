@@ -1,5 +1,5 @@
 import { ManifestError } from '../../errors.ts';
-import { putBack } from '../aside.ts';
+import { type Place, putBack } from '../aside.ts';
 import { layout } from '../layout.ts';
 import { isDigest, isName } from '../names.ts';
 import { readTag } from '../tag-document.ts';
@@ -26,8 +26,10 @@ export async function readDocuments(
 ): Promise<Map<string, Document> | undefined> {
   const documents = new Map<string, Document>();
   let isWhole = true;
-  const folders = [layout.manifests(run.namespace, repository), layout.untying(run.namespace, repository)];
-  await recover(run, layout.untying(run.namespace, repository), layout.manifests(run.namespace, repository));
+  const path = layout.manifests(run.namespace, repository);
+  const aside = layout.untying(run.namespace, repository);
+  const folders = [path, aside];
+  await recover(run, { path, aside });
   for (const folder of folders) {
     const isListed = await run.attempt(folder, async () => {
       await run.each(
@@ -36,7 +38,7 @@ export async function readDocuments(
         async ({ name, isFolder, size, modifiedAt }) => {
           if (isFolder || !(isName('tag', name) || isName('digest', name)) || documents.has(name)) return;
           // What has been taken away, and is put back, is as good as new.
-          const isAside = folder === folders[1];
+          const isAside = folder === aside;
           const document = {
             reference: name,
             path: `${folder}/${name}`,
@@ -80,9 +82,23 @@ export async function removeDocument(
   repository: string,
   document: Document,
 ): Promise<Document | undefined> {
-  const { reference, path, bytes, digests } = document;
+  const { path, digests } = document;
   if (await isAnyWanted(run, digests)) return document;
   if (run.options.dryRun) return undefined;
+  // Who is pushing the tag has it stay.
+  let left: Document | undefined = document;
+  await holdTag(run, document.reference, path, async () => {
+    left = await moveAndRemove(run, repository, document);
+  });
+  return left;
+}
+
+async function moveAndRemove(
+  run: Run,
+  repository: string,
+  document: Document,
+): Promise<Document | undefined> {
+  const { reference, path, bytes, digests } = document;
   const aside = layout.untied(run.namespace, repository, reference);
   await run.backend.move(path, aside);
   const found = await run.backend.get(aside);
@@ -93,7 +109,7 @@ export async function removeDocument(
     // Somebody may have taken it back at the last moment.
     return (await run.backend.delete(aside)) ? undefined : document;
   }
-  await putBack(run.backend, aside, path);
+  await putBack(run.backend, { path, aside });
   return isSame ? document : { ...document, bytes: found, digests: [...digests, ...ledTo(run, path, found)] };
 }
 
@@ -102,11 +118,19 @@ async function isAnyWanted(run: Run, digests: readonly string[]): Promise<boolea
   return false;
 }
 
-/** Puts back what a run that died had taken away; a dry run looks at it where it lies. */
-export async function recover(run: Run, from: string, to: string): Promise<void> {
+/** Puts back what a run that died had moved from one folder to another; a dry run looks at it where it lies. */
+export async function recover(run: Run, { path, aside }: Place): Promise<void> {
   if (run.options.dryRun) return;
-  await run.attempt(from, async () => {
-    for (const { name, isFolder } of await run.list(from))
-      if (!isFolder) await putBack(run.backend, `${from}/${name}`, `${to}/${name}`);
+  await run.attempt(aside, async () => {
+    for (const { name, isFolder } of await run.list(aside)) {
+      const place = { path: `${path}/${name}`, aside: `${aside}/${name}` };
+      if (!isFolder) await holdTag(run, name, place.path, () => putBack(run.backend, place));
+    }
   });
+}
+
+/** Whatever is put under a digest is the same; of a tag what is put back must not replace what is being pushed. */
+async function holdTag(run: Run, name: string, path: string, work: () => Promise<void>): Promise<void> {
+  if (isDigest(name)) await work();
+  else await run.options.hold(path, work);
 }

@@ -91,17 +91,18 @@ async function removeLinks(run: Run, repository: string, marks: Marks): Promise<
         },
       ),
     );
-  await recover(run, aside, links);
+  await recover(run, { path: links, aside });
   await each(links, async (info) => {
     const { name: digest } = info;
     if (marks.unsure || marks.all.has(digest) || !run.isOld(info) || (await run.isWanted(digest)))
       return run.keep(info);
     if (run.options.dryRun) return run.removed(info);
-    await run.backend.move(`${links}/${digest}`, `${aside}/${digest}`);
+    const place = { path: `${links}/${digest}`, aside: `${aside}/${digest}` };
+    await run.backend.move(place.path, place.aside);
     const isWanted = await run.isWanted(digest);
-    if (isWanted) await putBack(run.backend, `${aside}/${digest}`, `${links}/${digest}`);
+    if (isWanted) await putBack(run.backend, place);
     // Somebody may have taken it back at the last moment.
-    const isGone = !isWanted && (await run.backend.delete(`${aside}/${digest}`));
+    const isGone = !isWanted && (await run.backend.delete(place.aside));
     if (isGone) run.removed(info);
     else run.keep(info);
   });

@@ -1,4 +1,5 @@
 import { BackendError, ManifestError } from '../../errors.ts';
+import { getEither } from '../aside.ts';
 import { layout } from '../layout.ts';
 import { parseManifest } from '../manifest.ts';
 import { isName } from '../names.ts';
@@ -92,7 +93,7 @@ export class Marks {
     try {
       // An index may list anything, as build caches do: layers of any size.
       if (isGuess && ((await run.backend.size(path)) ?? 0) > run.options.maxManifestBytes) return NOTHING;
-      const bytes = await contentOf(run, digest);
+      const bytes = await getEither(run.backend, { path, aside: layout.removing(run.namespace, digest) });
       if (bytes === undefined) {
         if (isNeeded)
           run.problem(
@@ -147,15 +148,6 @@ function needsOf(bytes: Buffer, mediaType?: string): Needs {
     blobs: references.flatMap(({ kind, digest }) => (kind === 'manifest' ? [] : [digest])),
     subject: subject?.digest,
   };
-}
-
-/** Another run may just have taken it away to look at it, or one that died. */
-async function contentOf({ backend, namespace }: Run, digest: string): Promise<Buffer | undefined> {
-  return (
-    (await backend.get(layout.data(namespace, digest))) ??
-    (await backend.get(layout.removing(namespace, digest))) ??
-    (await backend.get(layout.data(namespace, digest)))
-  );
 }
 
 /** Of a document that is not what it should be: everything in it that could be content it needs. */

@@ -36,8 +36,8 @@ export interface RunOptions {
   cutoffs: Cutoffs;
   signal?: AbortSignal | undefined;
   onProgress?: ((event: PruneEvent) => void) | undefined;
-  /** Does the work unless somebody writes to the upload at the moment; whether it was done. */
-  holdUpload(namespace: string, id: string, work: () => Promise<void>): Promise<boolean>;
+  /** Does the work unless somebody writes to the upload, or the tag, with that path at the moment; whether it was done. */
+  hold(path: string, work: () => Promise<void>): Promise<boolean>;
   /** Larger ones that no repository has as a manifest are not read to see what they refer to, in bytes. */
   maxManifestBytes: number;
 }

@@ -39,7 +39,7 @@ async function pruneUpload(run: Run, upload: ObjectInfo): Promise<boolean> {
     return true;
   }
   let isGone = false;
-  await run.options.holdUpload(run.namespace, upload.name, async () => {
+  await run.options.hold(path, async () => {
     // Somebody may have come before it was held.
     objects = await run.list(path);
     if (await isAlive(run, upload, objects)) return;

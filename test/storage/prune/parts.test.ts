@@ -4,7 +4,7 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { BackendError } from '../../../lib/errors.ts';
 import { Slices } from '../../../lib/fs/slices.ts';
-import { putBack, takeBack } from '../../../lib/storage/aside.ts';
+import { getEither, putBack, removeEither, takeBack } from '../../../lib/storage/aside.ts';
 import type { StorageBackend } from '../../../lib/storage/backends/backend.ts';
 import { MemoryBackend } from '../../../lib/storage/backends/memory.ts';
 import { Locks } from '../../../lib/storage/locks.ts';
@@ -66,29 +66,55 @@ describe('levels of a graph', () => {
   });
 });
 
-describe('what has been taken away', () => {
+describe('what has been moved aside', () => {
+  const PLACE = { path: 'place', aside: 'aside' };
+
   test('comes back once; who comes too late is told whether it is there', async () => {
     const backend = new MemoryBackend();
-    assert.equal(await takeBack(backend, 'aside', 'place'), false);
+    assert.equal(await takeBack(backend, PLACE), false);
     await backend.put('aside', Buffer.from('x'));
-    assert.equal(await takeBack(backend, 'aside', 'place'), true);
+    assert.equal(await takeBack(backend, PLACE), true);
     assert.equal(await backend.size('place'), 1);
     const size = backend.size.bind(backend);
     backend.size = async (path) => (path === 'aside' ? 1 : size(path));
-    assert.equal(await takeBack(backend, 'aside', 'place'), true);
+    assert.equal(await takeBack(backend, PLACE), true);
     await backend.delete('place');
-    assert.equal(await takeBack(backend, 'aside', 'place'), false);
+    assert.equal(await takeBack(backend, PLACE), false);
     backend.move = async () => {
       throw new BackendError('the disk is gone');
     };
-    await assert.rejects(takeBack(backend, 'aside', 'place'), /the disk is gone/);
+    await assert.rejects(takeBack(backend, PLACE), /the disk is gone/);
+  });
+
+  test('and is put back at that very moment is there, read and removed', async () => {
+    const x = Buffer.from('x');
+    for (const act of [takeBack, getEither, removeEither]) {
+      const backend = new MemoryBackend();
+      const racing = new Proxy(backend, {
+        get: (target, name) => {
+          const value: unknown = Reflect.get(target, name);
+          return async (path: string, ...more: unknown[]) => {
+            const result: unknown = await (value as (...args: unknown[]) => unknown).call(
+              target,
+              path,
+              ...more,
+            );
+            // Between the look at its own place and the one aside, or right before both.
+            if (path === PLACE.path && result !== true) await backend.put('place', x);
+            return result;
+          };
+        },
+      });
+      if (act === takeBack) await backend.put('place', x);
+      assert.ok(await act(racing, PLACE), act.name);
+    }
   });
 
   test('stays away where something has come in its place', async () => {
     const backend = new MemoryBackend();
     await backend.put('aside', Buffer.from('old'));
     await backend.put('place', Buffer.from('new'));
-    await putBack(backend, 'aside', 'place');
+    await putBack(backend, PLACE);
     assert.equal(String(await backend.get('place')), 'new');
     assert.equal(await backend.size('aside'), undefined);
   });

@@ -124,6 +124,41 @@ describe('a fault of the seed that this one has not:', () => {
     });
   });
 
+  test('what somebody takes back, or pushes anew, while it is aside is kept, and counted so', async () => {
+    const world = new World();
+    const lonely = await world.blob(NS, 'lonely', 'repository');
+    await world.image(NS, 'repository', 'tag', ['one']);
+    const other = await world.image(NS, 'repository', 'other', ['two']);
+    world.pass(40 * DAY);
+    const { backend } = world;
+    const [tag, removing] = [layout.manifest(NS, 'repository', 'tag'), layout.removing(NS, lonely)];
+    const { move, delete: remove } = backend;
+    backend.move = async (from, to) => {
+      // Between reading the tag and moving it aside another process, which no lock keeps out, has pushed it.
+      if (from === tag) await backend.put(tag, Buffer.from(JSON.stringify({ [OCI_MANIFEST]: other.digest })));
+      await move(from, to);
+    };
+    backend.delete = async (path) => {
+      if (path === removing) await move(removing, layout.data(NS, lonely));
+      return remove(path);
+    };
+    const { removed, kept } = await world.storage.prune(LIMIT);
+    assert.equal((await world.storage.getManifest(NS, 'repository', 'tag'))?.digest, other.digest);
+    assert.deepEqual([removed.tags, kept.tags], [1, 1]);
+    assert.deepEqual([removed.blobs, kept.blobs], [0, 6]);
+    assert.ok(await world.has(NS, lonely));
+  });
+
+  test('a dry run leaves what is aside where it is', async () => {
+    const world = new World();
+    await world.image(NS, 'repository', 'tag', ['one']);
+    const [from, to] = [layout.manifest(NS, 'repository', 'tag'), layout.untied(NS, 'repository', 'tag')];
+    await world.backend.move(from, to);
+    const before = await pathsOf(world.backend);
+    await world.prune({ ...LIMIT, dryRun: true });
+    assert.deepEqual(await pathsOf(world.backend), before);
+  });
+
   test('a manifest that nobody can read any more keeps all that it could need', async () => {
     const world = new World();
     const needed = await world.blob(NS, 'needed');

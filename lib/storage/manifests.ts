@@ -16,6 +16,7 @@ import {
   type Manifest,
   OCI_INDEX,
   parseManifest,
+  readDescriptor,
 } from './manifest.ts';
 import { algorithmOf, isDigest, isName, requireName, requireReference } from './names.ts';
 import type { ResolvedStorageOptions } from './options.ts';
@@ -181,12 +182,20 @@ export class Manifests {
         ? await this.#backend.get(layout.referrer(namespace, repository, subject, name))
         : undefined;
       const isNamed = (await this.#document(namespace, repository, name)) !== undefined;
-      if (bytes !== undefined && isNamed) found.set(name, JSON.parse(bytes.toString()) as Descriptor);
+      if (bytes === undefined || !isNamed) continue;
+      const each = readDescriptor(bytes, name) ?? (await this.#describe(namespace, repository, name));
+      if (each !== undefined) found.set(name, each);
     }
     for (const each of await this.#tagged(namespace, repository, subject)) found.set(each.digest, each);
     return [...found.values()]
       .filter((each) => artifactType === undefined || each.artifactType === artifactType)
       .sort((a, b) => byCode(a.digest, b.digest));
+  }
+
+  /** What a list says of a manifest, by the manifest itself. */
+  async #describe(namespace: string, repository: string, digest: string): Promise<Descriptor | undefined> {
+    const manifest = await this.get(namespace, repository, digest);
+    return manifest && descriptorOf(parseManifest(manifest.bytes, manifest.mediaType), digest);
   }
 
   /** OCI distribution-spec 1.1, "Referrers Tag Schema". */

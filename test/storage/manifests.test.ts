@@ -214,6 +214,20 @@ describe('a manifest', () => {
       assert.equal((await storage.referrers(NS, 'r', subject.digest)).length, 1);
     });
 
+    test('a referrer whose entry in the list is damaged is listed by its manifest', async (t) => {
+      const backend = make(t);
+      const storage = await withContent(new Storage(backend), 'r');
+      const subject = { mediaType: OCI_MANIFEST, digest: sha(image()), size: image().length };
+      const bytes = image(OCI_MANIFEST, { subject, artifactType: 'x/signature' });
+      await storage.putManifest(NS, 'r', sha(bytes), bytes);
+      const whole = await storage.referrers(NS, 'r', subject.digest);
+      assert.equal(whole.length, 1);
+      for (const damage of ['', '{"mediaType"', 'null', '{}']) {
+        await backend.put(layout.referrer(NS, 'r', subject.digest, sha(bytes)), Buffer.from(damage));
+        assert.deepEqual(await storage.referrers(NS, 'r', subject.digest), whole, damage);
+      }
+    });
+
     test('referrers that older clients put under a tag are found as well', async (t) => {
       const storage = await withContent(new Storage(make(t), { requireReferences: false }), 'r');
       const subject = { mediaType: OCI_MANIFEST, digest: sha('subject'), size: 7 };

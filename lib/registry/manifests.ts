@@ -6,7 +6,7 @@ import { send } from '../response/send.ts';
 import { isDigest, isName, requireName } from '../storage/names.ts';
 import { Refusal } from './answers.ts';
 import { permit } from './authorize.ts';
-import { FOR_EVER } from './blobs.ts';
+import { FOR_EVER, INERT } from './blobs.ts';
 import type { Exchange } from './exchange.ts';
 import type { Question } from './hooks.ts';
 import { notify } from './notify.ts';
@@ -45,6 +45,7 @@ export async function pullManifest(exchange: Exchange, point: ManifestPoint): Pr
               ['Cache-Control', 'no-cache'],
               ['Vary', 'Accept'],
             ] as const)),
+        ...INERT,
       ],
       merged: ['vary'],
     },

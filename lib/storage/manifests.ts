@@ -286,7 +286,8 @@ function choose(
   const wanted = accept.includes('*/*') ? [...accept, ...Object.keys(document)] : accept;
   const isList = (type: string) => type === OCI_INDEX || type === DOCKER_LIST;
   for (const type of [...wanted.filter(isList), ...wanted.filter((type) => !isList(type))]) {
-    const digest = document[type];
+    // Clients may ask for `constructor`.
+    const digest = Object.hasOwn(document, type) ? document[type] : undefined;
     if (digest !== undefined) return [type, digest];
   }
   return accept.length === 0 ? all.at(-1) : undefined;

@@ -308,7 +308,10 @@ async function remove(path: string): Promise<boolean> {
     return await unlink(path);
   } catch (error) {
     if (isNotThere(error)) return false;
-    if (!(await statIfThere(path))?.isDirectory()) throw error;
+    const found = await statIfThere(path);
+    // Another one has just removed the folder.
+    if (found === undefined) return false;
+    if (!found.isDirectory()) throw error;
   }
   try {
     await fs.rmdir(path);

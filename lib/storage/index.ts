@@ -24,6 +24,7 @@ export {
   type Descriptor,
   type PutManifest,
   type PutManifestOptions,
+  type ReferrersOptions,
   Storage,
   type StorageOptions,
   type StoredManifest,

@@ -6,16 +6,10 @@ import { takeBack } from './aside.ts';
 import type { StorageBackend } from './backends/backend.ts';
 import type { Blobs } from './blobs.ts';
 import { layout } from './layout.ts';
-import {
-  type Descriptor,
-  DOCKER_LIST,
-  descriptorOf,
-  type Manifest,
-  OCI_INDEX,
-  parseManifest,
-} from './manifest.ts';
+import { DOCKER_LIST, type Manifest, OCI_INDEX, parseManifest } from './manifest.ts';
 import { algorithmOf, isDigest, isName, requireName, requireReference } from './names.ts';
 import type { ResolvedStorageOptions } from './options.ts';
+import { Referrers } from './referrers.ts';
 import { isMediaType, readTag, type TagDocument } from './tag-document.ts';
 
 const debug = createDebug('cache-filter:storage');
@@ -47,6 +41,7 @@ export interface PutManifest {
 
 /** The manifests of repositories, by their digests and by tags. The bytes are blobs; a repository has a small document for each name. */
 export class Manifests {
+  readonly referrers: Referrers;
   readonly #backend: StorageBackend;
   readonly #blobs: Blobs;
   readonly #options: ResolvedStorageOptions;
@@ -57,6 +52,7 @@ export class Manifests {
     this.#blobs = blobs;
     this.#options = options;
     this.#used = new LRUCache({ max: 10_000, ttl: USED_MS });
+    this.referrers = new Referrers(backend, this);
   }
 
   /** The bytes first, then what says that they are the repository's, then its tags: a tag always leads to its manifest. */
@@ -80,10 +76,7 @@ export class Manifests {
     if (this.#options.requireReferences) await this.#requireReferences(namespace, repository, manifest);
     await this.#blobs.put(namespace, digest, bytes);
     const { subject } = manifest;
-    if (subject !== undefined) {
-      const path = layout.referrer(namespace, repository, subject.digest, digest);
-      await this.#backend.put(path, Buffer.from(JSON.stringify(descriptorOf(manifest, digest))));
-    }
+    await this.referrers.add(namespace, repository, digest, manifest);
     await this.#name(namespace, repository, digest, { [manifest.mediaType]: digest });
     const tags = [...new Set(isDigest(reference) ? more : [reference, ...more])];
     for (const tag of tags) await this.#tag(namespace, repository, tag, { [manifest.mediaType]: digest });
@@ -117,6 +110,11 @@ export class Manifests {
     return { digest, mediaType, bytes };
   }
 
+  /** Whether it is one of the repository's. */
+  async has(namespace: string, repository: string, reference: string): Promise<boolean> {
+    return (await this.#document(namespace, repository, reference)) !== undefined;
+  }
+
   /** A tag: only that. A digest: the manifest, and every tag that names it. Whether it was there. */
   async delete(namespace: string, repository: string, reference: string): Promise<boolean> {
     requireNames(namespace, repository, reference);
@@ -133,7 +131,7 @@ export class Manifests {
       if (rest.length === 0) await this.delete(namespace, repository, tag);
       else await this.#write(layout.manifest(namespace, repository, tag), Object.fromEntries(rest));
     }
-    await this.#removeReferrer(namespace, repository, reference);
+    await this.referrers.remove(namespace, repository, reference);
     await this.#backend.delete(layout.used(namespace, repository, reference));
     return this.#backend.delete(path);
   }
@@ -151,44 +149,6 @@ export class Manifests {
     if (!isThere)
       for await (const _ of this.#backend.list(layout.links(namespace, repository))) isThere = true;
     return isThere ? tags.sort(byCode) : undefined;
-  }
-
-  /** Manifests of the repository that are about this one, whether that is there or not; those that older clients have put under a tag included. */
-  async referrers(
-    namespace: string,
-    repository: string,
-    subject: string,
-    { artifactType }: { artifactType?: string } = {},
-  ): Promise<Descriptor[]> {
-    requireName('namespace', namespace);
-    requireName('repository', repository);
-    requireName('digest', subject);
-    const found = new Map<string, Descriptor>();
-    for await (const { name } of this.#backend.list(layout.referrers(namespace, repository, subject))) {
-      const bytes = isName('digest', name)
-        ? await this.#backend.get(layout.referrer(namespace, repository, subject, name))
-        : undefined;
-      const isThere = (await this.#document(namespace, repository, name)) !== undefined;
-      if (bytes !== undefined && isThere) found.set(name, JSON.parse(bytes.toString()) as Descriptor);
-    }
-    for (const each of await this.#tagged(namespace, repository, subject)) found.set(each.digest, each);
-    return [...found.values()]
-      .filter((each) => artifactType === undefined || each.artifactType === artifactType)
-      .sort((a, b) => byCode(a.digest, b.digest));
-  }
-
-  /** OCI distribution-spec 1.1, "Referrers Tag Schema". */
-  async #tagged(namespace: string, repository: string, subject: string): Promise<Descriptor[]> {
-    const tag = subject.replace(':', '-').slice(0, 128);
-    const index = await this.get(namespace, repository, tag);
-    if (index?.mediaType !== OCI_INDEX) return [];
-    const found: Descriptor[] = [];
-    for (const { digest, kind } of parseManifest(index.bytes, index.mediaType).references) {
-      const each = kind === 'manifest' ? await this.get(namespace, repository, digest) : undefined;
-      const manifest = each && parseManifest(each.bytes, each.mediaType);
-      if (manifest?.subject?.digest === subject) found.push(descriptorOf(manifest, digest));
-    }
-    return found;
   }
 
   async #requireReferences(namespace: string, repository: string, manifest: Manifest): Promise<void> {
@@ -210,7 +170,7 @@ export class Manifests {
 
   /** Whether the repository has the manifest, be it that `prune` is just about to remove it. */
   async #isNamed(namespace: string, repository: string, digest: string): Promise<boolean> {
-    if ((await this.#document(namespace, repository, digest)) !== undefined) return true;
+    if (await this.has(namespace, repository, digest)) return true;
     const path = layout.manifest(namespace, repository, digest);
     return takeBack(this.#backend, layout.untied(namespace, repository, digest), path);
   }
@@ -240,14 +200,6 @@ export class Manifests {
   ): Promise<TagDocument | undefined> {
     const bytes = await this.#backend.get(layout.manifest(namespace, repository, reference));
     return bytes && readTag(bytes);
-  }
-
-  async #removeReferrer(namespace: string, repository: string, digest: string): Promise<void> {
-    const found = await this.get(namespace, repository, digest);
-    const subject = found && parseManifest(found.bytes, found.mediaType).subject?.digest;
-    if (subject === undefined) return;
-    await this.#backend.delete(layout.referrer(namespace, repository, subject, digest));
-    await this.#backend.delete(layout.referrers(namespace, repository, subject));
   }
 
   async #note(namespace: string, repository: string, reference: string): Promise<void> {

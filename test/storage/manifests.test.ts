@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST } from '../../lib/storage/manifest.ts';
 import { Storage } from '../../lib/storage/storage.ts';
-import { APPENDING, IN_PARTS, onEach, pathsOf, sha } from './backends.ts';
+import { APPENDING, all, IN_PARTS, onEach, pathsOf, sha } from './backends.ts';
 
 const NS = 'ns';
 const CONFIG = Buffer.from('{}');
@@ -174,7 +174,7 @@ describe('a manifest', () => {
       const put = await storage.putManifest(NS, 'r', sha(signature), signature);
       assert.equal(put.subject, subject.digest);
       await storage.putManifest(NS, 'r', 'sbom', sbom);
-      const found = await storage.referrers(NS, 'r', subject.digest);
+      const found = await all(storage.referrers(NS, 'r', subject.digest));
       const expected = [
         {
           mediaType: OCI_MANIFEST,
@@ -189,14 +189,14 @@ describe('a manifest', () => {
         found,
         expected.sort((a, b) => (a.digest < b.digest ? -1 : 1)),
       );
-      const filtered = await storage.referrers(NS, 'r', subject.digest, { artifactType: 'x/signature' });
+      const filtered = await all(storage.referrers(NS, 'r', subject.digest, { artifactType: 'x/signature' }));
       assert.deepEqual(
         filtered.map(({ digest }) => digest),
         [sha(signature)],
       );
-      assert.deepEqual(await storage.referrers(NS, 's', subject.digest), []);
+      assert.deepEqual(await all(storage.referrers(NS, 's', subject.digest)), []);
       await storage.deleteManifest(NS, 'r', sha(signature));
-      assert.equal((await storage.referrers(NS, 'r', subject.digest)).length, 1);
+      assert.equal((await all(storage.referrers(NS, 'r', subject.digest))).length, 1);
     });
 
     test('referrers that older clients put under a tag are found as well', async (t) => {
@@ -217,7 +217,7 @@ describe('a manifest', () => {
         subject.digest.replace(':', '-'),
         json({ schemaVersion: 2, mediaType: OCI_INDEX, manifests }),
       );
-      const found = await storage.referrers(NS, 'r', subject.digest);
+      const found = await all(storage.referrers(NS, 'r', subject.digest));
       assert.deepEqual(
         found.map(({ digest }) => digest),
         [sha(signature)],

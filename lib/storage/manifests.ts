@@ -17,6 +17,9 @@ const debug = createDebug('cache-filter:storage');
 /** That a manifest was pulled is noted no more often than that, in milliseconds. */
 const USED_MS = 60_000;
 
+/** Where so many are missing it is not looked for more: a manifest may name tens of thousands. */
+const MOST_MISSING = 100;
+
 export interface StoredManifest {
   digest: string;
   mediaType: string;
@@ -164,6 +167,7 @@ export class Manifests {
             (await this.#isNamed(namespace, repository, digest))
           : (await this.#blobs.linkedSize(namespace, repository, digest)) !== undefined;
       if (!isThere) missing.add(digest);
+      if (missing.size === MOST_MISSING) break;
     }
     if (missing.size > 0) throw new MissingReferenceError([...missing]);
   }

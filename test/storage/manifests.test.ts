@@ -162,6 +162,17 @@ describe('a manifest', () => {
       assert.equal(found?.mediaType, DOCKER_MANIFEST);
     });
 
+    test('of which hundreds of layers are missing names a hundred of them', async (t) => {
+      const storage = await withContent(new Storage(make(t)), 'r');
+      const layers = Array.from({ length: 300 }, (_, n) => ({ digest: sha(`layer ${n}`), size: 1 }));
+      const error = await storage.putManifest(NS, 'r', 'v1', image(OCI_MANIFEST, { layers })).catch((e) => e);
+      assert.equal(error.code, 'ERR_CACHE_FILTER_REFERENCE');
+      assert.deepEqual(
+        error.digests,
+        layers.slice(0, 100).map(({ digest }) => digest),
+      );
+    });
+
     test('about another one is one of its referrers, whether that is there or not', async (t) => {
       const storage = await withContent(new Storage(make(t)), 'r', 's');
       const subject = { mediaType: OCI_MANIFEST, digest: sha('not there'), size: 9 };

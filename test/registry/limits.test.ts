@@ -1,8 +1,10 @@
 /** Bodies that are too large, quotas, and answers that come before a body is over. */
 import assert from 'node:assert/strict';
-import { createServer } from 'node:http';
+import { createServer, type IncomingMessage } from 'node:http';
 import { connect as connectHttp2, constants } from 'node:http2';
 import { describe, it } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import type { QuotaContext } from '../../lib/registry/index.ts';
 import { registry } from '../../lib/registry/index.ts';
 import { MemoryBackend } from '../../lib/storage/backends/memory.ts';
@@ -183,6 +185,44 @@ describe('a body that somebody else has read', () => {
     });
     const answer = await call('POST', `${UPLOADS}?digest=${DIGEST}`, { body: BYTES });
     assert.deepEqual([answer.status, answer.body.toString()], [500, 'failed']);
+  });
+});
+
+describe('a manifest that comes byte by byte', () => {
+  it('takes no more memory than its bytes', async (t) => {
+    let received: IncomingMessage | undefined;
+    const { server } = await serving(t, {
+      before: [
+        (req, _res, next) => {
+          received = req as IncomingMessage;
+          next();
+        },
+      ],
+    });
+    const slow = await raw(server);
+    let sent = 0;
+    /** Each by itself: what comes together is one piece. */
+    const send = async (text: string): Promise<void> => {
+      slow.socket.write(text);
+      sent += text.length;
+      while (received?.socket.bytesRead !== sent) await new Promise((resolve) => setImmediate(resolve));
+    };
+    const fields = { 'Content-Type': 'application/x', 'Transfer-Encoding': 'chunked' };
+    await send(head('PUT', `/v2/${REPO}/manifests/v1`, fields));
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    const chunks = async (count: number): Promise<void> => {
+      for (let n = 0; n < count; n++) await send('1\r\n \r\n');
+      collect();
+    };
+    // The first ones warm up what stays.
+    await chunks(3_000);
+    const before = process.memoryUsage().heapUsed;
+    await chunks(15_000);
+    const each = (process.memoryUsage().heapUsed - before) / 15_000;
+    assert.ok(each < 50, `${each} bytes are kept for each`);
+    slow.socket.write('2\r\n{}\r\n0\r\n\r\n');
+    await slow.until(/^HTTP\/1\.1 201 /);
   });
 });
 

@@ -254,7 +254,7 @@ export class ManifestError extends CacheFilterError {
 /** A manifest names content that its repository does not have. */
 export class MissingReferenceError extends CacheFilterError {
   override readonly name = 'MissingReferenceError';
-  /** What is missing. */
+  /** What is missing, or the first 100 of it. */
   readonly digests: readonly string[];
 
   constructor(digests: readonly string[]) {

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import createDebug from 'debug';
-import { type Release, takeLock } from './lockfile.ts';
+import { takeLock } from './lockfile.ts';
 
 const debug = createDebug('cache-filter:store');
 
@@ -27,7 +27,7 @@ export class WorkLock {
   }
 
   /** Takes it, without waiting for it; undefined where somebody else has it. Never rejects: where locking fails, the work is done. */
-  async take(): Promise<Release | undefined> {
+  async take(): Promise<(() => Promise<void>) | undefined> {
     if (!this.#on) return async () => undefined;
     try {
       return await takeLock(this.#path);

@@ -9,8 +9,21 @@ const debug = createDebug('cache-filter:store');
 /** A lock without a sign of life for this long is free, in milliseconds. */
 const STALE_MS = 5_000;
 
+/** The holder of a lock goes by it for so long after its last sign of life; then it looks whether it has been taken. In milliseconds. */
+const SURE_MS = STALE_MS - 500;
+
 /** Lets go. Never rejects. */
-export type Release = () => Promise<void>;
+export interface Release {
+  (): Promise<void>;
+  /** Whether nobody else has come to have it: a process that is stopped for long loses it. Never rejects. */
+  isHeld(): Promise<boolean>;
+}
+
+/** What the time of a lock was set to by its holder, in milliseconds: last, and last as far as it is known to be done. */
+interface Signs {
+  asked?: number;
+  given?: number;
+}
 
 /**
  * Takes a lock, a directory, without waiting for it; undefined where somebody has it. Where its holder shows no sign of life for five seconds
@@ -26,15 +39,18 @@ export async function takeLock(
 ): Promise<Release | undefined> {
   try {
     if (onlyLost && !isStale(await fs.stat(path))) return undefined;
+    const signs: Signs = {};
     const release = await load().lock(path, {
       lockfilePath: path,
       realpath: false,
       stale: STALE_MS,
-      fs: fileSystem(),
+      fs: fileSystem(signs),
       // It throws from a timer, unless told otherwise.
       onCompromised: (error) => debug('%s is not ours any more: %o', path, error),
     });
-    return () => release().catch((error: unknown) => debug('%s stays: %o', path, error));
+    return Object.assign(() => release().catch((error: unknown) => debug('%s stays: %o', path, error)), {
+      isHeld: () => isHeld(path, signs),
+    });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ELOCKED') return undefined;
     throw error;
@@ -47,23 +63,36 @@ type Done = (error: NodeJS.ErrnoException | null) => void;
  * What proper-lockfile uses of the file system, so that it removes a lock only where it is its own, or nobody's. Between seeing that a lock is
  * stale and removing it, another process may have taken it; and an owner that was stopped for long may have lost it.
  */
-function fileSystem(): object {
-  /** What its time was last set to here, in milliseconds. */
-  let ours: number | undefined;
+function fileSystem(signs: Signs): object {
   return {
     mkdir,
     realpath,
     stat,
     utimes(path: string, accessed: Date, modified: Date, done: Done) {
-      ours = modified.getTime();
-      utimes(path, accessed, modified, done);
+      const at = modified.getTime();
+      signs.asked = at;
+      utimes(path, accessed, modified, (error) => {
+        if (error === null) signs.given = at;
+        done(error);
+      });
     },
     rmdir(path: string, done: Done) {
-      const held = ours;
-      if (held === undefined) removeStale(path, done);
-      else removeIf(path, ({ mtimeMs }) => Math.abs(mtimeMs - held) < STALE_MS / 2, done);
+      const { asked } = signs;
+      if (asked === undefined) removeStale(path, done);
+      else removeIf(path, (found) => isFrom(asked, found), done);
     },
   };
+}
+
+async function isHeld(path: string, { asked, given }: Signs): Promise<boolean> {
+  if (given !== undefined && Date.now() < given + SURE_MS) return true;
+  const found = await fs.stat(path).catch(() => undefined);
+  return found !== undefined && [asked, given].some((at) => isFrom(at, found));
+}
+
+/** Whether a sign of life is this one: not all file systems keep milliseconds, and nobody else gives one before the lock is stale. */
+function isFrom(at: number | undefined, { mtimeMs }: Stats): boolean {
+  return at !== undefined && Math.abs(mtimeMs - at) < STALE_MS / 2;
 }
 
 function isStale({ mtimeMs }: Stats): boolean {

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import createDebug from 'debug';
-import type { Body, ByteRange, ResponseHead } from '../http/body.ts';
+import type { Body, ByteRange, HeaderPairs, ResponseHead } from '../http/body.ts';
 import { type Asked, decide } from '../response/plan.ts';
 import { send } from '../response/send.ts';
 import type { ObjectStream } from '../storage/backends/backend.ts';
@@ -20,6 +20,15 @@ interface BlobPoint {
 /** What is named by its digest never changes. */
 export const FOR_EVER = 'max-age=31536000, immutable';
 
+/**
+ * A browser runs nothing of what somebody has pushed, whatever media type that was given: the origin may be that of an application, with its
+ * sessions.
+ */
+export const INERT: HeaderPairs = [
+  ['X-Content-Type-Options', 'nosniff'],
+  ['Content-Security-Policy', "default-src 'none'; sandbox"],
+];
+
 /** GET and HEAD (end point 2). */
 export async function pullBlob(exchange: Exchange, { repository, digest }: BlobPoint): Promise<void> {
   const { config, namespace, req, res } = exchange;
@@ -33,6 +42,7 @@ export async function pullBlob(exchange: Exchange, { repository, digest }: BlobP
       ['Docker-Content-Digest', digest],
       ['ETag', `"${digest}"`],
       ['Cache-Control', FOR_EVER],
+      ...INERT,
     ],
   };
   const asked = { method: req.method ?? 'GET', headers: { ...req.headers } };

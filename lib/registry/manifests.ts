@@ -6,7 +6,7 @@ import { send } from '../response/send.ts';
 import { isDigest, isName, requireName } from '../storage/names.ts';
 import { Refusal } from './answers.ts';
 import { permit } from './authorize.ts';
-import { FOR_EVER } from './blobs.ts';
+import { FOR_EVER, INERT } from './blobs.ts';
 import type { Exchange } from './exchange.ts';
 import type { Question } from './hooks.ts';
 import { notify } from './notify.ts';
@@ -20,6 +20,9 @@ interface ManifestPoint {
 
 /** One request may give a manifest so many tags. */
 const MOST_TAGS = 100;
+
+/** For a manifest, while it comes, in bytes. */
+const LEAST_MEMORY = 16 * 1024;
 
 /** GET and HEAD (end point 3). */
 export async function pullManifest(exchange: Exchange, point: ManifestPoint): Promise<void> {
@@ -45,6 +48,7 @@ export async function pullManifest(exchange: Exchange, point: ManifestPoint): Pr
               ['Cache-Control', 'no-cache'],
               ['Vary', 'Accept'],
             ] as const)),
+        ...INERT,
       ],
       merged: ['vary'],
     },
@@ -138,19 +142,24 @@ function tagsOf({ target }: Exchange, reference: string): string[] {
   return [...tags];
 }
 
-/** All of the body. @throws TooLargeError */
+/** All of the body, in one piece of memory: of a client that sends it byte by byte the pieces would take hundreds of times as much. @throws TooLargeError */
 async function whole({ body, config }: Exchange): Promise<Buffer> {
-  const { maxManifestBytes } = config;
-  const pieces: Uint8Array[] = [];
-  let bytes = body.declared ?? 0;
-  if (bytes > maxManifestBytes) throw new TooLargeError('a manifest', maxManifestBytes);
-  bytes = 0;
+  const { maxManifestBytes: most } = config;
+  if ((body.declared ?? 0) > most) throw new TooLargeError('a manifest', most);
+  let memory = Buffer.alloc(0);
+  let bytes = 0;
   for await (const piece of body) {
-    bytes += piece.byteLength;
-    if (bytes > maxManifestBytes) throw new TooLargeError('a manifest', maxManifestBytes);
-    pieces.push(piece);
+    const end = bytes + piece.byteLength;
+    if (end > most) throw new TooLargeError('a manifest', most);
+    if (end > memory.byteLength) {
+      const grown = Buffer.alloc(Math.min(most, Math.max(end, 2 * bytes, LEAST_MEMORY)));
+      memory.copy(grown, 0, 0, bytes);
+      memory = grown;
+    }
+    memory.set(piece, bytes);
+    bytes = end;
   }
-  return Buffer.concat(pieces);
+  return memory.subarray(0, bytes);
 }
 
 /** A media type without its parameters. */

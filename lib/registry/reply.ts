@@ -1,8 +1,10 @@
 import type { ServerResponse } from 'node:http';
 import { constants, type Http2ServerRequest } from 'node:http2';
 import { type AnyRequest, type AnyResponse, isHttp2 } from '../http/message.ts';
-import { isGone } from '../response/flow.ts';
+import { watchRest } from '../response/deaf.ts';
+import { failVisibly, isGone } from '../response/flow.ts';
 import type { AnswerHeaders } from './answers.ts';
+import type { RegistryConfig } from './options.ts';
 import type { RequestBody } from './request-body.ts';
 
 /** So much of a body that nobody wants is taken, for so long, after the answer has gone out: closed at once, the connection would be reset, and many clients would not see the answer. */
@@ -15,6 +17,7 @@ interface Answering {
   req: AnyRequest;
   res: AnyResponse;
   body: RequestBody;
+  config: Pick<RegistryConfig, 'sendTimeoutMs'>;
 }
 
 /** Answers with a document, or without one. Whatever of the request's body has not been read is not waited for. */
@@ -24,7 +27,7 @@ export function reply(
   headers: AnswerHeaders = {},
   document?: unknown,
 ): void {
-  const { req, body } = exchange;
+  const { req, body, config } = exchange;
   const res = exchange.res as ServerResponse;
   if (res.headersSent || isGone(exchange.res)) return;
   const { 'Content-Type': type = 'application/json', ...others } = headers;
@@ -35,7 +38,9 @@ export function reply(
   body.stop();
   if (body.isOver || isNearlyOver(body, req)) {
     res.writeHead(status).end(bytes);
+    if (!body.isOver) expectEnd(req);
     req.resume();
+    watchRest(exchange.res, config.sendTimeoutMs, () => failVisibly(exchange.res));
     return;
   }
   if (!isHttp2(req)) res.setHeader('Connection', 'close');
@@ -43,15 +48,21 @@ export function reply(
   // With all that Content-Length promises the client has its answer; without it, on HEAD say, the head alone.
   if (bytes.byteLength > 0 && req.method !== 'HEAD') res.write(bytes);
   else res.flushHeaders();
-  linger(req, exchange.res);
+  linger(exchange);
 }
 
 function isNearlyOver({ declared }: RequestBody, req: AnyRequest): boolean {
   return declared !== undefined && declared <= FEW_BYTES && !isHttp2(req);
 }
 
+/** Of a body that is nearly over the rest comes soon: Node's own time for a request is off where large ones are taken. */
+function expectEnd(req: AnyRequest): void {
+  const timer = setTimeout(() => req.destroy(), MOST_MS).unref();
+  for (const event of ['end', 'close']) req.once(event, () => clearTimeout(timer));
+}
+
 /** Takes what still comes, within bounds, before the answer ends. */
-function linger(req: AnyRequest, res: AnyResponse): void {
+function linger({ req, res, config }: Answering): void {
   let bytes = 0;
   const close = (): void => {
     clearTimeout(timer);
@@ -61,6 +72,7 @@ function linger(req: AnyRequest, res: AnyResponse): void {
     const isCut = !req.readableEnded && !isGone(res);
     (res as ServerResponse).end();
     if (isCut) hangUp(req, res);
+    watchRest(res, config.sendTimeoutMs, () => failVisibly(res));
   };
   const count = (piece: Uint8Array): void => {
     bytes += piece.byteLength;

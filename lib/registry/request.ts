@@ -36,7 +36,7 @@ export function parseTarget(req: AnyRequest): Target | undefined {
 export function location(
   { prefix }: Pick<Target, 'prefix'>,
   repository: string,
-  kind: 'blobs' | 'blobs/uploads' | 'manifests' | 'tags',
+  kind: 'blobs' | 'blobs/uploads' | 'manifests' | 'referrers' | 'tags',
   name: string,
 ): string {
   return `${prefix}/v2/${repository}/${kind}/${name}`;

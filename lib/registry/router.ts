@@ -65,7 +65,7 @@ export function registry<Req extends AnyRequest = IncomingMessage, User = unknow
     }
     const body = new RequestBody(req, config.stallTimeoutMs);
     void serve(config, { req, res, target, body }).catch((error: unknown) =>
-      fail({ req, res, body }, error, next),
+      fail({ req, res, body, config }, error, next),
     );
   };
 }
@@ -136,7 +136,7 @@ function announceNamespace({ req, res, target }: Pick<Exchange, 'req' | 'res' | 
 }
 
 function fail(
-  exchange: Pick<Exchange, 'req' | 'res' | 'body'>,
+  exchange: Pick<Exchange, 'req' | 'res' | 'body' | 'config'>,
   error: unknown,
   next: ((error?: unknown) => void) | undefined,
 ): void {

@@ -7,6 +7,7 @@ export type {
   ObjectStream,
   Part,
   StorageBackend,
+  Unlock,
 } from './backends/backend.ts';
 export { FilesystemBackend, type FilesystemBackendOptions } from './backends/filesystem.ts';
 export { MemoryBackend, type MemoryBackendOptions } from './backends/memory.ts';
@@ -24,6 +25,7 @@ export {
   type Descriptor,
   type PutManifest,
   type PutManifestOptions,
+  type ReferrersOptions,
   Storage,
   type StorageOptions,
   type StoredManifest,

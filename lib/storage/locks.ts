@@ -11,6 +11,14 @@ interface Line {
   waiting: (() => void)[];
 }
 
+/** What one who has a lock is told. */
+export interface Turn {
+  /** Aborted when somebody else waits. */
+  wanted: AbortSignal;
+  /** @throws BusyError where another process has come to have it: this one was stopped for long */
+  requireHeld(): Promise<void>;
+}
+
 /** One writer at a time for each path: in this process by a queue, between processes by what the backend offers. */
 export class Locks {
   readonly #backend: StorageBackend;
@@ -25,13 +33,12 @@ export class Locks {
   /**
    * Does the work while nobody else does any under the same path.
    * @param what for the message of the error
-   * @param work is told when somebody else waits for it to end
    * @throws BusyError where it did not come to its turn in time
    */
   async hold<T>(
     path: string,
     { what, signal }: { what: string; signal?: AbortSignal | undefined },
-    work: (wanted: AbortSignal) => Promise<T>,
+    work: (turn: Turn) => Promise<T>,
   ): Promise<T> {
     const timeout = new AbortController();
     const timer = setTimeout(() => timeout.abort(new BusyError(what)), this.#timeoutMs);
@@ -42,7 +49,12 @@ export class Locks {
         const unlock = await this.#backend.lock?.(path, patience);
         clearTimeout(timer);
         try {
-          return await work(line.wanted.signal);
+          return await work({
+            wanted: line.wanted.signal,
+            async requireHeld() {
+              if ((await unlock?.isHeld?.()) === false) throw new BusyError(what);
+            },
+          });
         } finally {
           await unlock?.();
         }

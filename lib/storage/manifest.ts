@@ -96,16 +96,6 @@ export function descriptorOf(manifest: Manifest, digest: string): Descriptor {
   };
 }
 
-/** What was written of it; undefined where the bytes are none of this digest. */
-export function readDescriptor(bytes: Uint8Array, digest: string): Descriptor | undefined {
-  try {
-    const each = JSON.parse(Buffer.from(bytes).toString()) as Descriptor | null;
-    return each?.digest === digest ? each : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
 function parseObject(bytes: Uint8Array): Json {
   let json: unknown;
   try {

@@ -9,23 +9,19 @@ import { requirePiece } from './backends/bytes.ts';
 import type { Blobs } from './blobs.ts';
 import { layout } from './layout.ts';
 import type { Locks } from './locks.ts';
-import {
-  type Descriptor,
-  DOCKER_LIST,
-  descriptorOf,
-  type Manifest,
-  OCI_INDEX,
-  parseManifest,
-  readDescriptor,
-} from './manifest.ts';
+import { DOCKER_LIST, type Manifest, OCI_INDEX, parseManifest } from './manifest.ts';
 import { algorithmOf, isDigest, isName, requireName, requireReference } from './names.ts';
 import type { ResolvedStorageOptions } from './options.ts';
+import { Referrers } from './referrers.ts';
 import { isMediaType, readTag, type TagDocument } from './tag-document.ts';
 
 const debug = createDebug('cache-filter:storage');
 
 /** That a manifest was pulled is noted no more often than that, in milliseconds. */
 const USED_MS = 60_000;
+
+/** Where so many are missing it is not looked for more: a manifest may name tens of thousands. */
+const MOST_MISSING = 100;
 
 export interface StoredManifest {
   digest: string;
@@ -53,6 +49,7 @@ export interface PutManifest {
 
 /** The manifests of repositories, by their digests and by tags. The bytes are blobs; a repository has a small document for each name. */
 export class Manifests {
+  readonly referrers: Referrers;
   readonly #backend: StorageBackend;
   readonly #blobs: Blobs;
   readonly #locks: Locks;
@@ -65,6 +62,7 @@ export class Manifests {
     this.#locks = locks;
     this.#options = options;
     this.#used = new LRUCache({ max: 10_000, ttl: USED_MS });
+    this.referrers = new Referrers(backend, this);
   }
 
   /** The bytes first, then what says that they are the repository's, then its tags: a tag always leads to its manifest. */
@@ -91,10 +89,7 @@ export class Manifests {
     if (this.#options.requireReferences) await this.#requireReferences(namespace, repository, manifest);
     await this.#blobs.put(namespace, digest, bytes);
     const { subject } = manifest;
-    if (subject !== undefined) {
-      const path = layout.referrer(namespace, repository, subject.digest, digest);
-      await this.#backend.put(path, Buffer.from(JSON.stringify(descriptorOf(manifest, digest))));
-    }
+    await this.referrers.add(namespace, repository, digest, manifest);
     await this.#name(namespace, repository, digest, { [manifest.mediaType]: digest });
     const tags = [...new Set(isDigest(reference) ? more : [reference, ...more])];
     for (const tag of tags)
@@ -131,6 +126,11 @@ export class Manifests {
     return { digest, mediaType, bytes };
   }
 
+  /** Whether it is one of the repository's. */
+  async has(namespace: string, repository: string, reference: string): Promise<boolean> {
+    return (await this.#document(namespace, repository, reference)) !== undefined;
+  }
+
   /** A tag: only that. A digest: the manifest, and every tag that names it. Whether it was there. */
   async delete(namespace: string, repository: string, reference: string): Promise<boolean> {
     requireNames(namespace, repository, reference);
@@ -144,7 +144,7 @@ export class Manifests {
           this.#untag(namespace, repository, tag, reference),
         );
     }
-    await this.#removeReferrer(namespace, repository, reference);
+    await this.referrers.remove(namespace, repository, reference);
     return this.#remove(namespace, repository, reference);
   }
 
@@ -166,52 +166,6 @@ export class Manifests {
     return isRepository ? [...tags].sort(byCode) : undefined;
   }
 
-  /** Manifests of the repository that are about this one, whether that is there or not; those that older clients have put under a tag included. */
-  async referrers(
-    namespace: string,
-    repository: string,
-    subject: string,
-    { artifactType }: { artifactType?: string } = {},
-  ): Promise<Descriptor[]> {
-    requireName('namespace', namespace);
-    requireName('repository', repository);
-    requireName('digest', subject);
-    const found = new Map<string, Descriptor>();
-    for await (const { name } of this.#backend.list(layout.referrers(namespace, repository, subject))) {
-      const bytes = isName('digest', name)
-        ? await this.#backend.get(layout.referrer(namespace, repository, subject, name))
-        : undefined;
-      const isNamed = (await this.#document(namespace, repository, name)) !== undefined;
-      if (bytes === undefined || !isNamed) continue;
-      const each = readDescriptor(bytes, name) ?? (await this.#describe(namespace, repository, name));
-      if (each !== undefined) found.set(name, each);
-    }
-    for (const each of await this.#tagged(namespace, repository, subject)) found.set(each.digest, each);
-    return [...found.values()]
-      .filter((each) => artifactType === undefined || each.artifactType === artifactType)
-      .sort((a, b) => byCode(a.digest, b.digest));
-  }
-
-  /** What a list says of a manifest, by the manifest itself. */
-  async #describe(namespace: string, repository: string, digest: string): Promise<Descriptor | undefined> {
-    const manifest = await this.get(namespace, repository, digest);
-    return manifest && descriptorOf(parseManifest(manifest.bytes, manifest.mediaType), digest);
-  }
-
-  /** OCI distribution-spec 1.1, "Referrers Tag Schema". */
-  async #tagged(namespace: string, repository: string, subject: string): Promise<Descriptor[]> {
-    const tag = subject.replace(':', '-').slice(0, 128);
-    const index = await this.get(namespace, repository, tag);
-    if (index?.mediaType !== OCI_INDEX) return [];
-    const found: Descriptor[] = [];
-    for (const { digest, kind } of parseManifest(index.bytes, index.mediaType).references) {
-      const each = kind === 'manifest' ? await this.get(namespace, repository, digest) : undefined;
-      const manifest = each && parseManifest(each.bytes, each.mediaType);
-      if (manifest?.subject?.digest === subject) found.push(descriptorOf(manifest, digest));
-    }
-    return found;
-  }
-
   async #requireReferences(namespace: string, repository: string, manifest: Manifest): Promise<void> {
     const missing = new Set<string>();
     const seen = new Set<string>();
@@ -225,6 +179,7 @@ export class Manifests {
             (await this.#isNamed(namespace, repository, digest))
           : (await this.#blobs.linkedSize(namespace, repository, digest)) !== undefined;
       if (!isHere) missing.add(digest);
+      if (missing.size === MOST_MISSING) break;
     }
     if (missing.size > 0) throw new MissingReferenceError([...missing]);
   }
@@ -282,14 +237,6 @@ export class Manifests {
     return bytes && readTag(bytes);
   }
 
-  async #removeReferrer(namespace: string, repository: string, digest: string): Promise<void> {
-    const found = await this.get(namespace, repository, digest);
-    const subject = found && parseManifest(found.bytes, found.mediaType).subject?.digest;
-    if (subject === undefined) return;
-    await this.#backend.delete(layout.referrer(namespace, repository, subject, digest));
-    await this.#backend.delete(layout.referrers(namespace, repository, subject));
-  }
-
   async #note(namespace: string, repository: string, reference: string): Promise<void> {
     const path = layout.used(namespace, repository, reference);
     if (!this.#options.trackUse || this.#used.has(path)) return;
@@ -333,7 +280,8 @@ function choose(
   const wanted = accept.includes('*/*') ? [...accept, ...Object.keys(document)] : accept;
   const isList = (type: string) => type === OCI_INDEX || type === DOCKER_LIST;
   for (const type of [...wanted.filter(isList), ...wanted.filter((type) => !isList(type))]) {
-    const digest = document[type];
+    // Clients may ask for `constructor`.
+    const digest = Object.hasOwn(document, type) ? document[type] : undefined;
     if (digest !== undefined) return [type, digest];
   }
   return accept.length === 0 ? all.at(-1) : undefined;

@@ -12,10 +12,19 @@ import { Manifests, type PutManifest, type PutManifestOptions, type StoredManife
 import { isName, requireName } from './names.ts';
 import { type ResolvedStorageOptions, resolveStorageOptions, type StorageOptions } from './options.ts';
 import { type PruneOptions, type PruneReport, prune } from './prune.ts';
+import type { ReferrersOptions } from './referrers.ts';
 import { type Chunk, type ChunkOptions, type UploadOptions, type UploadStatus, Uploads } from './uploads.ts';
 
 export type { Chunk, ChunkOptions, UploadOptions, UploadStatus } from './uploads.ts';
-export type { Descriptor, PutManifest, PutManifestOptions, StorageBackend, StorageOptions, StoredManifest };
+export type {
+  Descriptor,
+  PutManifest,
+  PutManifestOptions,
+  ReferrersOptions,
+  StorageBackend,
+  StorageOptions,
+  StoredManifest,
+};
 
 /**
  * Content by its digest, in namespaces that share nothing: blobs, uploads that become blobs, and repositories of manifests and tags.
@@ -175,15 +184,18 @@ export class Storage {
     return this.#manifests.tags(namespace, repository);
   }
 
-  /** The manifests of a repository that name this one as their subject, whether that is there or not. */
-  async referrers(
+  /**
+   * The manifests of a repository that name this one as their subject, whether that is there or not, in the order of their digests.
+   * @param options `last`: only those that come after this digest
+   */
+  async *referrers(
     namespace: string,
     repository: string,
     digest: string,
-    options?: { artifactType?: string },
-  ): Promise<Descriptor[]> {
+    options?: ReferrersOptions,
+  ): AsyncGenerator<Descriptor> {
     await this.#format.check();
-    return this.#manifests.referrers(namespace, repository, digest, options);
+    yield* this.#manifests.referrers.list(namespace, repository, digest, options);
   }
 
   /** In no order. */

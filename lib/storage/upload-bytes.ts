@@ -2,6 +2,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { BackendError } from '../errors.ts';
 import type { StorageBackend } from './backends/backend.ts';
 import { layout } from './layout.ts';
+import type { Turn } from './locks.ts';
 import type { StoredChunk, UploadRecord } from './upload-record.ts';
 
 /** Where the bytes of an upload are: which it is, and what is said of it. */
@@ -27,8 +28,11 @@ export interface UploadBytes {
   ): Promise<StoredChunk[]>;
   /** Where they are on their way to the blob that the record names, they become those of the upload again. */
   takeBack(place: UploadPlace): Promise<void>;
-  /** Makes the first `size` bytes, which have been hashed, the blob that the record names. */
-  become(place: UploadPlace, size: number, digest: string): Promise<void>;
+  /**
+   * Makes the first `size` bytes, which have been hashed, the blob that the record names.
+   * @throws BusyError where another process may have changed them since
+   */
+  become(place: UploadPlace, size: number, digest: string, turn: Pick<Turn, 'requireHeld'>): Promise<void>;
   /** Removes what there is of them. */
   remove(place: UploadPlace): Promise<void>;
 }
@@ -80,11 +84,17 @@ export class GrowingUpload implements UploadBytes {
     // One step: they are the one or the other.
   }
 
-  async become({ namespace, id }: UploadPlace, size: number, digest: string): Promise<void> {
+  async become(
+    { namespace, id }: UploadPlace,
+    size: number,
+    digest: string,
+    turn: Pick<Turn, 'requireHeld'>,
+  ): Promise<void> {
     const path = layout.uploadData(namespace, id);
     // Cuts off what somebody may have added who has lost the lock, and does not know.
     const appending = await this.#append(path, size);
     await appending.close({ durable: true });
+    await turn.requireHeld();
     await this.#backend.move(path, layout.data(namespace, digest));
   }
 
@@ -152,8 +162,14 @@ export class UploadParts implements UploadBytes {
     if (record.completing !== undefined) await this.#removeFolders(namespace, record.completing, id);
   }
 
-  async become(place: UploadPlace, _size: number, digest: string): Promise<void> {
+  async become(
+    place: UploadPlace,
+    _size: number,
+    digest: string,
+    turn: Pick<Turn, 'requireHeld'>,
+  ): Promise<void> {
     const { namespace, id, record } = place;
+    await turn.requireHeld();
     const parts = [];
     for (const [i, chunk] of record.chunks.entries()) {
       const n = i + 1;

@@ -15,7 +15,7 @@ import { requireBytesOf } from './backends/bytes.ts';
 import type { Blobs } from './blobs.ts';
 import { Digesters, digestBytes, type RunningDigest } from './digester.ts';
 import { layout } from './layout.ts';
-import type { Locks } from './locks.ts';
+import type { Locks, Turn } from './locks.ts';
 import { algorithmOf, isName, requireName } from './names.ts';
 import type { ResolvedStorageOptions } from './options.ts';
 import { type Cut, gather } from './pieces.ts';
@@ -118,17 +118,17 @@ export class Uploads {
   async chunk(namespace: string, id: string, bytes: Bytes, options: ChunkOptions = {}): Promise<Chunk> {
     requireBytesOf(bytes);
     const { offset, size, repository, signal } = chunkOptions(options);
-    return this.#hold(namespace, id, signal, async (wanted) => {
+    return this.#hold(namespace, id, signal, async (turn) => {
       const { place, size: start } = await this.#require(namespace, id, repository);
       if (offset !== undefined && offset !== start) throw new OffsetError(start, offset);
       const cut: Cut = {};
-      const stalled = new Stalled(id, wanted);
+      const stalled = new Stalled(id, turn.wanted);
       const pieces = gather(stalled.watch(bytes), cut, {
         limit: this.#options.maxBlobBytes - start,
         tooMuch: () => new TooLargeError('a blob', this.#options.maxBlobBytes),
         signal: signal === undefined ? stalled.signal : AbortSignal.any([signal, stalled.signal]),
       });
-      const end = await this.#add(place, start, pieces).finally(() => stalled.close());
+      const end = await this.#add(place, start, pieces, turn).finally(() => stalled.close());
       if (cut.error !== undefined) throw cut.error;
       if (size !== undefined && size !== end - start) throw new SizeError(size, end - start);
       return { start, end };
@@ -147,19 +147,19 @@ export class Uploads {
 
   async complete(namespace: string, id: string, digest: string, repository?: string): Promise<void> {
     requireName('digest', digest);
-    await this.#hold(namespace, id, undefined, async () => {
+    await this.#hold(namespace, id, undefined, async (turn) => {
       const found = await this.#find(namespace, id, repository);
       if (found === undefined) throw new UploadUnknownError(id);
       const size = await this.#bytes.size(found);
       // Its process died, or its answer was lost, when it was all but over.
       const isOver = size === undefined && found.record.completing === digest;
       if (size === undefined && !isOver) throw new UploadUnknownError(id);
-      if (size !== undefined) await this.#become(found, size, digest);
+      if (size !== undefined) await this.#become(found, size, digest, turn);
       await this.#remove(found);
     });
   }
 
-  async #become(place: UploadPlace, size: number, digest: string): Promise<void> {
+  async #become(place: UploadPlace, size: number, digest: string, turn: Turn): Promise<void> {
     const found = await this.#digestOf(place, size, algorithmOf(digest));
     if (found !== digest) {
       if (this.#options.cancelOnMismatch) await this.#remove(place);
@@ -174,7 +174,7 @@ export class Uploads {
     if (before !== undefined && before !== digest) await this.#bytes.takeBack(place);
     const completing = { ...place, record: { ...place.record, completing: digest } };
     await this.#save(completing);
-    await this.#bytes.become(completing, size, digest);
+    await this.#bytes.become(completing, size, digest, turn);
   }
 
   async #digestOf(place: UploadPlace, size: number, algorithm: 'sha256' | 'sha512'): Promise<string> {
@@ -194,10 +194,17 @@ export class Uploads {
   }
 
   /** How much there is of it afterwards. */
-  async #add(place: UploadPlace, start: number, pieces: AsyncIterable<Uint8Array>): Promise<number> {
+  async #add(
+    place: UploadPlace,
+    start: number,
+    pieces: AsyncIterable<Uint8Array>,
+    turn: Turn,
+  ): Promise<number> {
     const digest = await this.#resume(place, start);
     try {
-      const chunks = await this.#bytes.add(place, pieces, (piece) => digest.update(piece));
+      await turn.requireHeld();
+      const chunks = await this.#bytes.add(place, whileHeld(pieces, turn), (piece) => digest.update(piece));
+      await turn.requireHeld();
       const { bytes: end, state } = digest;
       const isNoted = chunks === place.record.chunks && state === undefined;
       const record = { ...place.record, chunks, ...(state === undefined ? {} : { hash_state: state }) };
@@ -250,11 +257,19 @@ export class Uploads {
     namespace: string,
     id: string,
     signal: AbortSignal | undefined,
-    work: (wanted: AbortSignal) => Promise<T>,
+    work: (turn: Turn) => Promise<T>,
   ): Promise<T> {
     requireName('namespace', namespace);
     if (!isName('upload', id)) return Promise.reject(new UploadUnknownError(String(id).slice(0, 80)));
     return this.#locks.hold(layout.upload(namespace, id), { what: `the upload ${id}`, signal }, work);
+  }
+}
+
+/** Where another process goes on with the upload, nothing of this one may come in between. */
+async function* whileHeld(pieces: AsyncIterable<Uint8Array>, turn: Turn): AsyncGenerator<Uint8Array> {
+  for await (const piece of pieces) {
+    await turn.requireHeld();
+    yield piece;
   }
 }
 

@@ -22,6 +22,21 @@ describe('a lock', () => {
     assert.equal(existsSync(path), true);
   });
 
+  test('whoever was stopped for long finds out whether another one has taken it', async (t) => {
+    const path = join(temporaryDirectory(t), 'lock');
+    const release = await takeLock(path);
+    assert.equal(await release?.isHeld(), true);
+    t.mock.timers.enable({ apis: ['Date'], now: Date.now() + 60_000 });
+    assert.equal(await release?.isHeld(), true, 'nobody has come');
+    rmdirSync(path);
+    assert.equal(await release?.isHeld(), false, 'somebody had it');
+    mkdirSync(path);
+    age(path, 0);
+    assert.equal(await release?.isHeld(), false, 'somebody has it');
+    await release?.();
+    assert.equal(existsSync(path), true);
+  });
+
   test('of many who find it stale at the same moment, one takes it', async (t) => {
     const directory = temporaryDirectory(t);
     const path = join(directory, 'lock');

@@ -1,13 +1,17 @@
 /** Bodies that are too large, quotas, and answers that come before a body is over. */
 import assert from 'node:assert/strict';
-import { createServer } from 'node:http';
+import { once } from 'node:events';
+import { createServer, type IncomingMessage } from 'node:http';
 import { connect as connectHttp2, constants } from 'node:http2';
 import { describe, it } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import type { QuotaContext } from '../../lib/registry/index.ts';
 import { registry } from '../../lib/registry/index.ts';
 import { MemoryBackend } from '../../lib/storage/backends/memory.ts';
 import { Storage } from '../../lib/storage/storage.ts';
-import { KINDS, listening } from '../support/servers.ts';
+import { barrier } from '../support/filtered.ts';
+import { type Handler, KINDS, listening } from '../support/servers.ts';
 import { head, raw } from './raw.ts';
 import { blobPath, client, digestOf, REPO, serving, UPLOADS } from './serving.ts';
 
@@ -144,6 +148,44 @@ describe('an answer that comes before the body is over', () => {
     await kept.until(/HTTP\/1\.1 200 /);
   });
 
+  it('ends the connection where the little that is left does not come', async (t) => {
+    const { server } = await serving(t, { authorize: () => false });
+    const slow = await raw(server);
+    slow.socket.write(head('POST', UPLOADS, { 'Content-Length': 100 }));
+    await slow.until(/^HTTP\/1\.1 401 [\s\S]*\}$/);
+    // A byte now and then, so that the connection is never idle.
+    const drip = setInterval(() => slow.socket.write('a'), 500);
+    const begun = Date.now();
+    await Promise.race([slow.closed, new Promise((resolve) => setTimeout(resolve, 15_000))]);
+    clearInterval(drip);
+    assert.ok(slow.socket.closed, 'open after 15 s');
+    assert.ok(Date.now() - begun > 3_000, 'little time was given');
+  });
+
+  it('is not kept for a client that takes nothing of it', async (t) => {
+    const tags = Array.from({ length: 100_000 }, (_, n) => `${n}`.repeat(20));
+    const storage = new Storage(new MemoryBackend());
+    storage.listTags = async () => tags;
+    let asked = barrier<IncomingMessage>();
+    const before: Handler[] = [
+      (req, _res, next) => {
+        asked.reach(req);
+        next();
+      },
+    ];
+    const { server } = await serving(t, { storage, sendTimeoutMs: 200, before });
+    for (const fields of [{}, { 'Content-Length': MIB }] as Record<string, number>[]) {
+      asked = barrier();
+      const deaf = await raw(server);
+      deaf.socket.pause();
+      deaf.socket.write(head('GET', `/v2/${REPO}/tags/list`, fields));
+      const { socket } = await asked.reached;
+      await Promise.race([once(socket, 'close'), new Promise((resolve) => setTimeout(resolve, 20_000))]);
+      assert.ok(socket.destroyed, `with ${JSON.stringify(fields)}: open after 20 s`);
+      deaf.socket.destroy();
+    }
+  });
+
   it('goes on with the connection after a body that was taken in part', async (t) => {
     const { server, call } = await serving(t);
     const at = String((await call('POST', UPLOADS)).headers['location']);
@@ -199,6 +241,44 @@ describe('a body that somebody else has read', () => {
     });
     const answer = await call('POST', `${UPLOADS}?digest=${DIGEST}`, { body: BYTES });
     assert.deepEqual([answer.status, answer.body.toString()], [500, 'failed']);
+  });
+});
+
+describe('a manifest that comes byte by byte', () => {
+  it('takes no more memory than its bytes', async (t) => {
+    let received: IncomingMessage | undefined;
+    const { server } = await serving(t, {
+      before: [
+        (req, _res, next) => {
+          received = req as IncomingMessage;
+          next();
+        },
+      ],
+    });
+    const slow = await raw(server);
+    let sent = 0;
+    /** Each by itself: what comes together is one piece. */
+    const send = async (text: string): Promise<void> => {
+      slow.socket.write(text);
+      sent += text.length;
+      while (received?.socket.bytesRead !== sent) await new Promise((resolve) => setImmediate(resolve));
+    };
+    const fields = { 'Content-Type': 'application/x', 'Transfer-Encoding': 'chunked' };
+    await send(head('PUT', `/v2/${REPO}/manifests/v1`, fields));
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    const chunks = async (count: number): Promise<void> => {
+      for (let n = 0; n < count; n++) await send('1\r\n \r\n');
+      collect();
+    };
+    // The first ones warm up what stays.
+    await chunks(3_000);
+    const before = process.memoryUsage().heapUsed;
+    await chunks(15_000);
+    const each = (process.memoryUsage().heapUsed - before) / 15_000;
+    assert.ok(each < 50, `${each} bytes are kept for each`);
+    slow.socket.write('2\r\n{}\r\n0\r\n\r\n');
+    await slow.until(/^HTTP\/1\.1 201 /);
   });
 });
 

@@ -1,7 +1,7 @@
 /** OCI distribution-spec 1.1, "Listing referrers": end points 12a and 12b. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { BACKENDS, digestOf, IMAGE, INDEX, REPO, type Served, serving } from './serving.ts';
+import { BACKENDS, digestOf, IMAGE, INDEX, REPO, type Said, type Served, serving } from './serving.ts';
 
 const SUBJECT = { mediaType: IMAGE, digest: digestOf('a subject that is not there'), size: 27 };
 const AT = `/v2/${REPO}/referrers/${SUBJECT.digest}`;
@@ -64,6 +64,30 @@ describe('referrers', () => {
     assert.deepEqual([status, json], [200, { schemaVersion: 2, mediaType: INDEX, manifests: [] }]);
     const head = await call('HEAD', AT);
     assert.deepEqual([head.status, head.body.length], [200, 0]);
+  });
+
+  it('come in answers that every client takes, however many and large they are', async (t) => {
+    const served = await serving(t);
+    const digests: string[] = [];
+    for (const n of [1, 2, 3, 4, 5]) {
+      const annotations = { text: String(n).repeat(1_500_000) };
+      digests.push(
+        await pushIndex(served, `v${n}`, { subject: SUBJECT, artifactType: 'a/b+c', annotations }),
+      );
+    }
+    const found: string[] = [];
+    let next: string | undefined = `${AT}?artifactType=a/b%2Bc`;
+    for (let n = 0; next !== undefined && n < 10; n++) {
+      const { status, headers, body, json }: Said = await served.call('GET', next);
+      assert.equal(status, 200);
+      assert.ok(body.length <= 4.1 * 2 ** 20, `${body.length} bytes`);
+      assert.equal(headers['oci-filters-applied'], 'artifactType');
+      found.push(...(json.manifests ?? []).map((each) => each.digest));
+      next = /^<(.*)>; rel="next"$/.exec(String(headers['link']))?.[1];
+    }
+    assert.deepEqual(found, digests.sort());
+    const wrong = await served.call('GET', `${AT}?last=../x`);
+    assert.deepEqual([wrong.status, wrong.code], [400, 'DIGEST_INVALID']);
   });
 
   it('answer 400 for a digest that is none', async (t) => {

@@ -60,3 +60,9 @@ export async function pathsOf(backend: StorageBackend, below = ''): Promise<stri
   }
   return paths.sort();
 }
+
+export async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const found: T[] = [];
+  for await (const item of items) found.push(item);
+  return found;
+}

@@ -64,12 +64,12 @@ describe('a lock', () => {
   test('says to who has it that somebody waits', async () => {
     const locks = new Locks(new MemoryBackend(), 1_000);
     const told = barrier<void>();
-    const first = locks.hold('a', WHAT, async (wanted) => {
+    const first = locks.hold('a', WHAT, async ({ wanted }) => {
       if (wanted.aborted) told.reach();
       wanted.addEventListener('abort', () => told.reach());
       await told.reached;
     });
-    const others = [1, 2].map(() => locks.hold('a', WHAT, async (wanted) => wanted.aborted));
+    const others = [1, 2].map(() => locks.hold('a', WHAT, async ({ wanted }) => wanted.aborted));
     await first;
     assert.deepEqual(await Promise.all(others), [true, false]);
   });

@@ -4,7 +4,7 @@ import { describe, test } from 'node:test';
 import { layout } from '../../lib/storage/layout.ts';
 import { DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST } from '../../lib/storage/manifest.ts';
 import { Storage, type StorageBackend, type StorageOptions } from '../../lib/storage/storage.ts';
-import { APPENDING, IN_PARTS, onEach, pathsOf, sha } from './backends.ts';
+import { APPENDING, all, IN_PARTS, onEach, pathsOf, sha } from './backends.ts';
 import { DAY, imageOf, World } from './prune/world.ts';
 
 const NS = 'ns';
@@ -177,6 +177,17 @@ describe('a manifest', () => {
       assert.equal(found?.mediaType, DOCKER_MANIFEST);
     });
 
+    test('of which hundreds of layers are missing names a hundred of them', async (t) => {
+      const storage = await withContent(new Storage(make(t)), 'r');
+      const layers = Array.from({ length: 300 }, (_, n) => ({ digest: sha(`layer ${n}`), size: 1 }));
+      const error = await storage.putManifest(NS, 'r', 'v1', image(OCI_MANIFEST, { layers })).catch((e) => e);
+      assert.equal(error.code, 'ERR_CACHE_FILTER_REFERENCE');
+      assert.deepEqual(
+        error.digests,
+        layers.slice(0, 100).map(({ digest }) => digest),
+      );
+    });
+
     test('about another one is one of its referrers, whether that is there or not', async (t) => {
       const storage = await withContent(new Storage(make(t)), 'r', 's');
       const subject = { mediaType: OCI_MANIFEST, digest: sha('not there'), size: 9 };
@@ -189,7 +200,7 @@ describe('a manifest', () => {
       const put = await storage.putManifest(NS, 'r', sha(signature), signature);
       assert.equal(put.subject, subject.digest);
       await storage.putManifest(NS, 'r', 'sbom', sbom);
-      const found = await storage.referrers(NS, 'r', subject.digest);
+      const found = await all(storage.referrers(NS, 'r', subject.digest));
       const expected = [
         {
           mediaType: OCI_MANIFEST,
@@ -204,14 +215,14 @@ describe('a manifest', () => {
         found,
         expected.sort((a, b) => (a.digest < b.digest ? -1 : 1)),
       );
-      const filtered = await storage.referrers(NS, 'r', subject.digest, { artifactType: 'x/signature' });
+      const filtered = await all(storage.referrers(NS, 'r', subject.digest, { artifactType: 'x/signature' }));
       assert.deepEqual(
         filtered.map(({ digest }) => digest),
         [sha(signature)],
       );
-      assert.deepEqual(await storage.referrers(NS, 's', subject.digest), []);
+      assert.deepEqual(await all(storage.referrers(NS, 's', subject.digest)), []);
       await storage.deleteManifest(NS, 'r', sha(signature));
-      assert.equal((await storage.referrers(NS, 'r', subject.digest)).length, 1);
+      assert.equal((await all(storage.referrers(NS, 'r', subject.digest))).length, 1);
     });
 
     test('a referrer whose entry in the list is damaged is listed by its manifest', async (t) => {
@@ -220,11 +231,11 @@ describe('a manifest', () => {
       const subject = { mediaType: OCI_MANIFEST, digest: sha(image()), size: image().length };
       const bytes = image(OCI_MANIFEST, { subject, artifactType: 'x/signature' });
       await storage.putManifest(NS, 'r', sha(bytes), bytes);
-      const whole = await storage.referrers(NS, 'r', subject.digest);
+      const whole = await all(storage.referrers(NS, 'r', subject.digest));
       assert.equal(whole.length, 1);
       for (const damage of ['', '{"mediaType"', 'null', '{}']) {
         await backend.put(layout.referrer(NS, 'r', subject.digest, sha(bytes)), Buffer.from(damage));
-        assert.deepEqual(await storage.referrers(NS, 'r', subject.digest), whole, damage);
+        assert.deepEqual(await all(storage.referrers(NS, 'r', subject.digest)), whole, damage);
       }
     });
 
@@ -246,7 +257,7 @@ describe('a manifest', () => {
         subject.digest.replace(':', '-'),
         json({ schemaVersion: 2, mediaType: OCI_INDEX, manifests }),
       );
-      const found = await storage.referrers(NS, 'r', subject.digest);
+      const found = await all(storage.referrers(NS, 'r', subject.digest));
       assert.deepEqual(
         found.map(({ digest }) => digest),
         [sha(signature)],

@@ -53,6 +53,12 @@ export function locks(suite: BackendSuite): void {
     await (await settled(lock('a', new AbortController().signal), 'the next lock'))();
   });
 
+  state('while it is had, it says so, where it can say', async (_, { lock }) => {
+    const release = await lock('a');
+    assert.ok((await release.isHeld?.()) !== false);
+    await release();
+  });
+
   state('letting go again takes nothing from the next', async (_, { lock, other }) => {
     const release = await lock('a');
     await release();

@@ -35,6 +35,20 @@ export function removal(suite: BackendSuite): void {
     assert.deepEqual(await listed(backend), []);
   });
 
+  suite.state(
+    'of several who delete one object, or one folder, at most one does, and none fails',
+    async (backend) => {
+      for (let i = 0; i < 100; i++) {
+        await backend.put('a/b', Buffer.from('b'));
+        for (const path of ['a/b', 'a']) {
+          const done = await Promise.all(Array.from({ length: 4 }, () => backend.delete(path)));
+          assert.ok(done.filter(Boolean).length <= 1, `${path}: ${done}`);
+        }
+      }
+      assert.deepEqual(await listed(backend), []);
+    },
+  );
+
   suite.state('an empty folder is in nobody’s way', async (backend) => {
     for (const path of ['a/b/c', 'a/b', 'a', 'a/d']) {
       await backend.put(path, Buffer.from(path));

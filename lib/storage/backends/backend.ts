@@ -49,6 +49,13 @@ export interface Appending {
   close(options?: { durable?: boolean }): Promise<void>;
 }
 
+/** Lets go of a lock. */
+export interface Unlock {
+  (): Promise<void>;
+  /** Whether nobody else has come to have it. Left out where a holder that lives can't lose it. */
+  isHeld?(): Promise<boolean>;
+}
+
 /**
  * Where a Storage keeps its objects: bytes under paths, with folders as far as paths have common beginnings. A path is one or more
  * components joined by `/`, none of them empty, `.` or `..`, without NUL; whoever implements this checks that, and that nothing
@@ -90,5 +97,5 @@ export interface StorageBackend {
    * only one process uses the backend, or something else sees to that.
    * @param signal gives up waiting: rejects with its reason
    */
-  lock?(path: string, signal?: AbortSignal): Promise<() => Promise<void>>;
+  lock?(path: string, signal?: AbortSignal): Promise<Unlock>;
 }

@@ -8,7 +8,7 @@ import { isBytes, OptionReader, requireMode, show } from '../../checks.ts';
 import { OptionError } from '../../errors.ts';
 import { createNew, makeDirectory, syncDirectory, unlink } from '../../fs/files.ts';
 import type { ByteRange } from '../../http/body.ts';
-import type { Appending, Bytes, ObjectInfo, ObjectStream, Part, StorageBackend } from './backend.ts';
+import type { Appending, Bytes, ObjectInfo, ObjectStream, Part, StorageBackend, Unlock } from './backend.ts';
 import { Step } from './fault.ts';
 import { AppendingFile } from './filesystem/appending.ts';
 import { lockPath, removeLostLocks } from './filesystem/locks.ts';
@@ -50,7 +50,7 @@ const AT_ONCE = 32;
 /** Keeps each object in a file of a local disk, or of one that several hosts mount. */
 export class FilesystemBackend implements StorageBackend {
   readonly name: string;
-  readonly lock?: (path: string, signal?: AbortSignal) => Promise<() => Promise<void>>;
+  readonly lock?: (path: string, signal?: AbortSignal) => Promise<Unlock>;
   readonly #root: string;
   readonly #durable: boolean;
   readonly #fileMode: number;
@@ -227,7 +227,7 @@ export class FilesystemBackend implements StorageBackend {
     }
   }
 
-  async #lock(path: string, signal?: AbortSignal): Promise<() => Promise<void>> {
+  async #lock(path: string, signal?: AbortSignal): Promise<Unlock> {
     requirePath(path);
     const step = this.#step('lock', path);
     await this.#open(step);
@@ -308,7 +308,10 @@ async function remove(path: string): Promise<boolean> {
     return await unlink(path);
   } catch (error) {
     if (isNotThere(error)) return false;
-    if (!(await statIfThere(path))?.isDirectory()) throw error;
+    const found = await statIfThere(path);
+    // Another one has just removed the folder.
+    if (found === undefined) return false;
+    if (!found.isDirectory()) throw error;
   }
   try {
     await fs.rmdir(path);

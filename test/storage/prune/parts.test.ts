@@ -131,7 +131,7 @@ describe('a lock that is tried', () => {
     const locks = new Locks(new MemoryBackend(), 10_000);
     const [held, over] = [deferred(), deferred()];
     let isWanted = false;
-    const holder = locks.hold('path', { what: 'it' }, async (wanted) => {
+    const holder = locks.hold('path', { what: 'it' }, async ({ wanted }) => {
       held.resolve();
       await over.promise;
       isWanted = wanted.aborted;

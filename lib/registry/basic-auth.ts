@@ -83,6 +83,8 @@ function credentialsOf(header: string | undefined): Credentials | undefined | fa
   if (scheme?.toLowerCase() !== 'basic') return undefined;
   const text = Buffer.from(rest, 'base64').toString();
   if (text === ':') return undefined;
+  // scrypt pads passwords with NUL, so that it takes one with some more of them for the same (RFC 7617, 2: there are none).
+  if (text.includes('\0')) return false;
   const colon = text.indexOf(':');
   return colon > 0 && { name: text.slice(0, colon), password: text.slice(colon + 1) };
 }

@@ -61,6 +61,11 @@ describe('basicAuth', () => {
     assert.deepEqual(await given(basic('ann', 'secret').replace('Basic', 'bASIC')), { name: 'ann' });
   });
 
+  it('takes no password with NULs at its end for the one without', async () => {
+    const ask = basicAuth({ users: { ann: await hashPassword('secret', COST) } });
+    for (const more of ['\0', '\0\0']) assert.equal(await ask(as('ann', `secret${more}`)), false);
+  });
+
   it('hashes once for credentials that are right, however many ask, and each time for wrong ones', async (t) => {
     const ask = basicAuth({ users: { ann: await hashPassword('secret', COST) } });
     const compared = t.mock.method(crypto, 'timingSafeEqual');

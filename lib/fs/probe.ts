@@ -8,7 +8,7 @@ import type { Layout } from './layout.ts';
 const PROBE_BYTES = 256 * 1024;
 
 /** What the files of a probe are called after; the sweep removes what a killed process leaves of them. */
-const PROBE_KEY = 'a probe of the store';
+export const PROBE_KEY = 'a probe of the store';
 
 /**
  * Does once what storing a body takes: writes a file, syncs it, moves it among the entries, reads it back, and removes it.

@@ -4,6 +4,7 @@ import type { TestContext } from 'node:test';
 import { FileCache, type FileCacheOptions } from '../../lib/cache/file-cache.ts';
 import { decodeRecord, type EntryRecord } from '../../lib/cache/record.ts';
 import { Layout } from '../../lib/fs/layout.ts';
+import { PROBE_KEY } from '../../lib/fs/probe.ts';
 import { temporaryDirectory } from '../support/directory.ts';
 
 /** A cache directory, seen from outside. */
@@ -42,8 +43,12 @@ export class Disk {
       .sort();
   }
 
+  /** Of fills and removals; while the store is down, something to try it with comes and goes besides. */
   incomplete(): string[] {
-    return readdirSync(this.layout.incomplete).sort();
+    const probe = this.layout.name(PROBE_KEY, undefined);
+    return readdirSync(this.layout.incomplete)
+      .filter((file) => !file.startsWith(probe))
+      .sort();
   }
 
   /** What is kept for diagnosis. */

@@ -108,6 +108,11 @@ export class Exchange {
     return over;
   }
 
+  /** Its client has gone, as an answer that could not be written shows before the connection says so. */
+  left(): void {
+    this.#over?.abort(new ClientGone());
+  }
+
   /** From here on handlers run, which may change the request's own headers. */
   keepAsked(): void {
     this.asked = { ...this.asked, headers: { ...this.asked.headers } };

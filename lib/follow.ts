@@ -9,7 +9,7 @@ import { AnswerUnderWay, mayInherit } from './inherit.ts';
 import type { Journal } from './journal.ts';
 import type { Config } from './options.ts';
 import type { Reason } from './reasons.ts';
-import { send } from './response/send.ts';
+import { isCutOff, send } from './response/send.ts';
 
 /** A range waits for a fill if it begins at most this far ahead of it, in bytes. */
 const RANGE_AHEAD_BYTES: number = 16 * 2 ** 20;
@@ -48,7 +48,9 @@ export async function follow(
       signal: exchange.signal,
     }),
   );
-  journal.served(exchange, 'collapsed', size, await answer.sent);
+  const sent = await answer.sent;
+  if (isCutOff(sent)) exchange.left();
+  journal.served(exchange, 'collapsed', size, sent);
   await leading;
 }
 

@@ -9,7 +9,7 @@ import type { Journal } from './journal.ts';
 import type { Reason } from './reasons.ts';
 import { cutRange } from './response/cut.ts';
 import { failVisibly } from './response/flow.ts';
-import { type Sent, send } from './response/send.ts';
+import { isCutOff, type Sent, send } from './response/send.ts';
 import type { TappedHead } from './response/tap/head.ts';
 import type { Tap, TapOptions } from './response/tap/tap.ts';
 
@@ -77,6 +77,7 @@ export class OwnAnswer implements LeadAnswer {
       trailers: () => (tap.failed ? [] : tap.trailers),
       signal: this.#signal,
     });
+    if (isCutOff(sent)) exchange.left();
     this.#journal.served(exchange, 'fill', reader.size, sent);
     return sent;
   }

@@ -45,6 +45,11 @@ export interface Sent {
   error?: Error;
 }
 
+/** Whether it was the client that did not take all of it. */
+export function isCutOff({ complete, error }: Sent): boolean {
+  return !complete && error === undefined;
+}
+
 /**
  * The one way from a body to a client: 200, 206, 304, 412, 416 and HEAD (RFC 9110, 13.2.2 and 14.2). Never throws, nor rejects. Where
  * the body can't be had to its end the answer fails so that the client sees it; it is never ended cleanly.

@@ -140,7 +140,10 @@ export class Load {
         return;
       case 'cut':
         await client.get(random.pick(CUT), {
-          headers: { ...next, ...(random.below(4) > 0 ? { 'X-Fault': random.pick(FAULTS) } : {}) },
+          headers: {
+            'X-Next': String(++this.#version),
+            ...(random.below(4) > 0 ? { 'X-Fault': random.pick(FAULTS) } : {}),
+          },
         });
         return;
       case 'purge':

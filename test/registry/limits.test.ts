@@ -278,7 +278,8 @@ describe('a manifest that comes byte by byte', () => {
     collect();
     // What else the process takes comes once; what is kept of each, with every thousand.
     const found = [await kept(), await kept(), await kept(), await kept()];
-    assert.ok(Math.min(...found) < 50, `${found.join(', ')} bytes are kept for each`);
+    const [, second = Number.NaN] = found.toSorted((a, b) => a - b);
+    assert.ok(second < 50, `${found.join(', ')} bytes are kept for each`);
     slow.socket.write('2\r\n{}\r\n0\r\n\r\n');
     await slow.until(/^HTTP\/1\.1 201 /);
   });

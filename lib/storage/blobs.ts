@@ -6,7 +6,7 @@ import type { ByteRange } from '../http/body.ts';
 import { isThere, type Place, removeEither, takeBack } from './aside.ts';
 import type { Bytes, ObjectStream, StorageBackend } from './backends/backend.ts';
 import { requireBytesOf, requirePiece } from './backends/bytes.ts';
-import { layout } from './layout.ts';
+import { layout, places } from './layout.ts';
 import { algorithmOf, requireName } from './names.ts';
 import type { ResolvedStorageOptions } from './options.ts';
 
@@ -158,15 +158,12 @@ export class Blobs {
 function placeOf(namespace: string, digest: string): Place {
   requireName('namespace', namespace);
   requireName('digest', digest);
-  return { path: layout.data(namespace, digest), aside: layout.removing(namespace, digest) };
+  return places.data(namespace, digest);
 }
 
 function linkOf(namespace: string, repository: string, digest: string): Place {
   requireName('namespace', namespace);
   requireName('repository', repository);
   requireName('digest', digest);
-  return {
-    path: layout.link(namespace, repository, digest),
-    aside: layout.unlinked(namespace, repository, digest),
-  };
+  return places.link(namespace, repository, digest);
 }

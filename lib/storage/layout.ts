@@ -1,5 +1,7 @@
 // docs/reference/storage-format.md
 
+import type { Place } from './aside.ts';
+
 /**
  * Where things lie in a backend. Names have been checked before they come here. A component that begins with `_` can be none of a
  * repository's name, so that no repository lies within what belongs to another.
@@ -37,12 +39,8 @@ export const layout = {
   /** Where documents, and links, are for the moment between their removal and the last look at whether somebody has come for them. */
   untying: (namespace: string, repository: string): string =>
     `${namespace}/repos/${repository}/_removing/_manifests`,
-  untied: (namespace: string, repository: string, reference: string): string =>
-    `${namespace}/repos/${repository}/_removing/_manifests/${reference}`,
   unlinking: (namespace: string, repository: string): string =>
     `${namespace}/repos/${repository}/_removing/_blobs`,
-  unlinked: (namespace: string, repository: string, digest: string): string =>
-    `${namespace}/repos/${repository}/_removing/_blobs/${digest}`,
   /** An empty object for each blob that was pushed to, or mounted into, the repository. */
   links: (namespace: string, repository: string): string => `${namespace}/repos/${repository}/_blobs`,
   link: (namespace: string, repository: string, digest: string): string =>
@@ -59,3 +57,28 @@ export const layout = {
   used: (namespace: string, repository: string, reference: string): string =>
     `${namespace}/repos/${repository}/_used/${reference}`,
 } as const;
+
+/** Where something is, and where it is while `prune` looks whether it may remove it. */
+export const places = {
+  data: (namespace: string, digest: string): Place => ({
+    path: layout.data(namespace, digest),
+    aside: layout.removing(namespace, digest),
+  }),
+  manifests: (namespace: string, repository: string): Place => ({
+    path: layout.manifests(namespace, repository),
+    aside: layout.untying(namespace, repository),
+  }),
+  manifest: (namespace: string, repository: string, reference: string): Place =>
+    within(places.manifests(namespace, repository), reference),
+  links: (namespace: string, repository: string): Place => ({
+    path: layout.links(namespace, repository),
+    aside: layout.unlinking(namespace, repository),
+  }),
+  link: (namespace: string, repository: string, digest: string): Place =>
+    within(places.links(namespace, repository), digest),
+} as const;
+
+/** The place of an object in that of its folder. */
+export function within({ path, aside }: Place, name: string): Place {
+  return { path: `${path}/${name}`, aside: `${aside}/${name}` };
+}

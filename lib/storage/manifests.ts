@@ -3,11 +3,11 @@ import createDebug from 'debug';
 import { LRUCache } from 'lru-cache';
 import { OptionReader } from '../checks.ts';
 import { BackendError, DigestError, MissingReferenceError, NameError, TooLargeError } from '../errors.ts';
-import { getEither, isThere, type Place, removeEither } from './aside.ts';
+import { getEither, isThere, removeEither } from './aside.ts';
 import type { StorageBackend } from './backends/backend.ts';
 import { requirePiece } from './backends/bytes.ts';
 import type { Blobs } from './blobs.ts';
-import { layout } from './layout.ts';
+import { layout, places } from './layout.ts';
 import type { Locks } from './locks.ts';
 import { DOCKER_LIST, type Manifest, OCI_INDEX, parseManifest } from './manifest.ts';
 import { algorithmOf, isDigest, isName, requireName, requireReference } from './names.ts';
@@ -153,7 +153,7 @@ export class Manifests {
     requireName('namespace', namespace);
     requireName('repository', repository);
     const tags = new Set<string>();
-    const [path, aside] = [layout.manifests(namespace, repository), layout.untying(namespace, repository)];
+    const { path, aside } = places.manifests(namespace, repository);
     let isRepository = false;
     // What `prune` has moved aside is still there, and it may do so between two of these.
     for (const folder of [aside, path, aside])
@@ -186,7 +186,7 @@ export class Manifests {
 
   /** Whether the repository has the manifest, be it that `prune` is just about to remove it. */
   async #isNamed(namespace: string, repository: string, digest: string): Promise<boolean> {
-    const isNamed = await isThere(this.#backend, placeOf(namespace, repository, digest));
+    const isNamed = await isThere(this.#backend, places.manifest(namespace, repository, digest));
     return isNamed && (await this.#document(namespace, repository, digest)) !== undefined;
   }
 
@@ -210,7 +210,7 @@ export class Manifests {
 
   async #remove(namespace: string, repository: string, reference: string): Promise<boolean> {
     await this.#backend.delete(layout.used(namespace, repository, reference));
-    return removeEither(this.#backend, placeOf(namespace, repository, reference));
+    return removeEither(this.#backend, places.manifest(namespace, repository, reference));
   }
 
   /** Who changes a tag reads it first: one at a time. */
@@ -233,7 +233,7 @@ export class Manifests {
     repository: string,
     reference: string,
   ): Promise<TagDocument | undefined> {
-    const bytes = await getEither(this.#backend, placeOf(namespace, repository, reference));
+    const bytes = await getEither(this.#backend, places.manifest(namespace, repository, reference));
     return bytes && readTag(bytes);
   }
 
@@ -253,13 +253,6 @@ function requireNames(namespace: string, repository: string, reference: string):
   requireName('namespace', namespace);
   requireName('repository', repository);
   requireReference(reference);
-}
-
-function placeOf(namespace: string, repository: string, reference: string): Place {
-  return {
-    path: layout.manifest(namespace, repository, reference),
-    aside: layout.untied(namespace, repository, reference),
-  };
 }
 
 /** @throws DigestError */

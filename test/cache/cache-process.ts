@@ -1,14 +1,12 @@
 /** A process of its own with a FileCache, which does what its parent tells it. */
-import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash, pbkdf2 } from 'node:crypto';
 import type { TestContext } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { Fill, FillOptions, Invalidation, Key, Proof } from '../../lib/cache/cache.ts';
 import { charge } from '../../lib/cache/charge.ts';
 import { FileCache, type FileCacheOptions } from '../../lib/cache/file-cache.ts';
 import { bytesOf, put, Reading, start, stored, write } from '../../lib/contracts/cache/steps.ts';
-import { kill, obey, tell } from '../support/told.ts';
+import { obeyIn, ToldProcess } from '../support/told.ts';
 
 const pbkdf2Async = promisify(pbkdf2);
 
@@ -147,8 +145,6 @@ const TASKS = {
   },
 };
 
-type Tasks = typeof TASKS;
-
 /** What `churn` does. */
 export interface Churn {
   seed: number;
@@ -198,18 +194,12 @@ function running(): Fill {
   return fill;
 }
 
-if (process.argv[2] === 'cache-process') obey(TASKS);
+obeyIn(import.meta.url, TASKS);
 
-export class CacheProcess {
-  readonly #child: ChildProcess;
-
+export class CacheProcess extends ToldProcess<typeof TASKS> {
   /** @param shell runs the command in its arguments: `ulimit -f 1 && exec "$@"` */
   constructor(t: TestContext, shell?: string) {
-    const script = [fileURLToPath(import.meta.url), 'cache-process'];
-    const command = [process.execPath, ...process.execArgv, ...script];
-    const [file = '', ...args] = shell === undefined ? command : ['sh', '-c', shell, 'sh', ...command];
-    this.#child = spawn(file, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
-    t.after(() => this.kill());
+    super(t, import.meta.url, shell === undefined ? {} : { shell });
   }
 
   static async open(t: TestContext, options: FileCacheOptions, shell?: string): Promise<CacheProcess> {
@@ -219,15 +209,6 @@ export class CacheProcess {
   }
 
   get pid(): number | undefined {
-    return this.#child.pid;
-  }
-
-  tell<T extends keyof Tasks>(task: T, ...args: Parameters<Tasks[T]>): ReturnType<Tasks[T]> {
-    return tell<Tasks[T]>(this.#child, task, args) as ReturnType<Tasks[T]>;
-  }
-
-  /** At once, as the kernel does when memory runs out. */
-  kill(): Promise<string | undefined> {
-    return kill(this.#child);
+    return this.child.pid;
   }
 }

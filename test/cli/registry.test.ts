@@ -209,25 +209,10 @@ test('every flag can be a variable', async (t) => {
 test('what can not be used ends it with exit code 1, and is named', async (t) => {
   const file = join(await scratchDirectory(t), 'file');
   await writeFile(file, '');
-  const directory = runCli(t, ['registry', '--directory', file, '--port', '0']);
-  const users = runCli(t, [
-    'registry',
-    '--directory',
-    `${file}s`,
-    '--port',
-    '0',
-    '--htpasswd',
-    `${file}.none`,
-  ]);
-  const folder = runCli(t, [
-    'registry',
-    '--directory',
-    `${file}s`,
-    '--port',
-    '0',
-    '--htpasswd',
-    dirname(file),
-  ]);
+  const start = (...flags: string[]) => runCli(t, ['registry', '--port', '0', '--directory', ...flags]);
+  const directory = start(file);
+  const users = start(`${file}s`, '--htpasswd', `${file}.none`);
+  const folder = start(`${file}s`, '--htpasswd', dirname(file));
   for (const cli of [directory, users, folder]) {
     assert.equal((await cli.ended).code, 1, cli.stderr());
     const named = cli === folder ? dirname(file) : file;

@@ -374,7 +374,7 @@ async function ordeal(t: TestContext, fault: Fault): Promise<void> {
   assert.deepEqual(said, ['store-down', 'store-up']);
   await process.tell('close');
   assert.deepEqual(await process.tell('descriptors', directory), []);
-  assert.ok(process.lives);
+  assert.ok(process.isAlive);
 }
 
 describe('a store that fails under a running filter', () => {

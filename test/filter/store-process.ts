@@ -1,12 +1,10 @@
 /** A process of its own with a server, a filter and a cache on disk, which does what its parent tells it. */
-import { type ChildProcess, spawn } from 'node:child_process';
 import { subscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';
 import { closeSync, openSync, readdirSync, readlinkSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { TestContext } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import type { Invalidation } from '../../lib/cache/cache.ts';
 import { bytesOf } from '../../lib/contracts/cache/steps.ts';
 import {
@@ -17,7 +15,7 @@ import {
   type FileCacheOptions,
 } from '../../lib/index.ts';
 import { systemCode } from '../cache/health.ts';
-import { isAlive, kill, obey, tell } from '../support/told.ts';
+import { obeyIn, ToldProcess } from '../support/told.ts';
 
 interface StoreFault {
   code: 'EIO';
@@ -131,8 +129,6 @@ const TASKS = {
   },
 };
 
-type Tasks = typeof TASKS;
-
 function grab(): string | undefined {
   for (;;) {
     try {
@@ -175,28 +171,10 @@ async function sent(res: ServerResponse, bytes: Buffer): Promise<void> {
     if (!res.write(bytes.subarray(at, at + 65_536))) await once(res, 'drain');
 }
 
-if (process.argv[2] === 'store-process') {
-  obey(TASKS);
-}
+obeyIn(import.meta.url, TASKS);
 
-export class StoreProcess {
-  readonly #child: ChildProcess;
-
-  /** @param how `shell` runs the command in its arguments; `imports` are loaded first */
-  constructor(t: TestContext, { shell, imports = [] }: { shell?: string; imports?: string[] } = {}) {
-    const loaded = imports.map((url) => `--import=${url}`);
-    const script = [...loaded, fileURLToPath(import.meta.url), 'store-process'];
-    const command = [process.execPath, ...process.execArgv, ...script];
-    const [file = '', ...args] = shell === undefined ? command : ['sh', '-c', shell, 'sh', ...command];
-    this.#child = spawn(file, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
-    t.after(() => kill(this.#child));
-  }
-
-  get lives(): boolean {
-    return isAlive(this.#child);
-  }
-
-  tell<T extends keyof Tasks>(task: T, ...args: Parameters<Tasks[T]>): ReturnType<Tasks[T]> {
-    return tell<Tasks[T]>(this.#child, task, args) as ReturnType<Tasks[T]>;
+export class StoreProcess extends ToldProcess<typeof TASKS> {
+  constructor(t: TestContext, how: { shell?: string; imports?: string[] } = {}) {
+    super(t, import.meta.url, how);
   }
 }

@@ -1,7 +1,7 @@
 /** Manifests and tags, statement by statement. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { layout } from '../../lib/storage/layout.ts';
+import { layout, places } from '../../lib/storage/layout.ts';
 import { DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST } from '../../lib/storage/manifest.ts';
 import { Storage, type StorageBackend, type StorageOptions } from '../../lib/storage/storage.ts';
 import { APPENDING, all, IN_PARTS, onEach, pathsOf, sha } from './backends.ts';
@@ -79,7 +79,7 @@ describe('a manifest', () => {
       const digest = sha(image());
       await storage.putManifest(NS, 'r', 'v1', image());
       for (const each of ['v1', digest])
-        await backend.move(layout.manifest(NS, 'r', each), layout.untied(NS, 'r', each));
+        await backend.move(layout.manifest(NS, 'r', each), places.manifest(NS, 'r', each).aside);
       assert.deepEqual(await storage.listTags(NS, 'r'), ['v1']);
       for (const each of ['v1', digest]) assert.ok(await storage.getManifest(NS, 'r', each), each);
       assert.equal(await storage.deleteManifest(NS, 'r', digest), true);

@@ -1,6 +1,8 @@
 /** A process that does what its parent tells it, by name: what goes there and back is what JSON can hold. */
-import type { ChildProcess } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import type { TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
 
 type Task = (...args: never[]) => unknown;
 
@@ -10,7 +12,15 @@ interface Told {
   args: never[];
 }
 
-/** In that process: does what it is told, and ends with whoever tells it. */
+/** In a file whose process is told: what it does then, and that it ends with whoever tells it. Imported by others it does nothing. */
+export function obeyIn(url: string, tasks: object): void {
+  if (process.argv[1] === fileURLToPath(url) && process.argv[2] === TOLD) obey(tasks);
+}
+
+/** What says to a file that it is run to be told. */
+const TOLD = 'told';
+
+/** In that process: does what it is told. */
 export function obey(tasks: object): void {
   process.once('disconnect', () => process.exit());
   process.on('message', ({ id, task, args }: Told) => {
@@ -73,4 +83,38 @@ export async function kill(child: ChildProcess): Promise<string | undefined> {
     await exit;
   }
   return howItEnded(child);
+}
+
+/** In its parent: a process of a file that calls `obeyIn` with these tasks. It is killed after the test. */
+export class ToldProcess<Tasks extends Record<keyof Tasks, Task>> {
+  readonly child: ChildProcess;
+
+  /** @param how `shell` runs the command in its arguments (`ulimit -f 1 && exec "$@"`); `imports` are loaded first */
+  constructor(
+    t: TestContext,
+    url: string,
+    { shell, imports = [] }: { shell?: string; imports?: string[] } = {},
+  ) {
+    const loaded = imports.map((each) => `--import=${each}`);
+    const command = [process.execPath, ...process.execArgv, ...loaded, fileURLToPath(url), TOLD];
+    const [file = '', ...args] = shell === undefined ? command : ['sh', '-c', shell, 'sh', ...command];
+    this.child = spawn(file, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+    t.after(() => this.kill());
+  }
+
+  get isAlive(): boolean {
+    return isAlive(this.child);
+  }
+
+  tell<T extends keyof Tasks & string>(
+    task: T,
+    ...args: Parameters<Tasks[T]>
+  ): Promise<Awaited<ReturnType<Tasks[T]>>> {
+    return tell<Tasks[T]>(this.child, task, args);
+  }
+
+  /** At once, as the kernel does when memory runs out. Resolves to how it ended. */
+  kill(): Promise<string | undefined> {
+    return kill(this.child);
+  }
 }

@@ -1,7 +1,7 @@
 // docs/guides/registry-command.md
 
-import { join } from 'node:path';
 import { exists } from '../../fs/files.ts';
+import { objectsIn } from '../../storage/backends/filesystem.ts';
 import { FilesystemBackend, Storage } from '../../storage/index.ts';
 import { layout } from '../../storage/layout.ts';
 import type { PruneOptions, PruneReport, Tally } from '../../storage/prune.ts';
@@ -20,17 +20,14 @@ export type PruneCommandOptions = { [Name in Limits]?: PruneOptions[Name] | unde
   print: (line: string) => void;
 };
 
-/** Where a `FilesystemBackend` has its objects. */
-const OBJECTS = 'v1/objects';
-
 /** Removes what is not needed, and prints what that was; whether there were no problems. */
 export async function prune(options: PruneCommandOptions): Promise<boolean> {
   const { directory, json, print, ...limits } = options;
   const { dryRun } = limits;
   const backend = new FilesystemBackend({ directory });
   // A storage makes its directory, which one that was mistyped is not to be.
-  const isStorage =
-    (await exists(join(directory, OBJECTS))) && (await backend.size(layout.format)) !== undefined;
+  const hasObjects = await exists(objectsIn(directory));
+  const isStorage = hasObjects && (await backend.size(layout.format)) !== undefined;
   if (!isStorage) throw new Failure(`${directory} has nothing of a registry in it`);
   // Whether use was tracked is not known from what is on the disk.
   const storage = new Storage(backend, { trackUse: true });

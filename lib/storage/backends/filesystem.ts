@@ -47,6 +47,14 @@ interface Ready {
 /** Entries of a folder that are looked at together. */
 const AT_ONCE = 32;
 
+/** The version of the layout (docs/reference/storage-format.md). */
+const FORMAT = 'v1';
+
+/** Where a backend has the objects that it keeps in a directory. */
+export function objectsIn(directory: string): string {
+  return join(directory, FORMAT, 'objects');
+}
+
 /** Keeps each object in a file of a local disk, or of one that several hosts mount. */
 export class FilesystemBackend implements StorageBackend {
   readonly name: string;
@@ -66,7 +74,7 @@ export class FilesystemBackend implements StorageBackend {
     requireMode('fileMode', fileMode, 0o600);
     requireMode('directoryMode', directoryMode, 0o700);
     this.name = resolve(directory);
-    this.#root = join(this.name, 'v1');
+    this.#root = join(this.name, FORMAT);
     this.#durable = read.oneOf('durability', ['commit', 'none']) === 'commit';
     this.#fileMode = fileMode;
     this.#directoryMode = directoryMode;
@@ -256,7 +264,7 @@ export class FilesystemBackend implements StorageBackend {
   }
 
   async #prepare(): Promise<Ready> {
-    const objects = join(this.#root, 'objects');
+    const objects = objectsIn(this.name);
     const temporary = join(this.#root, 'temporary');
     for (const path of [objects, temporary, this.#locks]) await makeDirectory(path, this.#directoryMode);
     if (this.#durable) for (const path of [this.#root, this.name]) await syncDirectory(path);

@@ -1,6 +1,6 @@
-import { putBack } from '../aside.ts';
+import { type Place, putBack } from '../aside.ts';
 import type { ObjectInfo } from '../backends/backend.ts';
-import { layout } from '../layout.ts';
+import { layout, places } from '../layout.ts';
 import { isName } from '../names.ts';
 import type { Run } from './run.ts';
 
@@ -37,16 +37,14 @@ class BlobPruning {
   readonly #run: Run;
   readonly #digest: string;
   readonly #rules: BlobRules;
-  readonly #data: string;
-  readonly #removing: string;
+  readonly #place: Place;
   readonly #touched: string;
 
   constructor(run: Run, digest: string, rules: BlobRules) {
     this.#run = run;
     this.#digest = digest;
     this.#rules = rules;
-    this.#data = layout.data(run.namespace, digest);
-    this.#removing = layout.removing(run.namespace, digest);
+    this.#place = places.data(run.namespace, digest);
     this.#touched = layout.touched(run.namespace, digest);
   }
 
@@ -81,14 +79,14 @@ class BlobPruning {
     const run = this.#run;
     if (this.#isWanted(data, touched)) return this.#keep(data, touched);
     if (!run.options.dryRun) {
-      await run.backend.move(this.#data, this.#removing);
+      await run.backend.move(this.#place.path, this.#place.aside);
       const late = await this.#list();
       if (this.#isWanted(late.touched)) {
-        await putBack(run.backend, { path: this.#data, aside: this.#removing });
+        await putBack(run.backend, this.#place);
         return this.#keep(data, late.touched);
       }
       // Somebody has taken it back at the last moment.
-      if (!(await run.backend.delete(this.#removing))) return this.#keep(data, late.touched);
+      if (!(await run.backend.delete(this.#place.aside))) return this.#keep(data, late.touched);
       // It has been pushed anew.
       if (late.data !== undefined) return this.#keep(data, late.touched);
     }
@@ -102,14 +100,14 @@ class BlobPruning {
     const { data, touched } = await this.#list();
     const isWanted = this.#isWanted(touched);
     if (data !== undefined) {
-      await run.remove(this.#removing, removing);
+      await run.remove(this.#place.aside, removing);
       return this.#look(data, touched);
     }
     if (isWanted) {
-      if (!run.options.dryRun) await putBack(run.backend, { path: this.#data, aside: this.#removing });
+      if (!run.options.dryRun) await putBack(run.backend, this.#place);
       return this.#keep(removing, touched);
     }
-    await run.remove(this.#removing, removing, 'blobs');
+    await run.remove(this.#place.aside, removing, 'blobs');
     if (touched !== undefined) await this.#removeTouched(touched);
   }
 

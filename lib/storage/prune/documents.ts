@@ -1,6 +1,6 @@
 import { ManifestError } from '../../errors.ts';
 import { type Place, putBack } from '../aside.ts';
-import { layout } from '../layout.ts';
+import { places, within } from '../layout.ts';
 import { isDigest, isName } from '../names.ts';
 import { readTag } from '../tag-document.ts';
 import { digestsIn } from './mark.ts';
@@ -26,11 +26,9 @@ export async function readDocuments(
 ): Promise<Map<string, Document> | undefined> {
   const documents = new Map<string, Document>();
   let isWhole = true;
-  const path = layout.manifests(run.namespace, repository);
-  const aside = layout.untying(run.namespace, repository);
-  const folders = [path, aside];
-  await recover(run, { path, aside });
-  for (const folder of folders) {
+  const place = places.manifests(run.namespace, repository);
+  await recover(run, place);
+  for (const folder of [place.path, place.aside]) {
     const isListed = await run.attempt(folder, async () => {
       await run.each(
         run.backend.list(folder),
@@ -38,7 +36,7 @@ export async function readDocuments(
         async ({ name, isFolder, size, modifiedAt }) => {
           if (isFolder || !(isName('tag', name) || isName('digest', name)) || documents.has(name)) return;
           // What has been taken away, and is put back, is as good as new.
-          const isAside = folder === aside;
+          const isAside = folder === place.aside;
           const document = {
             reference: name,
             path: `${folder}/${name}`,
@@ -82,34 +80,31 @@ export async function removeDocument(
   repository: string,
   document: Document,
 ): Promise<Document | undefined> {
-  const { path, digests } = document;
+  const { reference, digests } = document;
   if (await isAnyWanted(run, digests)) return document;
   if (run.options.dryRun) return undefined;
+  const place = places.manifest(run.namespace, repository, reference);
   // Who is pushing the tag has it stay.
   let left: Document | undefined = document;
-  await holdTag(run, document.reference, path, async () => {
-    left = await moveAndRemove(run, repository, document);
+  await holdTag(run, reference, place.path, async () => {
+    left = await moveAndRemove(run, place, document);
   });
   return left;
 }
 
-async function moveAndRemove(
-  run: Run,
-  repository: string,
-  document: Document,
-): Promise<Document | undefined> {
-  const { reference, path, bytes, digests } = document;
-  const aside = layout.untied(run.namespace, repository, reference);
-  await run.backend.move(path, aside);
-  const found = await run.backend.get(aside);
+async function moveAndRemove(run: Run, place: Place, document: Document): Promise<Document | undefined> {
+  const { path, bytes, digests } = document;
+  // One that could not be put back, as somebody was pushing its tag, is there already.
+  if (path === place.path) await run.backend.move(place.path, place.aside);
+  const found = await run.backend.get(place.aside);
   // Another run has put it back.
   if (found === undefined) return document;
   const isSame = bytes === undefined || bytes.equals(found);
   if (isSame && !(await isAnyWanted(run, digests))) {
     // Somebody may have taken it back at the last moment.
-    return (await run.backend.delete(aside)) ? undefined : document;
+    return (await run.backend.delete(place.aside)) ? undefined : document;
   }
-  await putBack(run.backend, { path, aside });
+  await putBack(run.backend, place);
   return isSame ? document : { ...document, bytes: found, digests: [...digests, ...ledTo(run, path, found)] };
 }
 
@@ -119,11 +114,11 @@ async function isAnyWanted(run: Run, digests: readonly string[]): Promise<boolea
 }
 
 /** Puts back what a run that died had moved from one folder to another; a dry run looks at it where it lies. */
-export async function recover(run: Run, { path, aside }: Place): Promise<void> {
+export async function recover(run: Run, folders: Place): Promise<void> {
   if (run.options.dryRun) return;
-  await run.attempt(aside, async () => {
-    for (const { name, isFolder } of await run.list(aside)) {
-      const place = { path: `${path}/${name}`, aside: `${aside}/${name}` };
+  await run.attempt(folders.aside, async () => {
+    for (const { name, isFolder } of await run.list(folders.aside)) {
+      const place = within(folders, name);
       if (!isFolder) await holdTag(run, name, place.path, () => putBack(run.backend, place));
     }
   });

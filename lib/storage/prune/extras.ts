@@ -1,6 +1,6 @@
 import { putBack } from '../aside.ts';
 import type { ObjectInfo } from '../backends/backend.ts';
-import { layout } from '../layout.ts';
+import { layout, places, within } from '../layout.ts';
 import { isName } from '../names.ts';
 import { type Document, recover } from './documents.ts';
 import type { Marks } from './mark.ts';
@@ -74,10 +74,7 @@ export async function removeExtras(
 }
 
 async function removeLinks(run: Run, repository: string, marks: Marks): Promise<void> {
-  const [links, aside] = [
-    layout.links(run.namespace, repository),
-    layout.unlinking(run.namespace, repository),
-  ];
+  const links = places.links(run.namespace, repository);
   const seen = new Set<string>();
   const each = (folder: string, work: (info: ObjectInfo) => Promise<void>): Promise<unknown> =>
     run.attempt(folder, () =>
@@ -91,13 +88,13 @@ async function removeLinks(run: Run, repository: string, marks: Marks): Promise<
         },
       ),
     );
-  await recover(run, { path: links, aside });
-  await each(links, async (info) => {
+  await recover(run, links);
+  await each(links.path, async (info) => {
     const { name: digest } = info;
     if (marks.unsure || marks.all.has(digest) || !run.isOld(info) || (await run.isWanted(digest)))
       return run.keep(info);
     if (run.options.dryRun) return run.removed(info);
-    const place = { path: `${links}/${digest}`, aside: `${aside}/${digest}` };
+    const place = within(links, digest);
     await run.backend.move(place.path, place.aside);
     const isWanted = await run.isWanted(digest);
     if (isWanted) await putBack(run.backend, place);
@@ -107,5 +104,5 @@ async function removeLinks(run: Run, repository: string, marks: Marks): Promise<
     else run.keep(info);
   });
   // Only where nothing was put back.
-  if (run.options.dryRun) await each(aside, async (info) => run.keep(info));
+  if (run.options.dryRun) await each(links.aside, async (info) => run.keep(info));
 }

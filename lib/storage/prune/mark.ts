@@ -1,6 +1,6 @@
 import { BackendError, ManifestError } from '../../errors.ts';
 import { getEither } from '../aside.ts';
-import { layout } from '../layout.ts';
+import { layout, places } from '../layout.ts';
 import { parseManifest } from '../manifest.ts';
 import { isName } from '../names.ts';
 import { readTag } from '../tag-document.ts';
@@ -93,7 +93,7 @@ export class Marks {
     try {
       // An index may list anything, as build caches do: layers of any size.
       if (isGuess && ((await run.backend.size(path)) ?? 0) > run.options.maxManifestBytes) return NOTHING;
-      const bytes = await getEither(run.backend, { path, aside: layout.removing(run.namespace, digest) });
+      const bytes = await getEither(run.backend, places.data(run.namespace, digest));
       if (bytes === undefined) {
         if (isNeeded)
           run.problem(

@@ -1,12 +1,10 @@
 /** A process of its own with a FilesystemBackend, which does what its parent tells it. */
-import { type ChildProcess, spawn } from 'node:child_process';
 import type { TestContext } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import {
   FilesystemBackend,
   type FilesystemBackendOptions,
 } from '../../../lib/storage/backends/filesystem.ts';
-import { kill, obey, tell } from '../../support/told.ts';
+import { obeyIn, ToldProcess } from '../../support/told.ts';
 
 let backend: FilesystemBackend | undefined;
 let release: (() => Promise<void>) | undefined;
@@ -50,37 +48,17 @@ const TASKS = {
   umask: async () => process.umask(),
 };
 
-type Tasks = typeof TASKS;
+obeyIn(import.meta.url, TASKS);
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) obey(TASKS);
-
-export class BackendProcess {
-  readonly child: ChildProcess;
-
-  private constructor(child: ChildProcess) {
-    this.child = child;
-  }
-
+export class BackendProcess extends ToldProcess<typeof TASKS> {
   /** @param shell what a shell does before it becomes that process: `umask 077 && exec "$@"` */
   static async open(
     t: TestContext,
     options: FilesystemBackendOptions,
-    shell = 'exec "$@"',
+    shell?: string,
   ): Promise<BackendProcess> {
-    const script = fileURLToPath(import.meta.url);
-    const child = spawn('sh', ['-c', shell, 'sh', process.execPath, script], {
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-    });
-    t.after(() => kill(child));
-    const opened = new BackendProcess(child);
-    await opened.tell('open', options);
-    return opened;
-  }
-
-  tell<Name extends keyof Tasks & string>(
-    task: Name,
-    ...args: Parameters<Tasks[Name]>
-  ): Promise<Awaited<ReturnType<Tasks[Name]>>> {
-    return tell<Tasks[Name]>(this.child, task, args);
+    const child = new BackendProcess(t, import.meta.url, shell === undefined ? {} : { shell });
+    await child.tell('open', options);
+    return child;
   }
 }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { OptionError } from '../../../lib/errors.ts';
-import { layout } from '../../../lib/storage/layout.ts';
+import { layout, places } from '../../../lib/storage/layout.ts';
 import { OCI_MANIFEST } from '../../../lib/storage/manifest.ts';
 import { type PrunePlace, prune } from '../../../lib/storage/prune.ts';
 import { deferred } from '../../support/deferred.ts';
@@ -297,13 +297,40 @@ describe('blobs', () => {
     const { digest } = await world.image(NS, R, 'tag', ['one']);
     await world.image(NS, R, 'again', ['two']);
     for (const reference of ['tag', digest])
-      await world.backend.move(layout.manifest(NS, R, reference), layout.untied(NS, R, reference));
-    await world.backend.put(layout.untied(NS, R, 'again'), Buffer.from('{}'));
+      await world.backend.move(layout.manifest(NS, R, reference), places.manifest(NS, R, reference).aside);
+    await world.backend.put(places.manifest(NS, R, 'again').aside, Buffer.from('{}'));
     world.pass(31 * DAY);
     assert.deepEqual((await world.prune({ ...LIMIT, dryRun: true })).kept.tags, 1);
     assert.deepEqual((await world.prune(LIMIT)).kept.tags, 1);
     assert.deepEqual(await world.storage.listTags(NS, R), ['tag']);
     assert.ok(await world.hasManifest(NS, R, digest));
+  });
+
+  test('a tag that could not be put back, as somebody was pushing it, is held by its own path', async () => {
+    const world = new World();
+    const tags = ['one', 'two'];
+    for (const tag of tags) {
+      await world.image(NS, R, tag, [tag]);
+      const { path, aside } = places.manifest(NS, R, tag);
+      await world.backend.move(path, aside);
+    }
+    world.pass(31 * DAY);
+    const held: string[] = [];
+    const hold = async (path: string, work: () => Promise<void>) => {
+      held.push(path);
+      const isBusy = held.length <= tags.length;
+      if (!isBusy) await work();
+      return !isBusy;
+    };
+    const place = { backend: world.backend, uploadMaxAgeMs: DAY, trackUse: false, hold };
+    const { problems, removed } = await prune(place, { keepTags: 1 });
+    assert.deepEqual([problems, removed.tags], [[], 1]);
+    assert.equal(held.length, tags.length + 1);
+    assert.deepEqual(
+      held.filter((path) => !tags.some((tag) => path === layout.manifest(NS, R, tag))),
+      [],
+    );
+    assert.equal((await world.storage.listTags(NS, R))?.length, 1);
   });
 });
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { BackendError } from '../../../lib/errors.ts';
-import { layout } from '../../../lib/storage/layout.ts';
+import { layout, places } from '../../../lib/storage/layout.ts';
 import { OCI_MANIFEST } from '../../../lib/storage/manifest.ts';
 import { APPENDING, IN_PARTS, onEach, pathsOf, sha } from '../backends.ts';
 import { DAY, HOUR, imageOf, MINUTE, World } from './world.ts';
@@ -152,7 +152,10 @@ describe('a fault of the seed that this one has not:', () => {
   test('a dry run leaves what is aside where it is', async () => {
     const world = new World();
     await world.image(NS, 'repository', 'tag', ['one']);
-    const [from, to] = [layout.manifest(NS, 'repository', 'tag'), layout.untied(NS, 'repository', 'tag')];
+    const [from, to] = [
+      layout.manifest(NS, 'repository', 'tag'),
+      places.manifest(NS, 'repository', 'tag').aside,
+    ];
     await world.backend.move(from, to);
     const before = await pathsOf(world.backend);
     await world.prune({ ...LIMIT, dryRun: true });

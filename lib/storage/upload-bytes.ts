@@ -12,10 +12,18 @@ export interface UploadPlace {
   record: UploadRecord;
 }
 
+/** What there is of an upload. */
+export interface StoredUpload {
+  /** In bytes. */
+  size: number;
+  /** What its record should say of its chunks. */
+  chunks: StoredChunk[];
+}
+
 /** The bytes of uploads: how they are kept until they become a blob. */
 export interface UploadBytes {
-  /** How many there are; undefined where they have become the blob that the record names. */
-  size(place: UploadPlace): Promise<number | undefined>;
+  /** Undefined where they have become the blob that the record names. */
+  look(place: UploadPlace): Promise<StoredUpload | undefined>;
   read(place: UploadPlace): AsyncIterable<Uint8Array>;
   /**
    * Stores what comes after what is there. Resolves when it ends, to what the record is to say of its chunks.
@@ -49,11 +57,12 @@ export class GrowingUpload implements UploadBytes {
     this.#durable = durable;
   }
 
-  async size({ namespace, id, record }: UploadPlace): Promise<number | undefined> {
+  async look({ namespace, id, record }: UploadPlace): Promise<StoredUpload | undefined> {
+    const { completing, chunks } = record;
     const size = await this.#backend.size(layout.uploadData(namespace, id));
-    if (size !== undefined || record.completing === undefined) return size ?? 0;
-    const isBlob = (await this.#backend.size(layout.data(namespace, record.completing))) !== undefined;
-    return isBlob ? undefined : 0;
+    const mayBeBlob = size === undefined && completing !== undefined;
+    if (mayBeBlob && (await isBlob(this.#backend, namespace, completing))) return undefined;
+    return { size: size ?? 0, chunks };
   }
 
   async *read({ namespace, id }: UploadPlace): AsyncGenerator<Uint8Array> {
@@ -111,13 +120,14 @@ export class UploadParts implements UploadBytes {
     this.#backend = backend;
   }
 
-  async size(place: UploadPlace): Promise<number | undefined> {
+  async look(place: UploadPlace): Promise<StoredUpload | undefined> {
     const { namespace, record } = place;
     const { completing, chunks } = record;
-    const total = chunks.reduce((sum, { size }) => sum + size, 0);
-    if (completing === undefined || (await this.#isThere(place))) return total;
-    const isBlob = (await this.#backend.size(layout.data(namespace, completing))) !== undefined;
-    return isBlob ? undefined : total;
+    const stored = { size: chunks.reduce((sum, { size }) => sum + size, 0), chunks };
+    if (completing === undefined || (await this.#isWhole(place))) return stored;
+    if (await isBlob(this.#backend, namespace, completing)) return undefined;
+    // It had become the blob, of which some parts were still there, and the blob has been pruned since: what is left is of no use.
+    return chunks.length === 0 ? stored : { size: 0, chunks: [] };
   }
 
   async *read(place: UploadPlace): AsyncGenerator<Uint8Array> {
@@ -200,15 +210,22 @@ export class UploadParts implements UploadBytes {
     return `${layout.completing(namespace, record.completing, id)}/${n}`;
   }
 
-  async #isThere(place: UploadPlace): Promise<boolean> {
+  /** Whether it has parts, and all of them: whoever made the blob of them may have died while he removed them. */
+  async #isWhole(place: UploadPlace): Promise<boolean> {
     const count = place.record.chunks.length;
-    return count > 0 && (await this.#backend.size(await this.#pathOf(place, count))) !== undefined;
+    for (let n = 1; n <= count; n++)
+      if ((await this.#backend.size(await this.#pathOf(place, n))) === undefined) return false;
+    return count > 0;
   }
 
   async #removeFolders(namespace: string, digest: string, id: string): Promise<void> {
     const folder = layout.completing(namespace, digest, id);
     for (const path of [folder, folder.slice(0, folder.lastIndexOf('/'))]) await this.#backend.delete(path);
   }
+}
+
+async function isBlob(backend: StorageBackend, namespace: string, digest: string): Promise<boolean> {
+  return (await backend.size(layout.data(namespace, digest))) !== undefined;
 }
 
 /** Undefined where the machine is not allowed to have one (FIPS). */

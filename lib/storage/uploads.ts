@@ -19,7 +19,13 @@ import type { Locks, Turn } from './locks.ts';
 import { algorithmOf, isName, requireName } from './names.ts';
 import type { ResolvedStorageOptions } from './options.ts';
 import { type Cut, gather } from './pieces.ts';
-import { GrowingUpload, type UploadBytes, UploadParts, type UploadPlace } from './upload-bytes.ts';
+import {
+  GrowingUpload,
+  type StoredUpload,
+  type UploadBytes,
+  UploadParts,
+  type UploadPlace,
+} from './upload-bytes.ts';
 import { decodeUpload, encodeUpload, type UploadRecord } from './upload-record.ts';
 
 const debug = createDebug('cache-filter:storage');
@@ -104,15 +110,10 @@ export class Uploads {
 
   async status(namespace: string, id: string, repository?: string): Promise<UploadStatus | undefined> {
     const place = await this.#find(namespace, id, repository);
-    const size = place && (await this.#bytes.size(place));
-    if (place === undefined || size === undefined) return undefined;
-    const { startedAt } = place.record;
-    return {
-      id,
-      ...(place.record.repository === undefined ? {} : { repository: place.record.repository }),
-      size,
-      startedAt,
-    };
+    const stored = place && (await this.#bytes.look(place));
+    if (place === undefined || stored === undefined) return undefined;
+    const { repository: of, startedAt } = place.record;
+    return { id, ...(of === undefined ? {} : { repository: of }), size: stored.size, startedAt };
   }
 
   async chunk(namespace: string, id: string, bytes: Bytes, options: ChunkOptions = {}): Promise<Chunk> {
@@ -150,11 +151,11 @@ export class Uploads {
     await this.#hold(namespace, id, undefined, async (turn) => {
       const found = await this.#find(namespace, id, repository);
       if (found === undefined) throw new UploadUnknownError(id);
-      const size = await this.#bytes.size(found);
+      const stored = await this.#bytes.look(found);
       // Its process died, or its answer was lost, when it was all but over.
-      const isOver = size === undefined && found.record.completing === digest;
-      if (size === undefined && !isOver) throw new UploadUnknownError(id);
-      if (size !== undefined) await this.#become(found, size, digest, turn);
+      const isOver = stored === undefined && found.record.completing === digest;
+      if (stored === undefined && !isOver) throw new UploadUnknownError(id);
+      if (stored !== undefined) await this.#become(withChunks(found, stored), stored.size, digest, turn);
       await this.#remove(found);
     });
   }
@@ -235,9 +236,9 @@ export class Uploads {
     repository?: string,
   ): Promise<{ place: UploadPlace; size: number }> {
     const place = await this.#find(namespace, id, repository);
-    const size = place && (await this.#bytes.size(place));
-    if (place === undefined || size === undefined) throw new UploadUnknownError(id);
-    return { place, size };
+    const stored = place && (await this.#bytes.look(place));
+    if (place === undefined || stored === undefined) throw new UploadUnknownError(id);
+    return { place: withChunks(place, stored), size: stored.size };
   }
 
   async #save({ namespace, id, record }: UploadPlace): Promise<void> {
@@ -263,6 +264,10 @@ export class Uploads {
     if (!isName('upload', id)) return Promise.reject(new UploadUnknownError(String(id).slice(0, 80)));
     return this.#locks.hold(layout.upload(namespace, id), { what: `the upload ${id}`, signal }, work);
   }
+}
+
+function withChunks(place: UploadPlace, { chunks }: StoredUpload): UploadPlace {
+  return { ...place, record: { ...place.record, chunks } };
 }
 
 /** Where another process goes on with the upload, nothing of this one may come in between. */

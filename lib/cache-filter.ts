@@ -4,24 +4,32 @@ import type { Cache, Entry, LeaderClaim, VerifyOptions } from './cache/cache.ts'
 import { FileCache } from './cache/file-cache.ts';
 import { idOf } from './cache/key.ts';
 import { type RefusedError, SupersededError } from './errors.ts';
-import { Exchange, hasBody, hasContentRange, type Next } from './exchange.ts';
-import type { CacheFilter } from './filter.ts';
-import { type Following, follow, leave, reluctanceOf, unclaim, unshareable, waitFor } from './follow.ts';
-import { answerFrom, ttl } from './hit.ts';
+import { Exchange, hasBody, hasContentRange, type Next } from './filter/exchange.ts';
+import type { CacheFilter } from './filter/filter.ts';
+import {
+  type Following,
+  follow,
+  leave,
+  reluctanceOf,
+  unclaim,
+  unshareable,
+  waitFor,
+} from './filter/follow.ts';
+import { answerFrom, ttl } from './filter/hit.ts';
+import { inTime, tryInTime } from './filter/in-time.ts';
+import { type FilterStats, Journal } from './filter/journal.ts';
+import { lead } from './filter/lead.ts';
+import { Leads } from './filter/leads.ts';
+import { type LeadAnswer, OwnAnswer } from './filter/own-answer.ts';
+import { Purger, type PurgeTarget, purgeAfter } from './filter/purge.ts';
+import { Running } from './filter/running.ts';
+import { Uses } from './filter/uses.ts';
 import type { AnyRequest, AnyResponse } from './http/message.ts';
-import { inTime, tryInTime } from './in-time.ts';
-import { type FilterStats, Journal } from './journal.ts';
-import { lead } from './lead.ts';
-import { Leads } from './leads.ts';
 import { type CacheFilterOptions, type Config, resolveOptions } from './options.ts';
-import { type LeadAnswer, OwnAnswer } from './own-answer.ts';
 import { currentVersion, judge, type Verdict, wantsAround } from './policy/policy.ts';
-import { Purger, type PurgeTarget, purgeAfter } from './purge.ts';
 import type { Reason } from './reasons.ts';
 import { RouteTable } from './routes/table.ts';
-import { Running } from './running.ts';
 import { isPromise, run, type Steps, wait } from './steps.ts';
-import { Uses } from './uses.ts';
 
 /** So many processes may die or give way, one after the other, before they have begun what a request waits for. */
 const MOST_LOSSES = 5;

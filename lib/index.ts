@@ -52,12 +52,13 @@ export {
   UploadUnknownError,
 } from './errors.ts';
 export type { CacheFilterEvents, EvictEvent, FillTrace, RequestEvent, ServedEvent } from './events.ts';
-export { type CacheInfo, getCacheInfo, type Next } from './exchange.ts';
-export type { CacheFilter } from './filter.ts';
+export { type CacheInfo, getCacheInfo, type Next } from './filter/exchange.ts';
+export type { CacheFilter } from './filter/filter.ts';
+export type { FilterStats } from './filter/journal.ts';
+export type { PurgeTarget } from './filter/purge.ts';
 export type { Body, BodyEnd, ByteRange, HeaderPairs, ResponseHead } from './http/body.ts';
 export type { Digest, DigestAlgorithm } from './http/digest.ts';
 export type { AnyRequest, AnyResponse } from './http/message.ts';
-export type { FilterStats } from './journal.ts';
 export type { Logger } from './log.ts';
 export type { CacheFilterOptions } from './options.ts';
 export type { ClientAbort } from './policy/client-abort.ts';
@@ -71,7 +72,6 @@ export type {
   ResponseContext,
   ServedContext,
 } from './policy/hooks.ts';
-export type { PurgeTarget } from './purge.ts';
 export type { Reason } from './reasons.ts';
 export { glance } from './routes/glance.ts';
 export type { Route, RouteAnswer, RouteRequest } from './routes/route.ts';

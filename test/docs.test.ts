@@ -165,9 +165,9 @@ describe('documentation', () => {
   test('docs/reference/filter.md has what can be asked of a filter, and all that it counts', () => {
     const page = 'docs/reference/filter.md';
     const words = new Set(read(page).match(/\w+/g));
-    const counted = read('lib/journal.ts').match(/interface FilterStats[\s\S]*?^}/m)?.[0] ?? '';
+    const counted = read('lib/filter/journal.ts').match(/interface FilterStats[\s\S]*?^}/m)?.[0] ?? '';
     const names = [
-      ...propertiesOf('lib/exchange.ts', 'CacheInfo'),
+      ...propertiesOf('lib/filter/exchange.ts', 'CacheInfo'),
       ...propertiesOf('lib/cache/cache.ts', 'CacheStats'),
       ...[...counted.matchAll(/(\w+)\??:/g)].map(([, name = '']) => name),
       ...['purge', 'verify', 'stats', 'idle', 'close', 'cache'],

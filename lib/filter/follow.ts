@@ -1,15 +1,15 @@
 import { AsyncResource } from 'node:async_hooks';
-import type { Claim, FillReader, LeaderClaim } from './cache/cache.ts';
+import type { Claim, FillReader, LeaderClaim } from '../cache/cache.ts';
+import { parseCacheControl } from '../http/cache-control.ts';
+import { isConditional } from '../http/conditional.ts';
+import { firstPosition, parseRange } from '../http/ranges.ts';
+import type { Config } from '../options.ts';
+import type { Reason } from '../reasons.ts';
+import { isCutOff, send } from '../response/send.ts';
 import type { Exchange } from './exchange.ts';
 import { fromFill, UNVERIFIED } from './from-fill.ts';
-import { parseCacheControl } from './http/cache-control.ts';
-import { isConditional } from './http/conditional.ts';
-import { firstPosition, parseRange } from './http/ranges.ts';
 import { AnswerUnderWay, mayInherit } from './inherit.ts';
 import type { Journal } from './journal.ts';
-import type { Config } from './options.ts';
-import type { Reason } from './reasons.ts';
-import { isCutOff, send } from './response/send.ts';
 
 /** A range waits for a fill if it begins at most this far ahead of it, in bytes. */
 const RANGE_AHEAD_BYTES: number = 16 * 2 ** 20;

@@ -1,5 +1,5 @@
-import type { Claim, Key } from './cache/cache.ts';
-import { idOf } from './cache/key.ts';
+import type { Claim, Key } from '../cache/cache.ts';
+import { idOf } from '../cache/key.ts';
 
 /** Somebody waits for what is being fetched. */
 interface Waiting {

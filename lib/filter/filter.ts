@@ -1,9 +1,9 @@
 // docs/reference/filter.md
 
 import type { IncomingMessage } from 'node:http';
-import type { Cache, Verified, VerifyOptions } from './cache/cache.ts';
+import type { Cache, Verified, VerifyOptions } from '../cache/cache.ts';
+import type { AnyRequest, AnyResponse } from '../http/message.ts';
 import type { Next } from './exchange.ts';
-import type { AnyRequest, AnyResponse } from './http/message.ts';
 import type { FilterStats } from './journal.ts';
 import type { PurgeTarget } from './purge.ts';
 

@@ -1,15 +1,15 @@
-import type { FillOptions } from './cache/cache.ts';
-import { HookError } from './errors.ts';
+import type { FillOptions } from '../cache/cache.ts';
+import { HookError } from '../errors.ts';
+import type { HeaderPairs } from '../http/body.ts';
+import { type Digest, declaredDigests } from '../http/digest.ts';
+import type { Config } from '../options.ts';
+import { extended } from '../policy/hooks.ts';
+import { wanted } from '../policy/policy.ts';
+import { refusal, unprovable } from '../policy/storable.ts';
+import type { Reason } from '../reasons.ts';
+import type { TappedHead } from '../response/tap/head.ts';
 import type { Exchange } from './exchange.ts';
-import type { HeaderPairs } from './http/body.ts';
-import { type Digest, declaredDigests } from './http/digest.ts';
 import type { Journal } from './journal.ts';
-import type { Config } from './options.ts';
-import { extended } from './policy/hooks.ts';
-import { wanted } from './policy/policy.ts';
-import { refusal, unprovable } from './policy/storable.ts';
-import type { Reason } from './reasons.ts';
-import type { TappedHead } from './response/tap/head.ts';
 
 /** Whether a response is kept, and what its body must prove then. */
 export class Admission {

@@ -1,15 +1,15 @@
 import createDebug from 'debug';
-import type { Cache, EntryInfo, Invalidation } from './cache/cache.ts';
-import { concerns } from './cache/invalidation.ts';
-import { show } from './checks.ts';
-import { OptionError } from './errors.ts';
-import { publish } from './events.ts';
+import type { Cache, EntryInfo, Invalidation } from '../cache/cache.ts';
+import { concerns } from '../cache/invalidation.ts';
+import { show } from '../checks.ts';
+import { OptionError } from '../errors.ts';
+import { publish } from '../events.ts';
+import type { Config } from '../options.ts';
+import { failVisibly } from '../response/flow.ts';
+import { Tap } from '../response/tap/tap.ts';
+import { matchRoute } from '../routes/route.ts';
 import type { Exchange } from './exchange.ts';
 import { keyOf, tagOf } from './keys.ts';
-import type { Config } from './options.ts';
-import { failVisibly } from './response/flow.ts';
-import { Tap } from './response/tap/tap.ts';
-import { matchRoute } from './routes/route.ts';
 
 const debug = createDebug('cache-filter:filter');
 

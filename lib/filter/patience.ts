@@ -1,6 +1,6 @@
-import { IncompleteError } from './errors.ts';
+import { IncompleteError } from '../errors.ts';
+import type { Config } from '../options.ts';
 import { TooLateError } from './in-time.ts';
-import type { Config } from './options.ts';
 
 /** The handler took too long. */
 export class TooSlowError extends IncompleteError {

@@ -1,13 +1,13 @@
 // docs/reference/events.md
 
 import createDebug from 'debug';
-import type { CacheStats } from './cache/cache.ts';
-import { type CacheFilterEvents, isHeard, publish, type RequestEvent, type ServedEvent } from './events.ts';
+import type { CacheStats } from '../cache/cache.ts';
+import { type CacheFilterEvents, isHeard, publish, type RequestEvent, type ServedEvent } from '../events.ts';
+import type { Config } from '../options.ts';
+import { ask, extended } from '../policy/hooks.ts';
+import type { Reason } from '../reasons.ts';
+import type { Sent } from '../response/send.ts';
 import type { Exchange } from './exchange.ts';
-import type { Config } from './options.ts';
-import { ask, extended } from './policy/hooks.ts';
-import type { Reason } from './reasons.ts';
-import type { Sent } from './response/send.ts';
 
 const debug = createDebug('cache-filter:filter');
 

@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
-import type { Key } from './cache/cache.ts';
-import { idOf } from './cache/key.ts';
+import type { Key } from '../cache/cache.ts';
+import { idOf } from '../cache/key.ts';
 
 /** For so many keys it is known how often they have been asked for. */
 const COUNTED_KEYS = 100_000;

@@ -1,6 +1,6 @@
-import type { FillReader } from './cache/cache.ts';
+import type { FillReader } from '../cache/cache.ts';
+import type { SendOptions } from '../response/send.ts';
 import type { Exchange } from './exchange.ts';
-import type { SendOptions } from './response/send.ts';
 
 /** A part of a body goes out before the whole is verified. */
 export const UNVERIFIED: { detail: string } = { detail: 'unverified' };

@@ -1,17 +1,17 @@
 // docs/reference/response-during-a-fill.md
 
-import type { Fill } from './cache/cache.ts';
+import type { Fill } from '../cache/cache.ts';
+import type { ResponseHead } from '../http/body.ts';
+import { fieldValue } from '../http/headers.ts';
+import type { Reason } from '../reasons.ts';
+import { cutRange } from '../response/cut.ts';
+import { failVisibly } from '../response/flow.ts';
+import { isCutOff, type Sent, send } from '../response/send.ts';
+import type { TappedHead } from '../response/tap/head.ts';
+import type { Tap, TapOptions } from '../response/tap/tap.ts';
 import type { Exchange } from './exchange.ts';
 import { fromFill, UNVERIFIED } from './from-fill.ts';
-import type { ResponseHead } from './http/body.ts';
-import { fieldValue } from './http/headers.ts';
 import type { Journal } from './journal.ts';
-import type { Reason } from './reasons.ts';
-import { cutRange } from './response/cut.ts';
-import { failVisibly } from './response/flow.ts';
-import { isCutOff, type Sent, send } from './response/send.ts';
-import type { TappedHead } from './response/tap/head.ts';
-import type { Tap, TapOptions } from './response/tap/tap.ts';
 
 /** What the client of a request that leads is given. */
 export interface LeadAnswer {

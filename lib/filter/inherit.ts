@@ -1,21 +1,21 @@
 // docs/reference/response-during-a-fill.md
 
-import type { Fill, FillReader } from './cache/cache.ts';
-import { IncompleteError, IntegrityError } from './errors.ts';
+import type { Fill, FillReader } from '../cache/cache.ts';
+import { IncompleteError, IntegrityError } from '../errors.ts';
+import type { ResponseHead } from '../http/body.ts';
+import { parseCacheControl } from '../http/cache-control.ts';
+import { CONDITIONS } from '../http/conditional.ts';
+import type { AnyResponse } from '../http/message.ts';
+import type { Config } from '../options.ts';
+import type { Reason } from '../reasons.ts';
+import type { Sent } from '../response/send.ts';
+import type { TappedHead } from '../response/tap/head.ts';
+import { unanswered } from '../response/tap/headers.ts';
+import type { Tap, TapOptions } from '../response/tap/tap.ts';
+import { Scope } from '../response/tap/view.ts';
+import { wireTo } from '../response/tap/wire.ts';
 import type { Exchange } from './exchange.ts';
-import type { ResponseHead } from './http/body.ts';
-import { parseCacheControl } from './http/cache-control.ts';
-import { CONDITIONS } from './http/conditional.ts';
-import type { AnyResponse } from './http/message.ts';
-import type { Config } from './options.ts';
 import type { LeadAnswer } from './own-answer.ts';
-import type { Reason } from './reasons.ts';
-import type { Sent } from './response/send.ts';
-import type { TappedHead } from './response/tap/head.ts';
-import { unanswered } from './response/tap/headers.ts';
-import type { Tap, TapOptions } from './response/tap/tap.ts';
-import { Scope } from './response/tap/view.ts';
-import { wireTo } from './response/tap/wire.ts';
 
 /**
  * The answer to a client that reads what somebody else fetches, and whose own handler may have to go on with that: it is on its way, and

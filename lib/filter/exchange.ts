@@ -1,16 +1,16 @@
-import type { Key } from './cache/cache.ts';
-import type { HeaderPairs, ResponseHead } from './http/body.ts';
-import { appendCacheStatus, type CacheStatus, formatCacheStatus } from './http/cache-status.ts';
-import type { AnyRequest, AnyResponse } from './http/message.ts';
+import type { Key } from '../cache/cache.ts';
+import type { HeaderPairs, ResponseHead } from '../http/body.ts';
+import { appendCacheStatus, type CacheStatus, formatCacheStatus } from '../http/cache-status.ts';
+import type { AnyRequest, AnyResponse } from '../http/message.ts';
+import type { Config } from '../options.ts';
+import type { HookContext } from '../policy/hooks.ts';
+import { isPublic } from '../policy/storable.ts';
+import type { Reason } from '../reasons.ts';
+import { onDeparture } from '../response/departure.ts';
+import { ClientGone } from '../response/flow.ts';
+import type { Asked } from '../response/plan.ts';
+import type { RouteMatch } from '../routes/route.ts';
 import { keyOf, mountOf, tagOf } from './keys.ts';
-import type { Config } from './options.ts';
-import type { HookContext } from './policy/hooks.ts';
-import { isPublic } from './policy/storable.ts';
-import type { Reason } from './reasons.ts';
-import { onDeparture } from './response/departure.ts';
-import { ClientGone } from './response/flow.ts';
-import type { Asked } from './response/plan.ts';
-import type { RouteMatch } from './routes/route.ts';
 
 /** What hands a request on, or an error to the application's error handler. */
 export type Next = (error?: unknown) => unknown;

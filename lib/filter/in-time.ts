@@ -1,8 +1,8 @@
 import createDebug from 'debug';
-import type { Declined, Fill } from './cache/cache.ts';
-import { StoreError } from './errors.ts';
+import type { Declined, Fill } from '../cache/cache.ts';
+import { StoreError } from '../errors.ts';
+import { isPromise, type Steps, wait } from '../steps.ts';
 import type { Exchange } from './exchange.ts';
-import { isPromise, type Steps, wait } from './steps.ts';
 
 const debug = createDebug('cache-filter:filter');
 

@@ -1,11 +1,11 @@
 // docs/guides/routes.md
 
 import type { IncomingHttpHeaders } from 'node:http';
-import type { Key } from './cache/cache.ts';
-import type { AnyRequest } from './http/message.ts';
-import type { Config } from './options.ts';
-import type { RouteMatch } from './routes/route.ts';
-import { targetOf } from './routes/table.ts';
+import type { Key } from '../cache/cache.ts';
+import type { AnyRequest } from '../http/message.ts';
+import type { Config } from '../options.ts';
+import type { RouteMatch } from '../routes/route.ts';
+import { targetOf } from '../routes/table.ts';
 
 /** The part of the path that was taken off by mounting; the path is matched below it. */
 export function mountOf(req: AnyRequest): string {

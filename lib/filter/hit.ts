@@ -1,13 +1,13 @@
 import createDebug from 'debug';
-import type { Entry, EntryInfo } from './cache/cache.ts';
+import type { Entry, EntryInfo } from '../cache/cache.ts';
+import type { HeaderPairs } from '../http/body.ts';
+import { wantedReprDigest } from '../http/digest.ts';
+import { type Freshness, freshnessLifetime, initialAge } from '../policy/freshness.ts';
+import { decide } from '../response/plan.ts';
+import { send } from '../response/send.ts';
+import { run, type Steps, wait } from '../steps.ts';
 import type { Exchange } from './exchange.ts';
-import type { HeaderPairs } from './http/body.ts';
-import { wantedReprDigest } from './http/digest.ts';
 import type { Journal } from './journal.ts';
-import { type Freshness, freshnessLifetime, initialAge } from './policy/freshness.ts';
-import { decide } from './response/plan.ts';
-import { send } from './response/send.ts';
-import { run, type Steps, wait } from './steps.ts';
 
 const debug = createDebug('cache-filter:filter');
 

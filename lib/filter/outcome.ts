@@ -1,6 +1,6 @@
-import { IntegrityError, StoreError, SupersededError } from './errors.ts';
+import { IntegrityError, StoreError, SupersededError } from '../errors.ts';
+import type { Reason } from '../reasons.ts';
 import { TooSlowError } from './patience.ts';
-import type { Reason } from './reasons.ts';
 
 /** What became of a response: an entry of so many bytes, or nothing. */
 export type Outcome = { size: number } | { reason: Reason; error?: unknown };

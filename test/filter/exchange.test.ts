@@ -5,13 +5,13 @@ import { Socket } from 'node:net';
 import { describe, type TestContext, test } from 'node:test';
 import connect from 'connect';
 import express from 'express';
-import { MemoryCache } from '../lib/cache/memory-cache.ts';
-import { Exchange, getCacheInfo, hasBody } from '../lib/exchange.ts';
-import type { AnyRequest } from '../lib/http/message.ts';
-import { keyOf, mountOf, tagOf } from '../lib/keys.ts';
-import { type CacheFilterOptions, resolveOptions } from '../lib/options.ts';
-import { matchRoute } from '../lib/routes/route.ts';
-import { targetOf } from '../lib/routes/table.ts';
+import { MemoryCache } from '../../lib/cache/memory-cache.ts';
+import { Exchange, getCacheInfo, hasBody } from '../../lib/filter/exchange.ts';
+import { keyOf, mountOf, tagOf } from '../../lib/filter/keys.ts';
+import type { AnyRequest } from '../../lib/http/message.ts';
+import { type CacheFilterOptions, resolveOptions } from '../../lib/options.ts';
+import { matchRoute } from '../../lib/routes/route.ts';
+import { targetOf } from '../../lib/routes/table.ts';
 
 const mount = (originalUrl: unknown, url: string | undefined) =>
   mountOf({ originalUrl, url } as unknown as AnyRequest);

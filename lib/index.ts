@@ -42,6 +42,8 @@ export {
   NameError,
   OffsetError,
   OptionError,
+  OriginError,
+  type OriginReason,
   QueueFullError,
   RefusedError,
   SizeError,

@@ -317,3 +317,15 @@ export class FormatError extends CacheFilterError {
     this.format = format;
   }
 }
+
+/** Something was to be fetched ahead of time, and is not stored. */
+export class PrefetchError extends CacheFilterError {
+  override readonly name = 'PrefetchError';
+  /** Why, as one of the tokens of docs/reference/reasons.md; `no-origin`: the filter has nothing to fetch from. */
+  readonly reason: string;
+
+  constructor(message: string, reason: string) {
+    super('ERR_CACHE_FILTER_PREFETCH', message, { status: 502 });
+    this.reason = reason;
+  }
+}

@@ -47,7 +47,10 @@ const ARROWS: Record<string, { imports: string[]; types?: string[] }> = {
   origin: { imports: ['errors', 'reasons', 'events', 'log', 'checks', 'http'] },
   storage: { imports: ['errors', 'events', 'log', 'checks', 'http', 'fs'] },
   contracts: { imports: ['errors', 'http'], types: ['cache/cache.ts', 'storage/backends/backend.ts'] },
-  options: { imports: ['errors', 'reasons', 'log', 'checks', 'http', 'policy', 'routes', 'cache', 'origin'] },
+  'origin-options': { imports: ['errors', 'checks', 'http', 'policy', 'origin'] },
+  options: {
+    imports: ['errors', 'reasons', 'log', 'checks', 'http', 'policy', 'routes', 'cache', 'origin-options'],
+  },
   ...Object.fromEntries(STORY.map((file) => [file, { imports: [...INNER, ...STORY] }])),
   index: { imports: [...INNER, ...STORY] },
   // Leaves: nothing imports them, but the command line.

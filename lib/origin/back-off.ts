@@ -2,6 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 const MAX_DELAY_MS = 10_000;
 
+/** What a gateway says of the server behind it (RFC 9110 15.6): another attempt may get an answer. */
+export function isGatewayFailure(status: number): boolean {
+  return status >= 502 && status <= 504;
+}
+
 /**
  * How long to wait before the next attempt: anything up to a limit that doubles, so that those who failed together do not come back
  * together.

@@ -5,7 +5,7 @@ import { parseHttpDate } from '../http/date.ts';
 import { fieldValue } from '../http/headers.ts';
 import { keepingAgent } from './agents.ts';
 import { type Ask, attempt, type Failure, type Outcome } from './attempt.ts';
-import { backOffMs, pause, retryAfterMs } from './back-off.ts';
+import { backOffMs, isGatewayFailure, pause, retryAfterMs } from './back-off.ts';
 import { Breakers } from './breaker.ts';
 import { discard } from './discard.ts';
 import { overlaid, withoutCredentials } from './fields.ts';
@@ -13,9 +13,6 @@ import type { ResolvedUpstream } from './options.ts';
 import { redirectOf } from './redirect.ts';
 import type { OriginRequest, OriginResponse, OriginTarget } from './request.ts';
 import { Slots } from './slots.ts';
-
-/** What a gateway says of the server behind it (RFC 9110 15.6): another attempt may get an answer. */
-const GATEWAY_FAILURES: ReadonlySet<number> = new Set([502, 503, 504]);
 
 /** A Retry-After that is waited for; with a longer one the next target is asked at once. */
 const MAX_RETRY_AFTER_MS = 5000;
@@ -113,7 +110,7 @@ export class Origin {
         before = result.failed;
       } else {
         const { answer } = result;
-        if (!repeats || !GATEWAY_FAILURES.has(answer.status)) return result;
+        if (!repeats || !isGatewayFailure(answer.status)) return result;
         const after = retryAfterMs(fieldValue(answer.headers, 'retry-after'), parseHttpDate) ?? 0;
         const mayRetry = tried < retries && after <= MAX_RETRY_AFTER_MS;
         const open = this.#breakers.waitMs(new URL(answer.url).origin) > 0;
@@ -201,7 +198,7 @@ export class Origin {
       if (outcome.failed?.stale === true && isRepeatable(asked)) {
         outcome = await attempt({ ...ask, fresh: true });
       }
-      if (outcome.failed === undefined && !GATEWAY_FAILURES.has(outcome.answer.status)) pass.succeeded();
+      if (outcome.failed === undefined && !isGatewayFailure(outcome.answer.status)) pass.succeeded();
       else if (outcome.failed?.blames === false) pass.dropped();
       else pass.failed();
       return outcome;

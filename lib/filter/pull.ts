@@ -10,6 +10,7 @@ import type { ResponseHead } from '../http/body.ts';
 import { formatHttpDate } from '../http/date.ts';
 import { fieldValue, storedHeaders } from '../http/headers.ts';
 import type { Config } from '../options.ts';
+import { Download } from '../origin/download.ts';
 import type { Origin } from '../origin/origin.ts';
 import type { OriginRequest, OriginResponse } from '../origin/request.ts';
 import { goesOn } from '../policy/client-abort.ts';
@@ -166,7 +167,10 @@ export class Pull {
     }
     const head = headOf(response);
     this.#head = head;
-    const reason = this.#admission.refusal(head) ?? (await this.#admission.unwanted(head));
+    const reason =
+      this.#admission.refusal(head) ??
+      (await this.#admission.unwanted(head)) ??
+      this.#endless(response, head);
     if (reason !== undefined) return this.#decline(response, reason);
     const { status, statusMessage } = head;
     const kept: ResponseHead = {
@@ -179,12 +183,17 @@ export class Pull {
     this.#errand.info.stored = true;
     this.#listener.begun(fill);
     fill.onDeserted(() => void this.#fillDeserted(fill));
-    await this.#pour(fill, head, response);
+    await this.#pour(fill, head, request, response);
   }
 
-  async #pour(fill: Fill, head: TappedHead, response: OriginResponse): Promise<void> {
+  /** Of what ends when its connection does, nobody knows whether that was its end. */
+  #endless({ delimited }: OriginResponse, head: TappedHead): Reason | undefined {
+    return delimited === 'close' && this.#admission.digests(head).length === 0 ? 'no-length' : undefined;
+  }
+
+  async #pour(fill: Fill, head: TappedHead, request: OriginRequest, response: OriginResponse): Promise<void> {
     try {
-      for await (const chunk of response.body as AsyncIterable<Buffer>) {
+      for await (const chunk of new Download(this.#origin, request, response).bytes()) {
         this.#bytes += chunk.byteLength;
         await this.#keepPace(fill, chunk.byteLength);
         if (fill.write(chunk)) continue;

@@ -24,6 +24,9 @@ import { FirstRequest, unless } from './first-request.ts';
 import { isOfSame, keptOf, type Part, partOf, validatorOf } from './generation.ts';
 import { discard, type MakeRequest, type Source } from './part-fetch.ts';
 
+/** Before parts say so themselves files are asked for in blocks of so many bytes. */
+const BLOCK_BYTES = 2 ** 20;
+
 /** Asked for at a time, in bytes. */
 const WINDOW_BYTES = 64 * 2 ** 20;
 
@@ -241,12 +244,11 @@ export class ColdFiles {
       },
     });
     this.#files.set(id, file);
+    // Until whoever asked for it has it; he may have left.
+    setImmediate(file.use());
     return file;
   }
 }
-
-/** In whole blocks of a mebibyte files are asked for before their parts say so themselves. */
-const BLOCK_BYTES = 2 ** 20;
 
 /** The part that was asked for; 'unsuited': another one, or one that does not say what it is of; undefined: no part. */
 function fitting(response: OriginResponse, asked: ByteRange): Part | 'unsuited' | undefined {

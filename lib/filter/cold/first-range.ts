@@ -1,9 +1,6 @@
 import type { ByteRange } from '../../http/body.ts';
 import { firstRange } from '../../http/ranges.ts';
 
-/** What is asked of an origin: `end` is undefined for all that comes. */
-export type AskedRange = { start: number; end: number | undefined };
-
 /**
  * What to ask an origin for of a file of which nothing is known, where a client sent this Range: whole blocks around its first range, at
  * most `mostBytes`; a single byte where the range counts from the end, so that the size is learned. undefined where Range asks for nothing
@@ -13,7 +10,7 @@ export function firstAsked(
   header: string | undefined,
   blockBytes: number,
   mostBytes: number,
-): AskedRange | undefined {
+): ByteRange | undefined {
   const first = firstRange(header);
   if (first === undefined) return undefined;
   if (first.start === undefined) return { start: 0, end: 1 };
@@ -32,6 +29,6 @@ export function parseContentRange(value: string | undefined): (ByteRange & { siz
 }
 
 /** The value of a Range header for this. */
-export function rangeHeader({ start, end }: AskedRange): string {
-  return `bytes=${start}-${end === undefined ? '' : end - 1}`;
+export function rangeHeader({ start, end }: ByteRange): string {
+  return `bytes=${start}-${end - 1}`;
 }

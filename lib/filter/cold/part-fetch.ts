@@ -3,7 +3,6 @@ import type { PartWriter } from '../../cache/cache.ts';
 import { IncompleteError } from '../../errors.ts';
 import type { ByteRange } from '../../http/body.ts';
 import type { OriginRequest, OriginResponse } from '../../origin/request.ts';
-import type { AskedRange } from './first-range.ts';
 import { type Part, partOf } from './generation.ts';
 
 const debug = createDebug('cache-filter:origin');
@@ -17,7 +16,7 @@ export interface Source {
 }
 
 /** The request for a range of one file; `ifRange`: only of the state that this names. */
-export type MakeRequest = (range: AskedRange, ifRange?: string) => OriginRequest;
+export type MakeRequest = (range: ByteRange, ifRange?: string) => OriginRequest;
 
 /** What is asked of the file that a fetch is for. */
 export interface FetchOwner {

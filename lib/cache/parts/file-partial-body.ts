@@ -80,6 +80,11 @@ export class FilePartialBody implements PartialBody, PartsSource, WriterOwner {
     return this.#map.isWhole;
   }
 
+  /** Settles when it has become an entry, or has not; undefined while nobody has asked for that. Never rejects. */
+  get committing(): Promise<unknown> | undefined {
+    return this.#committing?.catch(() => undefined);
+  }
+
   /** Nothing of it is there. */
   get isEmpty(): boolean {
     return this.#map.count === 0;

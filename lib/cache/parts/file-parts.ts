@@ -88,6 +88,8 @@ export class FileParts implements PartsStore {
 
   async open(key: Key, begin?: PartsBeginning): Promise<PartialBody | PartsDeclined | undefined> {
     const name = this.#place.layout.name(key.primary, key.variant);
+    // What has just been verified is an entry in a moment.
+    if (this.#own.get(name)?.body.isWhole === true) await this.#own.get(name)?.body.committing;
     const own = this.#current(name, key);
     if (own !== undefined) return own;
     const opening = { key, doomed: false };
@@ -141,7 +143,9 @@ export class FileParts implements PartsStore {
   #current(name: string, key: Key): PartialBody | undefined {
     const own = this.#own.get(name);
     if (own === undefined || idOf(own.body.info.key) !== idOf(key)) return undefined;
-    const { isOver, info } = own.body;
+    const { isOver, info, committing } = own.body;
+    // To take its claim away would be to purge it.
+    if (isOver && committing !== undefined) return undefined;
     // Another process has purged it.
     const isGone = isOver || !existsSync(own.claim.path) || this.#place.hides(info);
     if (isGone) this.#doom(own);

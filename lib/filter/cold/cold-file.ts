@@ -102,7 +102,8 @@ export class ColdFile implements FetchOwner {
   /** Resolves when all of it is there, and verified, whether or not it can be kept. @throws what is wrong with it */
   whole(request: MakeRequest): Promise<void> {
     this.#whole ??= this.#complete(request).finally(() => {
-      this.#whole = undefined;
+      // What has been decided stays so.
+      if (!this.parts.isOver) this.#whole = undefined;
     });
     return this.#whole;
   }

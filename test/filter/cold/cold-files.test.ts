@@ -451,7 +451,7 @@ test('whatever is asked for in whatever order: right bytes, and no block fetched
         for (const fn of after.reverse()) await fn();
       }
     }),
-    { numRuns: 40 },
+    { numRuns: 60 },
   );
 });
 

@@ -6,6 +6,7 @@ import type { Digest, DigestAlgorithm } from '../http/digest.ts';
 import type { PartsStore } from './parts/parts.ts';
 
 export type {
+  FindOut,
   PartialBody,
   PartsBeginning,
   PartsDeclined,

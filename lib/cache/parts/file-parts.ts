@@ -18,7 +18,7 @@ import { idOf } from '../key.ts';
 import { remove } from '../leftovers.ts';
 import { BlockMap } from './block-map.ts';
 import { OwnParts } from './own-parts.ts';
-import type { PartialBody, PartsBeginning, PartsDeclined, PartsStore } from './parts.ts';
+import type { FindOut, PartialBody, PartsBeginning, PartsDeclined, PartsStore } from './parts.ts';
 import {
   chargeOfNone,
   type FoundParts,
@@ -86,7 +86,7 @@ export class FileParts implements PartsStore {
     return this.#ids;
   }
 
-  async open(key: Key, begin?: PartsBeginning): Promise<PartialBody | PartsDeclined | undefined> {
+  async open(key: Key, begin?: PartsBeginning | FindOut): Promise<PartialBody | PartsDeclined | undefined> {
     const name = this.#place.layout.name(key.primary, key.variant);
     // What has just been verified is an entry in a moment.
     if (this.#own.get(name)?.body.isWhole === true) await this.#own.get(name)?.body.committing;
@@ -156,7 +156,7 @@ export class FileParts implements PartsStore {
   async #open(
     name: string,
     opening: Opening,
-    begin: PartsBeginning | undefined,
+    begin: PartsBeginning | FindOut | undefined,
   ): Promise<PartialBody | PartsDeclined | undefined> {
     const reason = this.#place.declines();
     if (reason !== undefined) return { declined: reason };
@@ -220,48 +220,53 @@ export class FileParts implements PartsStore {
   async #begin(
     name: string,
     opening: Opening,
-    { head, size, options = {} }: PartsBeginning,
-  ): Promise<PartialBody | PartsDeclined> {
-    const { layout, modes, entries, maxEntryBytes, attempt, isNewer } = this.#place;
-    if (tooLarge(size, maxEntryBytes, options)) return { declined: 'too-large' };
-    if (size === 0 || tooSmall(size, options)) return { declined: 'too-small' };
-    if (isNewer(name)) return { declined: 'unknown-format' };
-    const { storedAt = Date.now(), tags = [], version } = options;
-    const begun = { head, size, storedAt, tags: [...tags], ...(version === undefined ? {} : { version }) };
-    const bytes = chargeOfNone(opening.key, begun);
+    given: PartsBeginning | FindOut,
+  ): Promise<PartialBody | PartsDeclined | undefined> {
+    if (this.#place.isNewer(name)) return { declined: 'unknown-format' };
+    // Before it is asked what there is: whoever purges the key finds it.
     const claim = await this.#claim(name, opening.key);
     const files: fs.FileHandle[] = [];
     try {
-      await claim.say({ reserved: bytes });
-      if (!(await entries.ledger.reserve(bytes))) {
-        await this.#giveUp(claim);
-        return { declined: 'no-room' };
-      }
-      // Given back on the spot, or by the account that takes its place.
-      entries.ledger.unreserve(bytes);
-      const [file, sums] = await attempt(async () => {
-        for (const kind of ['body', 'sums'] as const)
-          files.push(await createNew(layout.part(name, claim.fill, kind), modes.file));
-        return files as [fs.FileHandle, fs.FileHandle];
-      }, bytes);
-      await attempt(() => writeAt(sums, encodeSumsHeader(size), 0), bytes);
-      await claim.say({ begun });
-      const algorithms = options.algorithms ?? [];
-      const own = this.#make(claim, {
-        key: opening.key,
-        begun,
-        map: new BlockMap(size),
-        file,
-        sums,
-        algorithms,
-      });
-      entries.ledger.add(own.account, bytes, claim.fill);
-      return this.#admit(own, opening);
+      const begin = typeof given === 'function' ? await given().catch(() => undefined) : given;
+      const made = begin && (await this.#create(claim, files, opening, begin));
+      if (made === undefined || 'declined' in made) await this.#giveUp(claim);
+      return made;
     } catch (error) {
       for (const file of files) await file.close().catch(() => undefined);
       await this.#giveUp(claim);
       throw error;
     }
+  }
+
+  /** @param files where it puts what it opens */
+  async #create(
+    claim: ClaimFile,
+    files: fs.FileHandle[],
+    opening: Opening,
+    { head, size, options = {} }: PartsBeginning,
+  ): Promise<PartialBody | PartsDeclined> {
+    const { layout, modes, entries, maxEntryBytes, attempt } = this.#place;
+    if (tooLarge(size, maxEntryBytes, options)) return { declined: 'too-large' };
+    if (size === 0 || tooSmall(size, options)) return { declined: 'too-small' };
+    const { storedAt = Date.now(), tags = [], version, algorithms = [] } = options;
+    const begun = { head, size, storedAt, tags: [...tags], ...(version === undefined ? {} : { version }) };
+    const { key } = opening;
+    const bytes = chargeOfNone(key, begun);
+    await claim.say({ reserved: bytes });
+    if (!(await entries.ledger.reserve(bytes))) return { declined: 'no-room' };
+    // The account takes its place, or there will be none.
+    entries.ledger.unreserve(bytes);
+    await attempt(async () => {
+      for (const kind of ['body', 'sums'] as const)
+        files.push(await createNew(layout.part(claim.name, claim.fill, kind), modes.file));
+    }, bytes);
+    const [file, sums] = files as [fs.FileHandle, fs.FileHandle];
+    await attempt(() => writeAt(sums, encodeSumsHeader(size), 0), bytes);
+    await claim.say({ begun });
+    if (!existsSync(claim.path)) opening.doomed = true;
+    const own = this.#make(claim, { key, begun, map: new BlockMap(size), file, sums, algorithms });
+    entries.ledger.add(own.account, bytes, claim.fill);
+    return this.#admit(own, opening);
   }
 
   #make(claim: ClaimFile, of: ConstructorParameters<typeof OwnParts>[1]['of']): OwnParts {

@@ -21,13 +21,17 @@ export interface PartsBeginning {
   options?: Omit<FillOptions, 'size'>;
 }
 
+/** Asks somebody else what a body is; undefined: there is nothing to begin. What it rejects with is taken for that. */
+export type FindOut = () => Promise<PartsBeginning | undefined>;
+
 /** Bodies of which only parts are there. */
 export interface PartsStore {
   /**
    * The parts of a key: the same object for all who open it in this process, each of whom releases it. undefined: there are none, and
    * there is no `begin`. Never rejects.
+   * @param begin where there are none: what they are to be of, or finds that out. What was purged meanwhile does not become an entry.
    */
-  open(key: Key, begin?: PartsBeginning): Promise<PartialBody | PartsDeclined | undefined>;
+  open(key: Key, begin?: PartsBeginning | FindOut): Promise<PartialBody | PartsDeclined | undefined>;
 }
 
 /** A body of which some blocks are there, and some have been promised. All of it is of one representation, that of `head`. */

@@ -166,37 +166,53 @@ export class ColdFiles {
   }
 
   /** Asks for what the first client wants, and learns from the answer what file it is of. */
-  async #begin(
+  async #begin(id: string, question: ColdQuestion, asked: ByteRange, signal: AbortSignal): Promise<Found> {
+    const { key, request } = question;
+    let first: { response: OriginResponse; part: Part } | undefined;
+    let other: Found | undefined;
+    let failure: unknown;
+    // The store knows of it before the origin is asked: a purge in between is not to be missed.
+    const parts = await this.#options.cache.parts?.open(key, async () => {
+      try {
+        const response = await this.#options.source.fetch({ ...request(asked), signal });
+        const judged = this.#judge(id, question, asked, response);
+        if (!('part' in judged)) {
+          other = judged;
+          return undefined;
+        }
+        first = { response, part: judged.part };
+        const { head, size } = judged.part;
+        return { head: keptOf(head), size, options: question.terms(head, size).options ?? {} };
+      } catch (error) {
+        failure = error ?? new Error('the origin could not be asked');
+        return undefined;
+      }
+    });
+    const isUnused = parts === undefined || 'declined' in parts;
+    if (isUnused && first !== undefined) discard(first.response);
+    if (failure !== undefined) throw failure;
+    if (isUnused) return other ?? parts ?? { again: true };
+    const file = this.#adopt(id, parts, question);
+    if (first !== undefined) this.#feed(file, request, asked, first.response, first.part);
+    return { file };
+  }
+
+  /** What follows from the first answer: a part that can be kept, or what is to be said instead. Throws what `admit` throws. */
+  #judge(
     id: string,
-    { key, request, admit, terms, ...question }: ColdQuestion,
+    { admit }: ColdQuestion,
     asked: ByteRange,
-    signal: AbortSignal,
-  ): Promise<Found> {
-    const { source, cache } = this.#options;
-    const response = await source.fetch({ ...request(asked), signal });
+    response: OriginResponse,
+  ): { part: Part } | Exclude<Found, { file: ColdFile }> {
     const part = fitting(response, asked);
     if (part === undefined) return { response };
-    if (part === 'unsuited' || validatorOf(part.head.headers) === undefined) {
-      discard(response);
-      this.#unsuited.set(id, true);
-      return { declined: 'range' };
-    }
-    const { head, size } = part;
+    const isSuited = part !== 'unsuited' && validatorOf(part.head.headers) !== undefined;
+    if (!isSuited) this.#unsuited.set(id, true);
     try {
-      const reason = admit(head, size);
-      if (reason !== undefined) {
-        discard(response);
-        return { declined: reason };
-      }
-      const { options = {} } = terms(head, size);
-      const parts = await cache.parts?.open(key, { head: keptOf(head), size, options });
-      if (parts === undefined || 'declined' in parts) {
-        discard(response);
-        return parts ?? { declined: 'range' };
-      }
-      const file = this.#adopt(id, parts, { key, request, admit, terms, ...question });
-      this.#feed(file, request, asked, response, part);
-      return { file };
+      const declined = isSuited ? admit(part.head, part.size) : 'range';
+      if (declined === undefined && isSuited) return { part };
+      discard(response);
+      return { declined: declined ?? 'range' };
     } catch (error) {
       discard(response);
       throw error;
@@ -260,7 +276,9 @@ function fitting(response: OriginResponse, asked: ByteRange): Part | 'unsuited' 
 
 /** What somebody gets who shares in what another one has asked for. */
 function shared(found: Found): Found {
-  return 'response' in found || 'entry' in found ? { again: true } : found;
+  // What was purged meanwhile is for those who asked before.
+  const isOver = 'file' in found && found.file.isOver;
+  return isOver || 'response' in found || 'entry' in found ? { again: true } : found;
 }
 
 function hullOf(ranges: readonly ByteRange[]): ByteRange {

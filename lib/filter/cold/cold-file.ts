@@ -6,7 +6,7 @@ import type { OriginResponse } from '../../origin/request.ts';
 import { isOfSame, validatorOf } from './generation.ts';
 import { type FetchOwner, type MakeRequest, PartFetch, type Source } from './part-fetch.ts';
 
-const debug = createDebug('cache-filter:origin');
+const debug = createDebug('cache-filter:fill');
 
 /** What turns out to be damaged while it is verified is fetched again so often. */
 const REPAIRS = 3;

@@ -1,4 +1,4 @@
-// docs/guides/origin.md
+// docs/reference/cache-contract.md
 
 import { LRUCache } from 'lru-cache';
 import type {

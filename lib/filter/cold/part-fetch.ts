@@ -5,7 +5,7 @@ import type { ByteRange } from '../../http/body.ts';
 import type { OriginRequest, OriginResponse } from '../../origin/request.ts';
 import { type Part, partOf } from './generation.ts';
 
-const debug = createDebug('cache-filter:origin');
+const debug = createDebug('cache-filter:fill');
 
 /** What comes short is asked for again so often, without a block having come in between. */
 const ATTEMPTS = 3;

@@ -289,6 +289,47 @@ describe('a file that changes at the origin', () => {
   });
 });
 
+describe('a purge', () => {
+  test('that comes while the first range is being asked for is not missed', async (t) => {
+    const setup = await Setup.make(t, bytesOf(100));
+    const [asked, go] = [deferred(), deferred()];
+    const { bytes } = setup.origin;
+    setup.origin.handler = (_, res) => {
+      asked.resolve();
+      const head = { etag: '"1"', 'content-range': 'bytes 0-99/100', 'content-length': 100 };
+      void go.promise.then(() => res.writeHead(206, head).end(bytes));
+      return true;
+    };
+    const first = setup.answer('bytes=0-99');
+    await asked.promise;
+    await setup.cache.invalidate({ key: KEY.primary });
+    go.resolve();
+    const answer = await first;
+    assert.ok(answer !== undefined && 'body' in answer);
+    assert.ok(
+      (await Reading.of(answer.body, { start: 0, end: 100 }).whole()).equals(bytes),
+      'who asked has it',
+    );
+    answer.body.release();
+    setup.origin.handler = () => false;
+    await setup.isRight('bytes=0-5', { start: 0, end: 6 });
+    assert.equal(setup.origin.askings.length, 2, 'who comes afterwards is given none of that');
+    await settled(setup.stored.promise, 'the entry');
+    assert.equal(setup.published.length, 1);
+  });
+
+  test('cuts off what is being read: that goes on, and who comes afterwards begins anew', async (t) => {
+    const setup = await Setup.make(t, bytesOf(3 * MIB));
+    const body = await setup.body('bytes=0-5');
+    await Reading.of(body, { start: 0, end: 6 }).whole();
+    await setup.cache.invalidate({ key: KEY.primary });
+    await setup.isRight('bytes=0-5', { start: 0, end: 6 });
+    assert.ok((await Reading.of(body).whole()).equals(setup.origin.bytes));
+    body.release();
+    assert.equal(await stored(setup.cache, KEY), undefined, 'nothing of it is published');
+  });
+});
+
 describe('an answer that comes short', () => {
   test('is gone on with where it ended', async (t) => {
     const setup = await Setup.make(t, bytesOf(4 * MIB));
@@ -325,7 +366,36 @@ describe('an answer that comes short', () => {
   });
 });
 
+describe('a client far ahead of another', () => {
+  test('does not wait for all that comes before', async (t) => {
+    const setup = await Setup.make(t, bytesOf(6 * MIB), { windowBytes: 2 * MIB });
+    await setup.isRight('bytes=0-0', { start: 0, end: 1 });
+    const [asked, go] = [deferred(), deferred()];
+    setup.origin.handler = (req, res) => {
+      if (req.headers.range !== `bytes=${MIB}-${3 * MIB - 1}`) return false;
+      asked.resolve();
+      setup.origin.handler = () => false;
+      void go.promise.then(() => setup.origin.answer(req, res));
+      return true;
+    };
+    const slow = setup.isRight(undefined, { start: 0, end: 6 * MIB });
+    await asked.promise;
+    await setup.isRight('bytes=-10', { start: 6 * MIB - 10, end: 6 * MIB });
+    go.resolve();
+    await slow;
+    assert.deepEqual(setup.origin.blocks(MIB), [1, 1, 1, 1, 1, 1]);
+  });
+});
+
 describe('a client who leaves', () => {
+  test("has what he asked for fetched to its end, where that is wished ('finish')", async (t) => {
+    const setup = await Setup.make(t, bytesOf(3 * MIB), { whenDeserted: 'finish' });
+    const body = await setup.body(`bytes=0-${3 * MIB - 1}`);
+    body.release();
+    await settled(setup.stored.promise, 'the entry');
+    assert.deepEqual(setup.origin.blocks(MIB), [1, 1, 1]);
+  });
+
   test('has the block he was at fetched to its end, and no more', async (t) => {
     const setup = await Setup.make(t, bytesOf(4 * MIB));
     const go = deferred();

@@ -139,8 +139,7 @@ export class FilePartialBody implements PartialBody, PartsSource, WriterOwner {
     await this.#owner.discard();
   }
 
-  /** It was purged: who has it goes on, and it does not become an entry. */
-  doom(): void {
+  retire(): void {
     this.isOver = true;
   }
 

@@ -95,7 +95,7 @@ export class OwnParts {
 
   /** It was purged: it can't become an entry, and its files go when nobody uses it. */
   doom(): void {
-    this.body.doom();
+    this.body.retire();
     void remove(this.claim.path);
   }
 

@@ -70,6 +70,8 @@ export interface PartialBody {
   commit(proof: Proof): Promise<EntryInfo>;
   /** Gives up all of it: readers fail with `reason`. */
   drop(reason: Error): Promise<void>;
+  /** Nobody else is given it, and it does not become an entry; who has it goes on. */
+  retire(): void;
   /** One of those who opened it is done with it. What was promised by then is still written. */
   release(): void;
 }

@@ -1,5 +1,6 @@
-import type { Cache, PartialBody, PartsBeginning, PartsStore } from '../../cache/cache.ts';
+import type { Cache, Key, PartialBody, PartsBeginning, PartsStore } from '../../cache/cache.ts';
 import type { ByteRange } from '../../http/body.ts';
+import { fetchParts, openParts } from './parts-steps.ts';
 import { bytesOf, HEAD, hashOf, put, Reading, settled, stored } from './steps.ts';
 import type { Suite } from './suite.ts';
 
@@ -27,26 +28,11 @@ export function parts(suite: Suite): void {
       options,
     );
 
-  const opened = async (
-    store: PartsStore,
-    begin?: Partial<PartsBeginning>,
-    key = KEY,
-  ): Promise<PartialBody> => {
-    const body = await settled(store.open(key, { head: HEAD, size, ...begin }), 'open');
-    if (body === undefined || 'declined' in body)
-      throw new Error(`expected parts, got ${body?.declined ?? 'nothing'}`);
-    return body;
-  };
+  const opened = (store: PartsStore, begin?: Partial<PartsBeginning>, key: Key = KEY): Promise<PartialBody> =>
+    openParts(store, key, { head: HEAD, size, ...begin });
 
-  /** Writes what is missing of a range. */
-  const fetch = async (body: PartialBody, range?: ByteRange, of: Buffer = bytes): Promise<void> => {
-    for (const { start, end } of body.missing(range)) {
-      const writer = body.begin({ start, end });
-      for (let at = start; at < end; at += 100_000)
-        await settled(writer.write(of.subarray(at, Math.min(at + 100_000, end))), 'write');
-      writer.end();
-    }
-  };
+  const fetch = (body: PartialBody, range?: ByteRange, of: Buffer = bytes): Promise<void> =>
+    fetchParts(body, of, range);
 
   const same = async (body: PartialBody, range: ByteRange, of: Buffer = bytes): Promise<void> => {
     const read = await Reading.of(body, range).whole();
@@ -227,6 +213,39 @@ export function parts(suite: Suite): void {
     await same(next, { start: 5, end: other.byteLength }, other);
     body.release();
     next.release();
+  });
+
+  state('what is retired is for those who have it, and no entry', async (store, cache) => {
+    const body = await opened(store);
+    await fetch(body);
+    body.retire();
+    assert.equal(await settled(store.open(KEY), 'open'), undefined);
+    const next = await opened(store, { size: 5 });
+    assert.equal(next.size, 5);
+    await same(body, { start: 0, end: size - 1 });
+    assert.equal(await suite.code(settled(body.commit({}), 'commit')), 'ERR_CACHE_FILTER_SUPERSEDED');
+    body.release();
+    next.release();
+    assert.equal(await stored(cache, KEY), undefined);
+  });
+
+  state('what is purged while it is found out what is to be begun is no entry', async (store, cache) => {
+    const begin = async () => {
+      await settled(cache.invalidate({ key: KEY.primary }), 'invalidate');
+      return { head: HEAD, size };
+    };
+    const body = await settled(store.open(KEY, begin), 'open');
+    if (body === undefined || 'declined' in body) throw new Error('who asked gets it');
+    await fetch(body);
+    assert.equal(await suite.code(settled(body.commit({}), 'commit')), 'ERR_CACHE_FILTER_SUPERSEDED');
+    body.release();
+    assert.equal(await stored(cache, KEY), undefined);
+    const nothing = await settled(
+      store.open(KEY, async () => undefined),
+      'open',
+    );
+    assert.equal(nothing, undefined);
+    assert.equal((await cache.stats()).bytes, 0);
   });
 
   for (const [what, name] of [

@@ -58,7 +58,7 @@ export interface ColdQuestion {
     head: ResponseHead,
     size: number,
   ): { options?: Omit<FillOptions, 'size'>; digests?: readonly Digest[] };
-  /** Whether parts that are there may be used still; where not, they are dropped. Default: they may. */
+  /** Whether parts that are there may be used still; where not, they are for those only who read them. Default: they may. */
   usable?(head: ResponseHead, info: FillInfo): boolean;
   /** The client has left. */
   signal: AbortSignal;
@@ -101,7 +101,8 @@ export class ColdFiles {
       const leave = file.use();
       try {
         if (question.usable?.(head, info) === false) {
-          await file.parts.drop(new SupersededError('what is there of the file may not be used any more'));
+          if (attempt === ATTEMPTS) return { declined: 'expired' };
+          file.parts.retire();
           continue;
         }
         return await this.#body(file, question);

@@ -11,7 +11,7 @@ function json(value: unknown, status = 200): string {
 }
 
 interface Registry {
-  registry: RawServer;
+  server: RawServer;
   /** What Authorization said, request by request. */
   seen: (string | undefined)[];
   ask(path?: string, signal?: AbortSignal): Promise<number>;
@@ -24,7 +24,7 @@ async function registryOf(
   realm: string,
   { good = new Set(['one']), ...options }: TokenAuthOptions & { good?: Set<string> } = {},
 ): Promise<Registry> {
-  const registry = await rawServer(t, (socket, { fields, path }) => {
+  const server = await rawServer(t, (socket, { fields, path }) => {
     const [scheme, token = ''] = (fields.get('authorization') ?? '').split(' ');
     if (scheme === 'Bearer' && good.has(token)) return socket.write(json('ok'));
     const repository = path.split('/').slice(2, -2).join('/');
@@ -34,13 +34,13 @@ async function registryOf(
   const origin = originOf(t, { maxRequests: 2 });
   const authenticate = tokenAuth(options);
   return {
-    registry,
+    server,
     get seen() {
-      return registry.requests.map(({ fields }) => fields.get('authorization'));
+      return server.requests.map(({ fields }) => fields.get('authorization'));
     },
     running: () => origin.load.running,
     async ask(path = '/v2/a/b/blobs/1', signal = new AbortController().signal) {
-      const target = { ...registry.target(path), authenticate };
+      const target = { ...server.target(path), authenticate };
       const answer = await origin.fetch(get(target, { signal }));
       await bytesOf(answer.body);
       return answer.status;
@@ -79,7 +79,7 @@ test('one token is asked for, however many wait for it, though all turns are tak
   const reason = new Error('left');
   const left = asked.ask('/v2/a/b/blobs/0', leaving.signal);
   const stays = asked.ask('/v2/a/b/blobs/1');
-  await until(() => realm.requests.length === 1 && asked.registry.requests.length === 2);
+  await until(() => realm.requests.length === 1 && asked.server.requests.length === 2);
   leaving.abort(reason);
   await assert.rejects(left, reason);
   waiting.resolve();

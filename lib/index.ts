@@ -17,6 +17,7 @@ export type {
   LeaderClaim,
   Proof,
   QueuedKey,
+  RefreshOptions,
   Removed,
   Verified,
   VerifyOptions,

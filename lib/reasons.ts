@@ -35,6 +35,7 @@ export const REASONS = {
   'should-store': '`shouldStore` said no',
   stalled: 'the application did nothing for `stallTimeoutMs`, or took longer than `maxFillMs`',
   'store-down': 'the cache could not be read or written, or did not answer within `storeTimeoutMs`',
+  superseded: 'the entry was purged, replaced or evicted while its head was brought up to date',
   'too-large': 'the body is larger than `maxEntryBytes`',
   'too-small': 'the body is smaller than `minEntryBytes`',
   unfinished: 'the application did not finish the response',

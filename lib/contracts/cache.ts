@@ -11,6 +11,7 @@ import { keys } from './cache/keys.ts';
 import { overflow } from './cache/overflow.ts';
 import { pins } from './cache/pins.ts';
 import { queue } from './cache/queue.ts';
+import { renewal } from './cache/renewal.ts';
 import { succession } from './cache/succession.ts';
 import { type CacheFactory, type Kit, Suite } from './cache/suite.ts';
 import { use } from './cache/use.ts';
@@ -40,6 +41,7 @@ export function testCache(kit: Kit, factory: CacheFactory): void {
     use,
     pins,
     queue,
+    renewal,
     verify,
   ]) {
     statements(suite);

@@ -47,6 +47,22 @@ export function contentRange(range: ByteRange | undefined, size: number): string
 }
 
 /**
+ * The part of a representation that a 206 says it has (RFC 9110 14.4), and how large the whole is, where that is known.
+ * undefined for what is no such field: another unit, no range, one that is turned around or beyond the whole.
+ */
+export function parseContentRange(
+  value: string | undefined,
+): { start: number; end: number; total?: number } | undefined {
+  const [, first = '', last = '', whole = ''] =
+    /^bytes (\d{1,16})-(\d{1,16})\/(\d{1,16}|\*)$/i.exec(value?.trim() ?? '') ?? [];
+  if (first === '') return undefined;
+  const [start, end, total] = [Number(first), Number(last) + 1, Number(whole)];
+  if (start >= end || end > Number.MAX_SAFE_INTEGER) return undefined;
+  if (whole === '*') return { start, end };
+  return end <= total && total <= Number.MAX_SAFE_INTEGER ? { start, end, total } : undefined;
+}
+
+/**
  * The framing of a 206 with several ranges (RFC 9110 14.6): each part is its `preamble`, then the bytes of its `range`;
  * `closing` comes after the last.
  *

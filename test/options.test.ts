@@ -33,6 +33,7 @@ describe('defaults', () => {
       origin: undefined,
       forwardHeaders: ['accept', 'accept-language'],
       forwardMethods: [],
+      negativeTtlMs: 0,
       urlFor: undefined,
       mountPath: '',
       prefetch: { concurrency: 2, retries: 3 },

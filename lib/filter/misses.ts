@@ -32,6 +32,8 @@ export interface Leader {
   inherit(exchange: Exchange, claim: LeaderClaim, answer: AnswerUnderWay): Promise<void>;
   /** What it failed with for this key since then (by `performance.now()`), where everybody else would fail with the same. */
   failedSince?(exchange: Exchange, since: number): Error | undefined;
+  /** How to answer without fetching anything, where that is possible now. */
+  instead?(exchange: Exchange): Promise<(() => unknown) | undefined>;
 }
 
 /** What misses have to do with. */
@@ -76,8 +78,10 @@ export class Misses {
     exchange.keepAsked();
     const { key, asked } = exchange;
     const unwilling =
-      reluctanceOf(this.#config, asked) ?? (this.#uses.areTooFew(key) ? 'min-uses' : undefined);
+      this.#reluctance(exchange, asked) ?? (this.#uses.areTooFew(key) ? 'min-uses' : undefined);
     for (let attempt = 0, losses = 0; ; ) {
+      const instead = await leader.instead?.(exchange);
+      if (instead !== undefined) return instead;
       const lasting = this.#uncacheable.get(idOf(key));
       if (lasting !== undefined) return () => around.forward(exchange, lasting);
       const reluctance = unwilling ?? (leads.isFull(key) ? 'fills-full' : undefined);
@@ -90,7 +94,7 @@ export class Misses {
       if (claim === undefined) return () => around.forward(exchange, reluctance ?? 'store-down');
       if (claim.role === 'declined') return () => around.forward(exchange, claim.reason);
       if (claim.role === 'leader') return () => leader.lead(exchange, claim);
-      if (claim.role === 'entry') return this.#late(exchange, claim.entry);
+      if (claim.role === 'entry') return this.late(exchange, claim.entry);
       // A fill that ended with nothing to share let its followers go all at once: one of them leads now, the rest pass.
       const following = () => this.#follow(exchange, claim);
       const since = performance.now();
@@ -101,7 +105,7 @@ export class Misses {
       // Where nothing is known of it yet, that is no reason to let all go.
       if (claim.again && losses++ < MOST_LOSSES) {
         const entry = await run(stored.open(exchange));
-        if (entry !== undefined) return this.#late(exchange, entry);
+        if (entry !== undefined) return this.late(exchange, entry);
         continue;
       }
       if (attempt++ === 0) continue;
@@ -110,8 +114,15 @@ export class Misses {
     }
   }
 
-  /** Committed between looking and claiming: a hit after all. */
-  async #late(exchange: Exchange, entry: Entry): Promise<() => unknown> {
+  /** Why a request should not fetch. A condition of its own is no reason where what is stored is only to be brought up to date. */
+  #reluctance({ staleSince }: Exchange, asked: Exchange['asked']): Reason | undefined {
+    const reason = reluctanceOf(this.#config, asked);
+    const mayRenew = staleSince !== undefined && this.#config.origin !== undefined;
+    return mayRenew && reason === 'conditional' ? undefined : reason;
+  }
+
+  /** Committed between looking and claiming, or brought up to date: a hit after all. */
+  async late(exchange: Exchange, entry: Entry): Promise<() => unknown> {
     const { around, gate, journal, obey } = this.#with;
     const verdict = await run(gate.judge(exchange, entry));
     if (verdict.do === 'serve' && exchange.mayShare(entry.head)) {

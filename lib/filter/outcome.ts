@@ -2,8 +2,8 @@ import { IntegrityError, OriginError, StoreError, SupersededError } from '../err
 import type { Reason } from '../reasons.ts';
 import { TooSlowError } from './patience.ts';
 
-/** What became of a response: an entry of so many bytes, or nothing. */
-export type Outcome = { size: number } | { reason: Reason; error?: unknown };
+/** What became of a response: an entry of so many bytes, which is the one that there was, or nothing. */
+export type Outcome = { size: number; renewed?: true } | { reason: Reason; error?: unknown };
 
 /** Why a handler did not come to its end. */
 export function failureOf(error: Error): Reason {

@@ -1,20 +1,35 @@
 import createDebug from 'debug';
-import type { Cache } from '../cache/cache.ts';
+import type { Cache, Invalidation } from '../cache/cache.ts';
 import type { Config } from '../options.ts';
 import { Origin } from '../origin/origin.ts';
 import type { Reason } from '../reasons.ts';
 import { Background } from './background.ts';
 import type { Errand } from './errand.ts';
+import type { Exchange } from './exchange.ts';
 import type { Gate } from './gate.ts';
-import type { Journal } from './journal.ts';
 import type { Leads } from './leads.ts';
+import { Negatives } from './negatives.ts';
 import { OriginLeader } from './origin-leader.ts';
 import { Prefetcher } from './prefetch/prefetcher.ts';
 import { Relay } from './relay.ts';
+import { Renewals } from './renewals.ts';
 import type { Running } from './running.ts';
+import { Standby, type StandbyTools } from './standby.ts';
 import { Supplier } from './supplier.ts';
 
 const debug = createDebug('cache-filter:prefetch');
+
+/** What a filter with an origin needs of the rest of it. */
+export interface PullingTools extends Omit<StandbyTools, 'negatives'> {
+  cache: Cache;
+  gate: Gate;
+  leads: Leads;
+  /** What is fetched at the moment. */
+  pulls: Running;
+  remember(errand: Errand, reason: Reason): void;
+  /** Begins again with a request for what is not stored. */
+  again(exchange: Exchange): Promise<() => unknown>;
+}
 
 /** All that a filter with an origin has of its own. */
 export class Pulling {
@@ -22,31 +37,34 @@ export class Pulling {
   readonly leader: OriginLeader;
   readonly prefetcher: Prefetcher;
   readonly #origin: Origin;
+  readonly #negatives: Negatives;
+  readonly #renewals: Renewals;
 
-  constructor(
-    config: Config,
-    { cache, journal, gate, leads }: { cache: Cache; journal: Journal; gate: Gate; leads: Leads },
-    pulls: Running,
-    remember: (errand: Errand, reason: Reason) => void,
-  ) {
+  constructor(config: Config, tools: PullingTools) {
     const origin = new Origin(config.upstream);
     const supplier = new Supplier(config);
+    const { journal } = tools;
     this.#origin = origin;
+    this.#negatives = new Negatives({ ttlMs: config.negativeTtlMs, dropHeaders: config.dropHeaders });
+    const standby = new Standby({ ...tools, negatives: this.#negatives });
     this.relay = new Relay(origin, supplier, journal, config);
+    this.relay.standby = standby;
     const background = new Background(config);
-    this.leader = new OriginLeader({
-      config,
-      origin,
-      journal,
-      supplier,
-      relay: this.relay,
-      leads,
-      pulls,
-      background,
-      remember,
-    });
-    this.prefetcher = new Prefetcher({ config, cache, gate, leads, leader: this.leader, supplier });
+    const common = { ...tools, config, supplier, standby, background };
+    this.leader = new OriginLeader({ ...common, origin, relay: this.relay });
+    this.#renewals = new Renewals({ ...common, leader: this.leader });
+    this.prefetcher = new Prefetcher({ ...common, leader: this.leader });
     void this.prefetcher.reload().catch((error: unknown) => debug('the queue can not be read: %o', error));
+  }
+
+  /** What was served is stale: brings it up to date. */
+  renew(exchange: Exchange): void {
+    this.#renewals.begin(exchange);
+  }
+
+  /** What the origin said does not hold any more. */
+  invalidate(what: Invalidation): void {
+    this.#negatives.invalidate(what);
   }
 
   /** Ends its connections. */

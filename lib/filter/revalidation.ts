@@ -26,6 +26,10 @@ export type Outcome = 'renew' | 'replace' | 'drop' | 'stale' | 'pass';
 /** Statuses that say that a resource is no more. */
 const GONE: ReadonlySet<number> = new Set([404, 410]);
 
+export function isGone(status: number): boolean {
+  return GONE.has(status);
+}
+
 /**
  * @param status undefined: there was no answer
  * @param sieForMs how much longer the entry may be used where the origin fails, in milliseconds

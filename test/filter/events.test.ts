@@ -200,6 +200,8 @@ describe('filter.stats()', () => {
       bypasses: 0,
       refusals: 1,
       collapsed: 1,
+      stale: 0,
+      negatives: 0,
       running: 0,
     });
     assert.deepEqual(responses, { stored: 2, rejected: 1 });
@@ -207,6 +209,7 @@ describe('filter.stats()', () => {
       hit: BODY.length + 10,
       fill: 2 * BODY.length,
       collapsed: BODY.length,
+      origin: 0,
     });
     assert.deepEqual(reasons, { denied: 1, 'no-store': 2 });
     const held = await cache.stats();

@@ -24,3 +24,8 @@ export function rejectionOf(error: unknown): Reason {
   if (error instanceof StoreError) return error.reason;
   return error instanceof SupersededError ? 'purge' : 'unproven';
 }
+
+/** Whether the origin had no answer, or not all of one. */
+export function isOriginError(error: unknown): error is OriginError {
+  return error instanceof OriginError;
+}

@@ -4,11 +4,12 @@ import { AsyncResource } from 'node:async_hooks';
 import { setImmediate as turn } from 'node:timers/promises';
 import createDebug from 'debug';
 import type { Declined, Entry, Fill, FillOptions, LeaderClaim } from '../cache/cache.ts';
-import { IncompleteError, OriginError } from '../errors.ts';
+import { IncompleteError } from '../errors.ts';
 import { type FillTrace, fillTracing } from '../events.ts';
 import type { ResponseHead } from '../http/body.ts';
 import { storedHeaders } from '../http/headers.ts';
 import type { Config } from '../options.ts';
+import { Download } from '../origin/download.ts';
 import type { Origin } from '../origin/origin.ts';
 import type { OriginRequest, OriginResponse } from '../origin/request.ts';
 import { goesOn } from '../policy/client-abort.ts';
@@ -177,7 +178,10 @@ export class Pull {
     }
     const head = headOf(response);
     this.#head = head;
-    const reason = this.#admission.refusal(head) ?? (await this.#admission.unwanted(head));
+    const reason =
+      this.#admission.refusal(head) ??
+      (await this.#admission.unwanted(head)) ??
+      this.#endless(response, head);
     if (reason !== undefined) return this.#decline(response, reason);
     const { status, statusMessage } = head;
     const kept: ResponseHead = {
@@ -190,7 +194,7 @@ export class Pull {
     this.#errand.info.stored = true;
     this.#listener.begun(fill);
     fill.onDeserted(() => void this.#fillDeserted(fill));
-    await this.#pour(fill, head, response);
+    await this.#pour(fill, head, request, response);
   }
 
   async #renew(update: ResponseHead, size: number): Promise<void> {
@@ -201,9 +205,14 @@ export class Pull {
     this.#listener.renewed(entry);
   }
 
-  async #pour(fill: Fill, head: TappedHead, response: OriginResponse): Promise<void> {
+  /** Of what ends when its connection does, nobody knows whether that was its end. */
+  #endless({ delimited }: OriginResponse, head: TappedHead): Reason | undefined {
+    return delimited === 'close' && this.#admission.digests(head).length === 0 ? 'no-length' : undefined;
+  }
+
+  async #pour(fill: Fill, head: TappedHead, request: OriginRequest, response: OriginResponse): Promise<void> {
     try {
-      for await (const chunk of response.body as AsyncIterable<Buffer>) {
+      for await (const chunk of new Download(this.#origin, request, response).bytes()) {
         this.#bytes += chunk.byteLength;
         await this.#keepPace(fill, chunk.byteLength);
         if (fill.write(chunk)) continue;
@@ -335,9 +344,4 @@ export class Pull {
       return true;
     }
   }
-}
-
-/** Whether the origin had no answer, or not all of one. */
-export function isOriginError(error: unknown): error is OriginError {
-  return error instanceof OriginError;
 }

@@ -15,7 +15,7 @@ import { type Exchange, hasBody } from './exchange.ts';
 import { failWith } from './fail-with.ts';
 import type { Journal } from './journal.ts';
 import { bodyOf, OriginBody } from './origin-body.ts';
-import { isOriginError } from './pull.ts';
+import { isOriginError } from './outcome.ts';
 import { purgeAfter } from './purge.ts';
 import { outcomeOf } from './revalidation.ts';
 import { rewritten } from './rewriting.ts';

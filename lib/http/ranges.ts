@@ -41,6 +41,20 @@ export function firstPosition(header: string | undefined): number | undefined {
   return first ? Math.min(Number(first), Number.MAX_SAFE_INTEGER) : undefined;
 }
 
+/**
+ * The first range of a header, for a body whose size is not known: `start` is undefined for one that counts from the end, `end` for one
+ * that goes on to it. undefined where the header is to be ignored.
+ */
+export function firstRange(
+  header: string | undefined,
+): { start: number | undefined; end: number | undefined } | undefined {
+  const spec = rangeSpecs(header, MAX_RANGES)?.[0];
+  if (spec === undefined) return undefined;
+  const at = (digits: string, more: number) =>
+    digits === '' ? undefined : Math.min(Number(digits), Number.MAX_SAFE_INTEGER - 2 ** 32) + more;
+  return { start: at(spec.first, 0), end: spec.first === '' ? undefined : at(spec.last, 1) };
+}
+
 /** A Content-Range value (RFC 9110 14.4); without a range the one of a 416. */
 export function contentRange(range: ByteRange | undefined, size: number): string {
   return range === undefined ? `bytes */${size}` : `bytes ${range.start}-${range.end - 1}/${size}`;

@@ -14,6 +14,8 @@ export type Publication =
       record: EntryRecord;
       /** The CRC-32 of each block of the body. */
       blocks: Uint32Array;
+      /** Where the body is; default among those of fills. */
+      from?: string;
     }
   | {
       record: EntryRecord;
@@ -60,13 +62,11 @@ export async function publish(
       await linkAll(layout, name, { from: publication.renews, to: fill });
       if (durable) await syncFile(claim.path);
     } else {
+      const { blocks, from = layout.incompleteBody(name, fill) } = publication;
       if (wasPinned) await writePin(place, true);
-      await writeBlocks(layout, { name, fill, size: record.size }, publication.blocks, {
-        mode: modes.file,
-        durable,
-      });
-      if (durable) for (const path of [layout.incompleteBody(name, fill), claim.path]) await syncFile(path);
-      await fs.rename(layout.incompleteBody(name, fill), body);
+      await writeBlocks(layout, { name, fill, size: record.size }, blocks, { mode: modes.file, durable });
+      if (durable) for (const path of [from, claim.path]) await syncFile(path);
+      await fs.rename(from, body);
     }
     // The body's name first: a record must never outlive it.
     if (durable) await syncDirectory(layout.shard(name));

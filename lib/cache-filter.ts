@@ -88,6 +88,7 @@ class Story {
             journal: this.#journal,
             gate: this.#gate,
             stored: this.#stored,
+            purger: this.#purger,
             leads,
             pulls: this.#pulls,
             remember,
@@ -108,6 +109,7 @@ class Story {
     this.#misses = new Misses(config, {
       ...common,
       leader: pulling?.leader ?? new HandlerLeader(config, common, remember),
+      cold: pulling?.cold,
       obey: (exchange, verdict) => this.#obey(exchange, verdict),
     });
   }

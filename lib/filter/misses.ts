@@ -6,6 +6,7 @@ import type { Verdict } from '../policy/policy.ts';
 import type { Reason } from '../reasons.ts';
 import { run } from '../steps.ts';
 import type { Around } from './around.ts';
+import type { ColdRanges } from './cold-ranges.ts';
 import type { Errand } from './errand.ts';
 import type { Exchange } from './exchange.ts';
 import { type Following, follow, leave, reluctanceOf, unclaim, unshareable, waitFor } from './follow.ts';
@@ -45,6 +46,7 @@ export interface Surroundings {
   around: Around;
   leads: Leads;
   leader: Leader;
+  cold?: ColdRanges | undefined;
   /** What follows from a verdict other than to serve. */
   obey(exchange: Exchange, verdict: Exclude<Verdict, { do: 'serve' }>): Promise<() => unknown>;
 }
@@ -55,11 +57,14 @@ export class Misses {
   readonly #with: Surroundings;
   readonly #uncacheable = new LRUCache<string, Reason>({ max: 10_000, ttl: UNCACHEABLE_MS });
   readonly #uses: Uses;
+  /** What becomes of a range that is not answered with what is missing: all is fetched, if it is near the beginning. */
+  readonly #whole: Pick<Config, 'coldRange'>;
 
   constructor(config: Config, surroundings: Surroundings) {
     this.#config = config;
     this.#with = surroundings;
     this.#uses = new Uses(config.minUses);
+    this.#whole = { coldRange: config.coldRange === 'bypass' ? 'bypass' : 'fill' };
   }
 
   /** The answer for the key was not kept, and the next one will not be. */
@@ -74,11 +79,15 @@ export class Misses {
 
   /** Leads, follows, or leaves it to whoever has it. */
   async take(exchange: Exchange): Promise<() => unknown> {
-    const { cache, around, leads, leader, stored } = this.#with;
+    const { cache, around, cold, leads, leader, stored } = this.#with;
     exchange.keepAsked();
     const { key, asked } = exchange;
-    const unwilling =
-      this.#reluctance(exchange, asked) ?? (this.#uses.areTooFew(key) ? 'min-uses' : undefined);
+    const tooFew = this.#uses.areTooFew(key) ? 'min-uses' : undefined;
+    if (tooFew === undefined && exchange.staleSince === undefined && cold?.concerns(exchange)) {
+      const answer = (await leader.instead?.(exchange)) ?? (await this.#cold(exchange));
+      if (answer !== undefined) return answer;
+    }
+    const unwilling = this.#reluctance(exchange, asked) ?? tooFew;
     for (let attempt = 0, losses = 0; ; ) {
       const instead = await leader.instead?.(exchange);
       if (instead !== undefined) return instead;
@@ -116,9 +125,15 @@ export class Misses {
 
   /** Why a request should not fetch. A condition of its own is no reason where what is stored is only to be brought up to date. */
   #reluctance({ staleSince }: Exchange, asked: Exchange['asked']): Reason | undefined {
-    const reason = reluctanceOf(this.#config, asked);
+    const reason = reluctanceOf(this.#whole, asked);
     const mayRenew = staleSince !== undefined && this.#config.origin !== undefined;
     return mayRenew && reason === 'conditional' ? undefined : reason;
+  }
+
+  /** Answered with what is missing of it; undefined where that can't be. */
+  async #cold(exchange: Exchange): Promise<(() => unknown) | undefined> {
+    const answer = await this.#with.cold?.take(exchange);
+    return typeof answer === 'object' ? this.late(exchange, answer.entry) : answer;
   }
 
   /** Committed between looking and claiming, or brought up to date: a hit after all. */
@@ -158,7 +173,8 @@ export class Misses {
     const reason = unshareable(exchange, fill, verdict.version);
     if (reason !== undefined) {
       fill.release();
-      return () => around.forward(exchange, reason);
+      const part = reason === 'range' ? await this.#cold(exchange) : undefined;
+      return part ?? (() => around.forward(exchange, reason));
     }
     exchange.version = verdict.version;
     return () =>

@@ -4,6 +4,7 @@ import type { Config } from '../options.ts';
 import { Origin } from '../origin/origin.ts';
 import type { Reason } from '../reasons.ts';
 import { Background } from './background.ts';
+import { ColdRanges } from './cold-ranges.ts';
 import type { Errand } from './errand.ts';
 import type { Exchange } from './exchange.ts';
 import type { Gate } from './gate.ts';
@@ -11,6 +12,7 @@ import type { Leads } from './leads.ts';
 import { Negatives } from './negatives.ts';
 import { OriginLeader } from './origin-leader.ts';
 import { Prefetcher } from './prefetch/prefetcher.ts';
+import type { Purger } from './purge.ts';
 import { Relay } from './relay.ts';
 import { Renewals } from './renewals.ts';
 import type { Running } from './running.ts';
@@ -23,6 +25,7 @@ const debug = createDebug('cache-filter:prefetch');
 export interface PullingTools extends Omit<StandbyTools, 'negatives'> {
   cache: Cache;
   gate: Gate;
+  purger: Purger;
   leads: Leads;
   /** What is fetched at the moment. */
   pulls: Running;
@@ -36,6 +39,7 @@ export class Pulling {
   readonly relay: Relay;
   readonly leader: OriginLeader;
   readonly prefetcher: Prefetcher;
+  readonly cold: ColdRanges;
   readonly #origin: Origin;
   readonly #negatives: Negatives;
   readonly #renewals: Renewals;
@@ -49,6 +53,7 @@ export class Pulling {
     const standby = new Standby({ ...tools, negatives: this.#negatives });
     this.relay = new Relay(origin, supplier, journal, config);
     this.relay.standby = standby;
+    this.cold = new ColdRanges({ ...tools, config, origin, supplier, relay: this.relay });
     const background = new Background(config);
     const common = { ...tools, config, supplier, standby, background };
     this.leader = new OriginLeader({ ...common, origin, relay: this.relay });
@@ -70,6 +75,7 @@ export class Pulling {
   /** Ends its connections. */
   close(): void {
     this.prefetcher.close();
+    this.cold.close();
     this.#origin.close();
   }
 }

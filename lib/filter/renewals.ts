@@ -60,7 +60,7 @@ export class Renewals {
     const claiming = () => inTime(cache.claim(errand.key, { newerThan }), config.storeTimeoutMs, unclaim);
     const claim: Claim | undefined = await leads.claim(errand.key, claiming);
     if (claim?.role !== 'leader') return unclaim(claim);
-    const supply = await supplier.find(errand, 'GET').catch(() => undefined);
+    const supply = await supplier.find(errand).catch(() => undefined);
     if (supply === undefined || isAnswer(supply) || signal.aborted) {
       standby.failed(errand);
       leads.ended();

@@ -75,7 +75,7 @@ class Story {
     this.cache = config.cache ?? new FileCache(config.store);
     this.#routes = new RouteTable(config.routes);
     this.#journal = new Journal(config);
-    this.#purger = new Purger(config, this.cache);
+    this.#purger = new Purger(config, this.cache, (what) => this.#pulling?.invalidate(what));
     this.#gate = new Gate(config, this.#journal);
     this.#stored = new Stored(config, this.cache, this.#purger);
     const remember = (errand: Errand, reason: Reason) => this.#misses.remember(errand, reason);
@@ -83,12 +83,19 @@ class Story {
     const pulling =
       config.origin === undefined
         ? undefined
-        : new Pulling(
-            config,
-            { cache: this.cache, journal: this.#journal, gate: this.#gate, leads, purger: this.#purger },
-            this.#pulls,
+        : new Pulling(config, {
+            cache: this.cache,
+            journal: this.#journal,
+            gate: this.#gate,
+            stored: this.#stored,
+            purger: this.#purger,
+            leads,
+            pulls: this.#pulls,
             remember,
-          );
+            late: (exchange, entry) => this.#misses.late(exchange, entry),
+            again: (exchange) => this.#misses.take(exchange),
+            drop: (errand) => this.#drop(errand),
+          });
     this.#pulling = pulling;
     this.#around = new Around(this.#journal, pulling?.relay);
     const common = {
@@ -165,8 +172,13 @@ class Story {
     }
     const verdict = yield* this.#gate.judge(exchange, entry);
     // 5. Answer from it; where its bytes no longer are what was stored, it has gone.
-    if (verdict.do === 'serve')
-      return (yield* answerFrom(exchange, entry, this.#journal)) ?? (yield* wait(this.#miss(exchange)));
+    if (verdict.do === 'serve') {
+      const answer = yield* answerFrom(exchange, entry, this.#journal);
+      if (answer === undefined) return yield* wait(this.#miss(exchange));
+      exchange.version = verdict.version;
+      if (exchange.isStale) this.#pulling?.renew(exchange);
+      return answer;
+    }
     entry.release(false);
     return yield* wait(this.#obey(exchange, verdict));
   }
@@ -217,7 +229,7 @@ class Story {
   }
 
   /** Whatever the cache says, this filter does not serve it any more. */
-  #drop({ key }: Exchange): Promise<number> {
+  #drop({ key }: Errand): Promise<number> {
     return inTime(this.purge({ key: key.primary }), this.#config.storeTimeoutMs);
   }
 

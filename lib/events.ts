@@ -32,6 +32,15 @@ export interface ServedEvent extends RequestEvent {
   complete: boolean;
 }
 
+/** What came of asking the origin whether it still has what is stored. */
+export interface RevalidateEvent extends FetchEvent {
+  /** It is what it was; there is another one, which is being fetched; it has gone; it could not be found out. */
+  outcome: 'renewed' | 'replaced' | 'gone' | 'failed';
+  /** That the origin answered with; absent where it gave no answer. */
+  status?: number;
+  error?: unknown;
+}
+
 /** An entry that went without having been asked for. */
 export interface EvictEvent {
   directory?: string;
@@ -51,6 +60,12 @@ export interface CacheFilterEvents {
   'cache-filter:bypass': RequestEvent & { reason: Reason };
   /** The policy said no. */
   'cache-filter:refuse': RequestEvent & { reason: Reason; status: number };
+  /** Answered from an entry that is stale, for so many milliseconds. */
+  'cache-filter:stale': RequestEvent & { staleMs: number };
+  /** Answered with what the origin said lately: that it is not there. */
+  'cache-filter:negative': RequestEvent & { status: number };
+  /** The origin was asked for what is stale. */
+  'cache-filter:revalidate': RevalidateEvent;
   /** An answer of the filter's is over. */
   'cache-filter:served': ServedEvent;
   /** The handler of this request goes on with a fill where another's could not, and that has so many bytes. */
@@ -89,6 +104,9 @@ const names = {
   'cache-filter:miss': true,
   'cache-filter:bypass': true,
   'cache-filter:refuse': true,
+  'cache-filter:stale': true,
+  'cache-filter:negative': true,
+  'cache-filter:revalidate': true,
   'cache-filter:served': true,
   'cache-filter:hand-over': true,
   'cache-filter:store': true,

@@ -24,6 +24,7 @@ export type {
   PartWriter,
   Proof,
   QueuedKey,
+  RefreshOptions,
   Removed,
   Verified,
   VerifyOptions,

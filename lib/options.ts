@@ -7,6 +7,7 @@ import { requireCache } from './cache/require.ts';
 import { OptionReader, show } from './checks.ts';
 import { OptionError } from './errors.ts';
 import type { AnyRequest } from './http/message.ts';
+import { requireOriginFor, resolveFreshness } from './options/freshness.ts';
 import {
   ORIGIN_OPTIONS,
   type OriginConfig,
@@ -14,7 +15,7 @@ import {
   resolveOriginOptions,
 } from './origin-options.ts';
 import { type ClientAbort, clientAbortProblem } from './policy/client-abort.ts';
-import { type Freshness, freshnessProblem } from './policy/freshness.ts';
+import type { Freshness } from './policy/freshness.ts';
 import type {
   AuthorizeContext,
   AuthorizeOutcome,
@@ -152,10 +153,7 @@ export function resolveOptions<Req extends AnyRequest, R>(options: CacheFilterOp
   const read = new OptionReader(options, KNOWN);
   const store = storeOptions(options);
   const maxBytes = read.bytes('maxBytes', 10 * GIB);
-  const freshness = options.freshness ?? 'response';
-  const problem = freshnessProblem(freshness);
-  if (problem !== undefined)
-    throw new OptionError('freshness', `freshness ${problem}, got ${show(freshness)}`);
+  const freshness = resolveFreshness(options.freshness);
   const { clientAbort = 'finish' } = options;
   const wrong = clientAbortProblem(clientAbort);
   if (wrong !== undefined)
@@ -166,13 +164,15 @@ export function resolveOptions<Req extends AnyRequest, R>(options: CacheFilterOp
   const maxEntryBytes = read.bytes('maxEntryBytes', most);
   const defaults = { freshness, vary: read.headerNames('vary', []), minEntryBytes, maxEntryBytes };
 
+  const routes = resolveRoutes(options.routes, defaults);
+  requireOriginFor([{ freshness }, ...routes], options.origin);
   return Object.freeze<Config>({
     cache: options.cache,
     store,
     minEntryBytes,
     maxEntryBytes,
     minUses: read.count('minUses', 1),
-    routes: resolveRoutes(options.routes, defaults),
+    routes,
     keyHost: read.flag('keyHost', false),
     namespace: read.text('namespace', ''),
     bypass: read.hook('bypass') as Config['bypass'],

@@ -27,6 +27,8 @@ export interface OriginOptions<Req extends AnyRequest = IncomingMessage> {
   forwardHeaders?: readonly string[];
   /** Methods that purge and are sent to the origin, in place of the application. Default none. */
   forwardMethods?: readonly string[];
+  /** How long it is remembered that the origin has answered 404 or 410, in milliseconds. Default 0: not at all. */
+  negativeTtlMs?: number;
   /** Path and query, below the mount point, of what has the id, for `filter.prefetch(id)`. Default: what the pattern of a route says. */
   urlFor?: (id: string) => string;
   /** Where the filter is mounted, for what nobody asked for: keys begin with it. Default at the root. */
@@ -44,6 +46,7 @@ export interface OriginConfig {
   /** Lower-case. */
   forwardHeaders: readonly string[];
   forwardMethods: readonly string[];
+  negativeTtlMs: number;
   urlFor: ((id: string) => unknown) | undefined;
   mountPath: string;
   prefetch: { concurrency: number; retries: number };
@@ -55,6 +58,7 @@ export const ORIGIN_OPTIONS: Record<keyof OriginOptions, true> = {
   upstream: true,
   forwardHeaders: true,
   forwardMethods: true,
+  negativeTtlMs: true,
   urlFor: true,
   mountPath: true,
   prefetch: true,
@@ -87,6 +91,7 @@ export function resolveOriginOptions<Req extends AnyRequest>(
     upstream: resolveUpstream(options.upstream),
     forwardHeaders: read.headerNames('forwardHeaders', FORWARD_HEADERS),
     forwardMethods: methodsOf(options.forwardMethods ?? []),
+    negativeTtlMs: read.duration('negativeTtlMs', 0),
     urlFor: read.hook('urlFor') as OriginConfig['urlFor'],
     mountPath,
     prefetch: prefetchOf(options.prefetch ?? {}),

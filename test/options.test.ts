@@ -33,6 +33,7 @@ describe('defaults', () => {
       origin: undefined,
       forwardHeaders: ['accept', 'accept-language'],
       forwardMethods: [],
+      negativeTtlMs: 0,
       urlFor: undefined,
       mountPath: '',
       prefetch: { concurrency: 2, retries: 3 },
@@ -225,7 +226,7 @@ const REFUSED: [options: unknown, option: string, message: string][] = [
   [
     { directory, freshness: 'never' },
     'freshness',
-    "freshness must be 'response', 'immutable' or { ttlMs: a number of milliseconds above 0 }, got \"never\"",
+    "freshness must be 'response', 'immutable' or { ttlMs: a number of milliseconds above 0, staleWhileRevalidateMs, staleIfErrorMs: 0 or more }, one of them at least, got \"never\"",
   ],
   [{ directory, freshness: { ttlMs: '1h' } }, 'freshness', 'got {"ttlMs":"1h"}'],
   [{ directory, namespace: 7 }, 'namespace', 'namespace must be a string, got 7'],

@@ -133,17 +133,34 @@ export interface RunningFill extends FillInfo {
   bytes: number;
 }
 
-/** Why the cache would not take a body. */
-export type DeclineReason = 'changed' | 'closed' | 'no-room' | 'store-down' | 'too-large' | 'unknown-format';
+/** Why the cache would not take a body, or bring an entry up to date. `superseded`: the entry is not there any more. */
+export type DeclineReason =
+  | 'changed'
+  | 'closed'
+  | 'no-room'
+  | 'store-down'
+  | 'superseded'
+  | 'too-large'
+  | 'unknown-format';
 
 /** Not taken; the response goes on without the cache. */
 export interface Declined {
   declined: DeclineReason;
 }
 
-/** The right, and the duty, to fetch: the holder calls exactly one of `start` and `abandon`. */
+/** What a 304 comes with, besides its head. */
+export interface RefreshOptions {
+  /** Milliseconds since the epoch; default now. */
+  storedAt?: number;
+  /** Which version of its resource the entry is from now on; default the one that it was. */
+  version?: string;
+}
+
+/** The right, and the duty, to fetch: the holder calls exactly one of `start`, `refresh` and `abandon`. */
 export interface LeaderClaim {
   role: 'leader';
+  /** The entry that `newerThan` passed over, held until one of the three is called. */
+  previous?: Entry;
   /** Of a fill that lost its writer: the head it began with, and how many bytes of it there are. */
   inherited?: { head: ResponseHead; bytes: number };
   /**
@@ -151,6 +168,12 @@ export interface LeaderClaim {
    * only what follows is written. Declined as `changed`, and the fill fails, where the head is of another representation.
    */
   start(head: ResponseHead, options?: FillOptions): Promise<Fill | Declined>;
+  /**
+   * The source says that `previous` is still what it has (304): its head is brought up to date (RFC 9111, 3.2), all else of it stays, and it
+   * counts as stored now. Resolves to the entry, held for the caller. Declined as `changed` where the head is of another representation,
+   * and as `superseded` where the entry was purged, replaced or evicted meanwhile; then nothing has changed.
+   */
+  refresh(head: ResponseHead, options?: RefreshOptions): Promise<Entry | Declined>;
   /** Lets the followers go; each decides for itself. */
   abandon(): Promise<void>;
 }

@@ -123,11 +123,12 @@ export class FileEntries {
 
   /**
    * Accounts for a body that `publish` puts in the place of the one before, or of none. Nothing of that name is evicted meanwhile.
+   * @param isSame it is the body of the one before: how often that was used stays
    * @param publish resolves to the size of the record in bytes
    * @param settle called at the moment from which on it is accounted for
    */
   async replace(
-    { name, fill, size }: { name: string; fill: string; size: number },
+    { name, fill, size, isSame = false }: { name: string; fill: string; size: number; isSame?: boolean },
     publish: () => Promise<number>,
     settle: () => void,
   ): Promise<void> {
@@ -137,7 +138,8 @@ export class FileEntries {
     try {
       const recordBytes = await publish();
       settle();
-      this.#forget(name);
+      if (!isSame) this.upkeep.forget(name);
+      this.#forgetBody(name);
       this.inventory.touched(name);
       // Purged already, before we came to account for it.
       if (!removed.has(fill)) this.ledger.add(name, charge(size, recordBytes), fill);
@@ -329,6 +331,10 @@ export class FileEntries {
   /** What is known of a body that has gone, or was replaced. */
   #forget(name: string): void {
     this.upkeep.forget(name);
+    this.#forgetBody(name);
+  }
+
+  #forgetBody(name: string): void {
     this.checks.forget(name);
     this.#hot?.forget(name);
   }

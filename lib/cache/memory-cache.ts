@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto';
 import { OptionReader, requireBytes } from '../checks.ts';
 import { StoreError, SupersededError } from '../errors.ts';
 import { publish as tell } from '../events.ts';
 import type { ResponseHead } from '../http/body.ts';
+import { freshened } from '../http/freshened.ts';
 import type {
   Cache,
   CacheStats,
@@ -16,6 +16,7 @@ import type {
   FillOptions,
   Invalidation,
   Key,
+  RefreshOptions,
   Removed,
   RunningFill,
   Verified,
@@ -23,8 +24,9 @@ import type {
 } from './cache.ts';
 import { Expiry, requireInactiveMs } from './expiry.ts';
 import { type MemoryBody, MemoryFill } from './fill/memory-fill.ts';
+import { following, MemoryRun } from './fill/memory-run.ts';
 import { tooLarge } from './fill/proof.ts';
-import { Run, Runs } from './fill/runs.ts';
+import { Runs } from './fill/runs.ts';
 import { concerns } from './invalidation.ts';
 import { idOf } from './key.ts';
 import { Ledger } from './ledger.ts';
@@ -32,6 +34,7 @@ import { MemoryEntry } from './memory-entry.ts';
 import { MemoryQueue } from './memory-queue.ts';
 import { Pace } from './pace.ts';
 import { Reservation } from './reservation.ts';
+import { sha256Of } from './slow-hash.ts';
 
 /** What a {@link MemoryCache} is made with. */
 export interface MemoryCacheOptions {
@@ -49,20 +52,11 @@ const KNOWN: Record<keyof MemoryCacheOptions, true> = {
   inactiveMs: true,
 };
 
-/** Hashed in one go. */
-const SLICE_BYTES = 2 ** 20;
-
 /** Charged for the head of an entry, so that empty bodies don't escape the budget. */
 const OVERHEAD_BYTES = 512;
 
 interface Stored extends MemoryBody {
   hits: number;
-}
-
-/** One key being fetched. */
-class MemoryRun extends Run<MemoryFill> {
-  /** Purged while it ran. */
-  doomed = false;
 }
 
 /** The small reference implementation: the whole contract, in memory, for tests and for small bodies. */
@@ -119,19 +113,32 @@ export class MemoryCache implements Cache {
     { join = false, newerThan = Number.NEGATIVE_INFINITY }: ClaimOptions = {},
   ): Promise<Claim | undefined> {
     const other = this.#runs.of(key);
-    if (other !== undefined) return { role: 'follower', fill: other.shared().then((fill) => fill?.reader()) };
+    if (other !== undefined) return following(other);
     if (join) return undefined;
     if (this.#isClosed) return { role: 'declined', reason: 'closed' };
     const entry = this.open(key);
     if (entry !== undefined && entry.info.storedAt > newerThan) return { role: 'entry', entry };
-    entry?.release(false);
     const run = new MemoryRun(key);
     this.#runs.add(run);
     this.#fills++;
+    const letGo = () => entry?.release(false);
     return {
       role: 'leader',
-      start: (head, options = {}) => this.#start(run, head, options),
-      abandon: async () => this.#end(run),
+      ...(entry === undefined ? {} : { previous: entry }),
+      start: (head, options = {}) => {
+        letGo();
+        return this.#start(run, head, options);
+      },
+      refresh: async (head, options = {}) => {
+        const refreshed = this.#refresh(run, entry, head, options);
+        letGo();
+        this.#end(run);
+        return refreshed;
+      },
+      abandon: async () => {
+        letGo();
+        this.#end(run);
+      },
     };
   }
 
@@ -249,6 +256,27 @@ export class MemoryCache implements Cache {
     return fill;
   }
 
+  #refresh(
+    run: MemoryRun,
+    previous: Entry | undefined,
+    update: ResponseHead,
+    { storedAt = Date.now(), version }: RefreshOptions,
+  ): Entry | Declined {
+    const name = idOf(run.key);
+    const stored = this.#entries.get(name);
+    if (this.#isClosed) return { declined: 'closed' };
+    run.isOpen = true;
+    if (stored === undefined || stored.info !== previous?.info || run.doomed)
+      return { declined: 'superseded' };
+    const head = freshened(stored.head, update);
+    if (head === undefined) return { declined: 'changed' };
+    const info = { ...stored.info, storedAt, ...(version === undefined ? {} : { version }) };
+    // In its place: those who hold it count as users of the same body.
+    Object.assign(stored, { head, info });
+    this.queue.clear(run.key);
+    return this.open(run.key) ?? { declined: 'superseded' };
+  }
+
   get #isClosed(): boolean {
     return this.#closing.signal.aborted;
   }
@@ -310,17 +338,4 @@ export class MemoryCache implements Cache {
     run.end();
     this.#fills--;
   }
-}
-
-/** A slice at a time: a large body would hold the loop. */
-async function sha256Of(body: Uint8Array, pace: Pace): Promise<string> {
-  const hash = createHash('sha256');
-  await pace.spend(0);
-  for (let at = 0; at < body.byteLength; at += SLICE_BYTES) {
-    const slice = body.subarray(at, at + SLICE_BYTES);
-    await pace.spend(slice.byteLength);
-    hash.update(slice);
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-  return hash.digest('hex');
 }

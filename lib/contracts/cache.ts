@@ -12,6 +12,7 @@ import { overflow } from './cache/overflow.ts';
 import { parts } from './cache/parts.ts';
 import { pins } from './cache/pins.ts';
 import { queue } from './cache/queue.ts';
+import { renewal } from './cache/renewal.ts';
 import { succession } from './cache/succession.ts';
 import { type CacheFactory, type Kit, Suite } from './cache/suite.ts';
 import { use } from './cache/use.ts';
@@ -41,6 +42,7 @@ export function testCache(kit: Kit, factory: CacheFactory): void {
     use,
     pins,
     queue,
+    renewal,
     verify,
     parts,
   ]) {

@@ -55,6 +55,12 @@ export class Exchange implements Errand {
   readonly info: CacheInfo;
   /** The head arrived at this time in an entry that is no longer fresh. */
   staleSince: number | undefined;
+  /** Until then, in milliseconds since the epoch, that entry may be served where the origin fails. */
+  staleUntil = 0;
+  /** It is served, and the origin asked in the background. */
+  isStale = false;
+  /** What the origin was asked before an answer is given from an entry. */
+  asOf: Pick<CacheStatus, 'fwd' | 'fwdStatus'> | undefined;
   /** The cache has not answered in time: it is not asked again. */
   storeIsLate = false;
   /** Which version of the resource a response will be of, as `metadata` said before the application was asked. */

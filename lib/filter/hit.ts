@@ -2,7 +2,7 @@ import createDebug from 'debug';
 import type { Entry, EntryInfo } from '../cache/cache.ts';
 import type { HeaderPairs } from '../http/body.ts';
 import { wantedReprDigest } from '../http/digest.ts';
-import { type Freshness, freshnessLifetime, initialAge } from '../policy/freshness.ts';
+import { type Freshness, initialAge, type Staleness, staleness } from '../policy/freshness.ts';
 import { decide } from '../response/plan.ts';
 import { send } from '../response/send.ts';
 import type { ResolvedRoute } from '../routes/route.ts';
@@ -51,7 +51,12 @@ function* hit(exchange: Exchange, entry: Entry, journal: Journal): Steps<void> {
   const left = lifetimeLeft(exchange.match.route, entry, now);
   // RFC 9111, 4.2.3, in whole seconds.
   const age = Math.floor((initialAgeMs + Math.max(0, now - storedAt)) / 1000);
-  const status = { hit: true, ...(Number.isFinite(left) ? { ttl: Math.floor(left / 1000) } : {}) };
+  if (left <= 0) journal.stale(exchange, -left);
+  const status = {
+    ...(exchange.asOf ?? { hit: true }),
+    ...(Number.isFinite(left) ? { ttl: Math.floor(left / 1000) } : {}),
+    ...(left <= 0 ? { detail: 'stale' } : {}),
+  };
   const atOnce = entry.bytes !== undefined && entry.size <= AT_ONCE_BYTES;
   const settled = !atOnce || journal.watchesAnswers;
   const sent = yield* wait(
@@ -68,13 +73,25 @@ function* hit(exchange: Exchange, entry: Entry, journal: Journal): Steps<void> {
 
 /** How much longer the entry is fresh, in milliseconds. */
 export function lifetimeLeft(route: Pick<ResolvedRoute, 'freshness'>, entry: Entry, now: number): number {
-  return factsOf(route, entry).lifetimeMs - (now - entry.info.storedAt);
+  return factsOf(route, entry).staleness.freshForMs - (now - entry.info.storedAt);
+}
+
+/** The same of what may be done with it beyond that. */
+export function staleFor(
+  route: Pick<ResolvedRoute, 'freshness'>,
+  entry: Entry,
+  now: number,
+): Omit<Staleness, 'freshForMs'> {
+  const { swrForMs, sieForMs } = factsOf(route, entry).staleness;
+  const age = now - entry.info.storedAt;
+  return { swrForMs: swrForMs - age, sieForMs: sieForMs - age };
 }
 
 /** What follows from an entry alone. */
 interface Facts {
   freshness: Freshness;
-  lifetimeMs: number;
+  /** From the moment at which it arrived. */
+  staleness: Staleness;
   initialAgeMs: number;
   supplement: HeaderPairs;
 }
@@ -86,7 +103,7 @@ function factsOf({ freshness }: Pick<ResolvedRoute, 'freshness'>, { head, info }
   if (found === undefined || found.freshness !== freshness) {
     found = {
       freshness,
-      lifetimeMs: freshnessLifetime(head, freshness, info.storedAt) ?? 0,
+      staleness: staleness(head, freshness, info.storedAt, info.storedAt),
       initialAgeMs: initialAge(head, info.storedAt),
       supplement: validators(info, undefined),
     };

@@ -2,7 +2,14 @@
 
 import createDebug from 'debug';
 import type { CacheStats } from '../cache/cache.ts';
-import { type CacheFilterEvents, isHeard, publish, type RequestEvent, type ServedEvent } from '../events.ts';
+import {
+  type CacheFilterEvents,
+  isHeard,
+  publish,
+  type RequestEvent,
+  type RevalidateEvent,
+  type ServedEvent,
+} from '../events.ts';
 import type { Config } from '../options.ts';
 import { ask, extended } from '../policy/hooks.ts';
 import type { Reason } from '../reasons.ts';
@@ -25,9 +32,15 @@ export interface FilterStats extends CacheStats {
     refusals: number;
     /** Of the misses: answered out of a fill that another request began. */
     collapsed: number;
+    /** Of the hits: answered from an entry that is no longer fresh. */
+    stale: number;
+    /** Answered with a 404 or 410 that the origin gave before. */
+    negatives: number;
     /** Not done with yet. */
     running: number;
   };
+  /** How often the origin was asked for what is stale, by what came of it. */
+  revalidations: Record<RevalidateEvent['outcome'], number>;
   /** Responses that became entries, and those that were not kept. */
   responses: { stored: number; rejected: number };
   /** Bytes of bodies handed to clients, by where they came from. */
@@ -39,7 +52,16 @@ export interface FilterStats extends CacheStats {
 /** Notes what becomes of each request: for `getCacheInfo`, the counters, the events, the debug log. None of it can fail a response. */
 export class Journal {
   readonly #config: Pick<Config, 'onServed' | 'hookTimeoutMs'>;
-  readonly #requests = { hits: 0, misses: 0, bypasses: 0, refusals: 0, collapsed: 0 };
+  readonly #requests = {
+    hits: 0,
+    misses: 0,
+    bypasses: 0,
+    refusals: 0,
+    collapsed: 0,
+    stale: 0,
+    negatives: 0,
+  };
+  readonly #revalidations = { renewed: 0, replaced: 0, gone: 0, failed: 0 };
   readonly #responses = { stored: 0, rejected: 0 };
   readonly #servedBytes = { hit: 0, fill: 0, collapsed: 0, origin: 0 };
   readonly #reasons: Partial<Record<Reason, number>> = {};
@@ -58,6 +80,29 @@ export class Journal {
     this.#requests.hits++;
     debug('%s: hit', exchange.key.primary);
     this.#publish('cache-filter:hit', exchange, {});
+  }
+
+  /** The hit is stale, for so many milliseconds. */
+  stale(exchange: Exchange, staleMs: number): void {
+    this.#requests.stale++;
+    this.#note(exchange, 'stale');
+    debug('%s: stale for %d ms', exchange.key.primary, staleMs);
+    this.#publish('cache-filter:stale', exchange, { staleMs });
+  }
+
+  /** The origin has said lately that it is not there. */
+  negative(exchange: Exchange, status: number): void {
+    exchange.info.status = 'hit';
+    this.#requests.negatives++;
+    this.#note(exchange, 'negative');
+    debug('%s: %d, as before', exchange.key.primary, status);
+    this.#publish('cache-filter:negative', exchange, { status });
+  }
+
+  revalidated(errand: Errand, came: Omit<RevalidateEvent, keyof RequestEvent>): void {
+    this.#revalidations[came.outcome]++;
+    debug('%s: %s: %o', errand.key.primary, came.outcome, came.status ?? came.error);
+    this.#publish('cache-filter:revalidate', errand, came);
   }
 
   /** Nothing to answer from. `reason`: why the application answers instead, unaccompanied. */
@@ -130,6 +175,7 @@ export class Journal {
     return {
       ...cache,
       requests: { ...this.#requests, running },
+      revalidations: { ...this.#revalidations },
       responses: { ...this.#responses },
       servedBytes: { ...this.#servedBytes },
       reasons: { ...this.#reasons },

@@ -33,6 +33,8 @@ export interface Leader {
   inherit(exchange: Exchange, claim: LeaderClaim, answer: AnswerUnderWay): Promise<void>;
   /** What it failed with for this key since then (by `performance.now()`), where everybody else would fail with the same. */
   failedSince?(exchange: Exchange, since: number): Error | undefined;
+  /** How to answer without fetching anything, where that is possible now. */
+  instead?(exchange: Exchange): Promise<(() => unknown) | undefined>;
 }
 
 /** What misses have to do with. */
@@ -80,13 +82,18 @@ export class Misses {
     const { cache, around, cold, leads, leader, stored } = this.#with;
     exchange.keepAsked();
     const { key, asked } = exchange;
-    const tooFew = this.#uses.areTooFew(key) ? 'min-uses' : undefined;
-    if (tooFew === undefined && cold?.concerns(exchange)) {
-      const answer = await this.#cold(exchange);
+    const inParts = exchange.staleSince === undefined && cold?.concerns(exchange) === true;
+    const reluctant = this.#reluctance(exchange, asked);
+    const counts = inParts || reluctant === undefined;
+    const tooFew = counts && this.#uses.areTooFew(key) ? 'min-uses' : undefined;
+    if (inParts && tooFew === undefined) {
+      const answer = (await leader.instead?.(exchange)) ?? (await this.#cold(exchange));
       if (answer !== undefined) return answer;
     }
-    const unwilling = reluctanceOf(this.#whole, asked) ?? tooFew;
+    const unwilling = reluctant ?? tooFew;
     for (let attempt = 0, losses = 0; ; ) {
+      const instead = await leader.instead?.(exchange);
+      if (instead !== undefined) return instead;
       const lasting = this.#uncacheable.get(idOf(key));
       if (lasting !== undefined) return () => around.forward(exchange, lasting);
       const reluctance = unwilling ?? (leads.isFull(key) ? 'fills-full' : undefined);
@@ -99,7 +106,7 @@ export class Misses {
       if (claim === undefined) return () => around.forward(exchange, reluctance ?? 'store-down');
       if (claim.role === 'declined') return () => around.forward(exchange, claim.reason);
       if (claim.role === 'leader') return () => leader.lead(exchange, claim);
-      if (claim.role === 'entry') return this.#late(exchange, claim.entry);
+      if (claim.role === 'entry') return this.late(exchange, claim.entry);
       // A fill that ended with nothing to share let its followers go all at once: one of them leads now, the rest pass.
       const following = () => this.#follow(exchange, claim);
       const since = performance.now();
@@ -110,7 +117,7 @@ export class Misses {
       // Where nothing is known of it yet, that is no reason to let all go.
       if (claim.again && losses++ < MOST_LOSSES) {
         const entry = await run(stored.open(exchange));
-        if (entry !== undefined) return this.#late(exchange, entry);
+        if (entry !== undefined) return this.late(exchange, entry);
         continue;
       }
       if (attempt++ === 0) continue;
@@ -119,14 +126,21 @@ export class Misses {
     }
   }
 
+  /** Why a request should not fetch. A condition of its own is no reason where what is stored is only to be brought up to date. */
+  #reluctance({ staleSince }: Exchange, asked: Exchange['asked']): Reason | undefined {
+    const reason = reluctanceOf(this.#whole, asked);
+    const mayRenew = staleSince !== undefined && this.#config.origin !== undefined;
+    return mayRenew && reason === 'conditional' ? undefined : reason;
+  }
+
   /** Answered with what is missing of it; undefined where that can't be. */
   async #cold(exchange: Exchange): Promise<(() => unknown) | undefined> {
     const answer = await this.#with.cold?.take(exchange);
-    return typeof answer === 'object' ? this.#late(exchange, answer.entry) : answer;
+    return typeof answer === 'object' ? this.late(exchange, answer.entry) : answer;
   }
 
-  /** Committed between looking and claiming: a hit after all. */
-  async #late(exchange: Exchange, entry: Entry): Promise<() => unknown> {
+  /** Committed between looking and claiming, or brought up to date: a hit after all. */
+  async late(exchange: Exchange, entry: Entry): Promise<() => unknown> {
     const { around, gate, journal, obey } = this.#with;
     const verdict = await run(gate.judge(exchange, entry));
     if (verdict.do === 'serve' && exchange.mayShare(entry.head)) {

@@ -2,7 +2,7 @@ import { PassThrough, pipeline, Readable } from 'node:stream';
 import type { Body, ByteRange, ResponseHead } from '../http/body.ts';
 import type { OriginAnswer } from '../origin/places.ts';
 import type { OriginResponse } from '../origin/request.ts';
-import { headOf } from './pull.ts';
+import { headOf } from './asking.ts';
 
 /** What an origin answers, to be sent as it comes. It can be read once. */
 export class OriginBody implements Body {

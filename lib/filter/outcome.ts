@@ -2,8 +2,8 @@ import { IntegrityError, OriginError, StoreError, SupersededError } from '../err
 import type { Reason } from '../reasons.ts';
 import { TooSlowError } from './patience.ts';
 
-/** What became of a response: an entry of so many bytes, or nothing. */
-export type Outcome = { size: number } | { reason: Reason; error?: unknown };
+/** What became of a response: an entry of so many bytes, which is the one that there was, or nothing. */
+export type Outcome = { size: number; renewed?: true } | { reason: Reason; error?: unknown };
 
 /** Why a handler did not come to its end. */
 export function failureOf(error: Error): Reason {
@@ -23,4 +23,9 @@ export function isFinal(error: Error): boolean {
 export function rejectionOf(error: unknown): Reason {
   if (error instanceof StoreError) return error.reason;
   return error instanceof SupersededError ? 'purge' : 'unproven';
+}
+
+/** Whether the origin had no answer, or not all of one. */
+export function isOriginError(error: unknown): error is OriginError {
+  return error instanceof OriginError;
 }

@@ -3,12 +3,11 @@
 import { AsyncResource } from 'node:async_hooks';
 import { setImmediate as turn } from 'node:timers/promises';
 import createDebug from 'debug';
-import type { Declined, Fill, FillOptions, LeaderClaim } from '../cache/cache.ts';
-import { IncompleteError, OriginError } from '../errors.ts';
+import type { Declined, Entry, Fill, FillOptions, LeaderClaim } from '../cache/cache.ts';
+import { IncompleteError } from '../errors.ts';
 import { type FillTrace, fillTracing } from '../events.ts';
 import type { ResponseHead } from '../http/body.ts';
-import { formatHttpDate } from '../http/date.ts';
-import { fieldValue, storedHeaders } from '../http/headers.ts';
+import { storedHeaders } from '../http/headers.ts';
 import type { Config } from '../options.ts';
 import { Download } from '../origin/download.ts';
 import type { Origin } from '../origin/origin.ts';
@@ -20,6 +19,7 @@ import type { Reason } from '../reasons.ts';
 import { ClientGone } from '../response/flow.ts';
 import type { TappedHead } from '../response/tap/head.ts';
 import { Admission } from './admission.ts';
+import { ask, headOf, renew } from './asking.ts';
 import type { Background } from './background.ts';
 import type { Errand } from './errand.ts';
 import { inTime, unbegin } from './in-time.ts';
@@ -36,6 +36,11 @@ const debug = createDebug('cache-filter:fill');
 export interface PullListener {
   /** What comes can be read, and is kept. */
   begun(fill: Fill): void;
+  /**
+   * What is stored is what the origin has (304): the entry, held. Declined: it was purged, say, or could not be brought up to date, though
+   * it is right.
+   */
+  renewed(entry: Entry | Declined): void;
   /** It is not kept: the body is the listener's, to be read or destroyed. */
   declined(response: OriginResponse, reason: Reason): void;
   /** There is no answer. */
@@ -157,7 +162,13 @@ export class Pull {
     };
     let response: OriginResponse;
     try {
-      response = await this.#origin.fetch(request);
+      const came = await ask(this.#origin, request, {
+        previous: this.#claim.previous,
+        dropHeaders: this.#config.dropHeaders,
+        refusal: (head) => this.#admission.refusal(head),
+      });
+      if ('update' in came) return await this.#renew(came.update, came.size);
+      response = came;
       response = await rewritten(this.#errand, response, {
         fetch: this.#fetch,
         hookTimeoutMs: this.#config.hookTimeoutMs,
@@ -184,6 +195,14 @@ export class Pull {
     this.#listener.begun(fill);
     fill.onDeserted(() => void this.#fillDeserted(fill));
     await this.#pour(fill, head, request, response);
+  }
+
+  async #renew(update: ResponseHead, size: number): Promise<void> {
+    this.#isOver = true;
+    const { version } = this.#errand;
+    const entry = await renew(this.#claim, update, { version, timeoutMs: this.#config.storeTimeoutMs });
+    this.#settle('declined' in entry ? { reason: entry.declined } : { size, renewed: true });
+    this.#listener.renewed(entry);
   }
 
   /** Of what ends when its connection does, nobody knows whether that was its end. */
@@ -274,7 +293,7 @@ export class Pull {
     fillTracing.asyncStart.publish(this.#trace);
     Object.assign(this.#trace, outcome);
     if ('size' in outcome) {
-      this.#journal.stored(this.#errand, outcome.size);
+      if (outcome.renewed === undefined) this.#journal.stored(this.#errand, outcome.size);
     } else {
       this.#journal.rejected(this.#errand, outcome.reason, outcome.error);
       if (outcome.error !== undefined) fillTracing.error.publish(this.#trace);
@@ -325,26 +344,4 @@ export class Pull {
       return true;
     }
   }
-}
-
-/** What is known of a response before its body, with the time at which it came. */
-export function headOf({ status, statusMessage, headers }: OriginResponse): TappedHead {
-  const dated =
-    fieldValue(headers, 'date') === undefined
-      ? [...headers, ['Date', formatHttpDate(Date.now())] as const]
-      : headers;
-  const declared = fieldValue(headers, 'content-length');
-  const length = declared !== undefined && /^\d+$/.test(declared) ? Number(declared) : undefined;
-  return {
-    status,
-    ...(statusMessage === '' ? {} : { statusMessage }),
-    headers: dated,
-    all: dated,
-    ...(length === undefined ? {} : { length }),
-  };
-}
-
-/** Whether the origin had no answer, or not all of one. */
-export function isOriginError(error: unknown): error is OriginError {
-  return error instanceof OriginError;
 }

@@ -73,12 +73,15 @@ const MAX_TOMBSTONES = 10_000;
 export class Purger {
   readonly #config: Config;
   readonly #cache: Cache;
+  readonly #besides: (what: Invalidation) => void;
   /** Purges that run, or that the cache refused, with their time: what was stored before is never served again. */
   readonly #tombstones = new Map<string, { what: Invalidation; since: number }>();
 
-  constructor(config: Config, cache: Cache) {
+  /** @param besides takes away what the cache does not know of. Never throws */
+  constructor(config: Config, cache: Cache, besides: (what: Invalidation) => void = () => undefined) {
     this.#config = config;
     this.#cache = cache;
+    this.#besides = besides;
   }
 
   /** Whether it was to go, and the cache could not do it. */
@@ -129,6 +132,7 @@ export class Purger {
     this.#tombstones.set(name, tombstone);
     // With so many that the cache refuses, none of what it has is to be trusted.
     if (this.#tombstones.size > MAX_TOMBSTONES) this.#bury(tombstone.since);
+    this.#besides(what);
     const entries = await this.#cache.invalidate(what);
     if (this.#tombstones.get(name) === tombstone) this.#tombstones.delete(name);
     debug('purged %d: %o', entries, what);

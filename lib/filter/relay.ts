@@ -15,9 +15,12 @@ import { type Exchange, hasBody } from './exchange.ts';
 import { failWith } from './fail-with.ts';
 import type { Journal } from './journal.ts';
 import { bodyOf, OriginBody } from './origin-body.ts';
+import { isOriginError } from './outcome.ts';
 import { purgeAfter } from './purge.ts';
+import { outcomeOf } from './revalidation.ts';
 import { rewritten } from './rewriting.ts';
 import { fetching } from './small-fetch.ts';
+import type { Standby } from './standby.ts';
 import type { Supplier, Supply } from './supplier.ts';
 
 /** Of a request that is not to be kept, the origin is told these, too. */
@@ -25,6 +28,8 @@ const ABOUT_THE_ANSWER = ['range', 'if-range', ...CONDITIONS];
 
 /** Hands on what the origin answers, as it comes; nothing of it is kept. */
 export class Relay {
+  /** What can be answered where the origin fails. */
+  standby: Standby | undefined;
   readonly #origin: Origin;
   readonly #supplier: Supplier;
   readonly #journal: Journal;
@@ -52,14 +57,27 @@ export class Relay {
         return exchange.next();
       }
       if (isAnswer(supply)) return await this.answer(exchange, supply);
-      const response = await rewritten(exchange, await this.ask(exchange, supply), {
+      const came = await this.ask(exchange, supply);
+      const instead = await this.#instead(exchange, came.status);
+      if (instead !== undefined) {
+        came.body.on('error', () => undefined).destroy();
+        return instead();
+      }
+      const response = await rewritten(exchange, came, {
         fetch: fetching(this.#origin, this.#supplier, exchange),
         hookTimeoutMs: this.#hookTimeoutMs,
       });
       return await this.hand(exchange, response, status);
     } catch (error) {
-      return this.fail(exchange, error, status);
+      const instead = isOriginError(error) ? await this.#instead(exchange) : undefined;
+      return instead === undefined ? this.fail(exchange, error, status) : instead();
     }
+  }
+
+  /** Where the origin fails, what is stale, if that is allowed. */
+  async #instead(exchange: Exchange, status?: number): Promise<(() => unknown) | undefined> {
+    if (outcomeOf(status, exchange.staleUntil - Date.now()) !== 'stale') return undefined;
+    return this.standby?.stale(exchange, status);
   }
 
   /** The answer to the request as it came: its conditions and its range included. Rejects as `Origin.fetch` does. */

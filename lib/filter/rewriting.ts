@@ -9,8 +9,8 @@ import { conflicts, declaredDigests, digestsOf } from '../http/digest.ts';
 import { fieldValue } from '../http/headers.ts';
 import type { OriginResponse } from '../origin/request.ts';
 import { ask, extended, type OriginFetch } from '../policy/hooks.ts';
+import { headOf } from './asking.ts';
 import type { Errand } from './errand.ts';
-import { headOf } from './pull.ts';
 import { collect } from './small-fetch.ts';
 
 /** Of a document that is rewritten, in bytes: it is in memory as a whole. */

@@ -5,7 +5,7 @@ import { parseCacheControl } from '../http/cache-control.ts';
 import { declaredDigests } from '../http/digest.ts';
 import { fieldValue, listMembers } from '../http/headers.ts';
 import type { Reason } from '../reasons.ts';
-import { type Freshness, freshnessLifetime } from './freshness.ts';
+import { type Freshness, freshnessLifetime, isFixed } from './freshness.ts';
 
 /** A response, as far as it is known before its body. */
 export interface Candidate extends ResponseHead {
@@ -36,8 +36,7 @@ export function refusal(response: Candidate, rules: StoringRules, now: number): 
   if (control.has('no-store')) return 'no-store';
   // With field names it is no word about lifetimes, which an option may override: these fields are for one user.
   const noCache = control.get('no-cache');
-  if (typeof noCache === 'string' || (noCache !== undefined && rules.freshness === 'response'))
-    return 'no-store';
+  if (typeof noCache === 'string' || (noCache !== undefined && !isFixed(rules.freshness))) return 'no-store';
   const vary = fieldValue(headers, 'vary');
   if (vary !== undefined && !coveredBy(rules.vary, listMembers(vary))) return 'vary';
   if (fieldValue(all, 'content-encoding') !== fieldValue(headers, 'content-encoding')) return 'encoding';

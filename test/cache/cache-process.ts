@@ -2,10 +2,20 @@
 import { createHash, pbkdf2 } from 'node:crypto';
 import type { TestContext } from 'node:test';
 import { promisify } from 'node:util';
-import type { Fill, FillOptions, Invalidation, Key, PartialBody, Proof } from '../../lib/cache/cache.ts';
+import type {
+  Fill,
+  FillOptions,
+  Invalidation,
+  Key,
+  LeaderClaim,
+  PartialBody,
+  Proof,
+  RefreshOptions,
+} from '../../lib/cache/cache.ts';
 import { charge } from '../../lib/cache/charge.ts';
 import { FileCache, type FileCacheOptions } from '../../lib/cache/file-cache.ts';
-import { bytesOf, HEAD, put, Reading, start, stored, write } from '../../lib/contracts/cache/steps.ts';
+import { bytesOf, HEAD, lead, put, Reading, start, stored, write } from '../../lib/contracts/cache/steps.ts';
+import type { ResponseHead } from '../../lib/http/body.ts';
 import { obeyIn, ToldProcess } from '../support/told.ts';
 
 const pbkdf2Async = promisify(pbkdf2);
@@ -30,6 +40,17 @@ const TASKS = {
         () => 'committed',
         (error: { code: string }) => error.code,
       );
+  },
+  /** Claims what is stored, as if it were stale. */
+  async lead(key: Key, newerThan: number) {
+    claim = await lead(opened(), key, { newerThan });
+  },
+  /** `refreshed`, or why not. */
+  async refresh(head: ResponseHead, options: RefreshOptions) {
+    const entry = await claim?.refresh(head, options);
+    if (entry === undefined || 'declined' in entry) return entry?.declined;
+    entry.release(false);
+    return 'refreshed';
   },
   /** Writes and commits while somebody reads: the SHA-256 of what was read. */
   async pour(length: number, seed: number) {
@@ -200,6 +221,7 @@ function generator(seed: number): () => number {
 
 let cache: FileCache | undefined;
 let fill: Fill | undefined;
+let claim: LeaderClaim | undefined;
 let partial: PartialBody | undefined;
 let outcome = '';
 

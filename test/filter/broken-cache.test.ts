@@ -43,7 +43,12 @@ describe('a cache that breaks never makes a response worse', () => {
       'start rejects',
       (_cache: MemoryCache, fail: () => never) => ({
         claim: async () =>
-          ({ role: 'leader', start: async () => fail(), abandon: async () => undefined }) as const,
+          ({
+            role: 'leader',
+            start: async () => fail(),
+            refresh: async () => fail(),
+            abandon: async () => undefined,
+          }) as const,
       }),
     ],
     [
@@ -53,6 +58,7 @@ describe('a cache that breaks never makes a response worse', () => {
           ({
             role: 'leader',
             start: async () => ({ declined: 'no-room' }),
+            refresh: async () => ({ declined: 'no-room' }),
             abandon: async () => fail(),
           }) as const,
       }),

@@ -200,6 +200,8 @@ describe('filter.stats()', () => {
       bypasses: 0,
       refusals: 1,
       collapsed: 1,
+      stale: 0,
+      negatives: 0,
       running: 0,
     });
     assert.deepEqual(responses, { stored: 2, rejected: 1 });

@@ -7,6 +7,8 @@ import {
   freshnessLifetime,
   freshnessProblem,
   initialAge,
+  needsOrigin,
+  staleness,
 } from '../../lib/policy/freshness.ts';
 
 /** When the response arrived; a whole second, as HTTP dates are. */
@@ -63,6 +65,7 @@ describe('how long a response is fresh, in seconds', () => {
     for (const [, headers] of TABLE) {
       assert.equal(lifetime(headers, 'immutable'), Number.POSITIVE_INFINITY);
       assert.equal(lifetime(headers, { ttlMs: 5000 }), 5);
+      assert.equal(lifetime(headers, { staleIfErrorMs: 5000 }), lifetime(headers), 'as the response says');
     }
   });
 
@@ -74,6 +77,50 @@ describe('how long a response is fresh, in seconds', () => {
         assert.ok(left !== undefined && left >= 0 && left <= maxAge, `${left}`);
       }),
     );
+  });
+});
+
+describe('what may be done with a response after so many seconds', () => {
+  const after = (seconds: number, control: string, freshness: Freshness = 'response') => {
+    const head = { status: 200, headers: [['Cache-Control', control] as const] };
+    const { freshForMs, swrForMs, sieForMs } = staleness(head, freshness, NOW, NOW + seconds * 1000);
+    return [freshForMs / 1000, swrForMs / 1000, sieForMs / 1000];
+  };
+
+  test('beyond its lifetime, what its directives say', () => {
+    const control = 'max-age=60, stale-while-revalidate=30, stale-if-error=600';
+    assert.deepEqual(after(0, control), [60, 90, 660]);
+    assert.deepEqual(after(60, control), [0, 30, 600]);
+    assert.deepEqual(after(100, control), [-40, -10, 560]);
+    assert.deepEqual(after(100, 'max-age=60'), [-40, -40, -40], 'no word about it');
+    assert.deepEqual(after(61, 'max-age=60, stale-if-error=soon'), [-1, -1, -1], 'no number');
+  });
+
+  for (const strict of ['must-revalidate', 'proxy-revalidate', 's-maxage=60', 'no-cache', 'no-cache="x-a"'])
+    test(`${strict} forbids it, unless the option says so`, () => {
+      const control = `max-age=60, stale-while-revalidate=30, stale-if-error=600, ${strict}`;
+      assert.deepEqual(after(61, control), [-1, -1, -1]);
+      assert.deepEqual(after(61, control, { staleIfErrorMs: 5_000 }), [-1, -1, 4]);
+      assert.deepEqual(after(61, control, { staleWhileRevalidateMs: 5_000 }), [-1, 4, -1]);
+    });
+
+  test('the option goes before the directive, each for itself', () => {
+    const control = 'max-age=60, stale-while-revalidate=30, stale-if-error=600';
+    assert.deepEqual(after(61, control, { staleIfErrorMs: 0 }), [-1, 29, -1]);
+    assert.deepEqual(after(61, control, { staleWhileRevalidateMs: 1_000 }), [-1, 0, 599]);
+    assert.deepEqual(after(11, control, { ttlMs: 10_000 }), [-1, 29, 599]);
+  });
+
+  test('what is immutable is never stale', () => {
+    const [fresh] = after(10 ** 9, 'max-age=0', 'immutable');
+    assert.equal(fresh, Number.POSITIVE_INFINITY);
+  });
+
+  test('only what can be stale on purpose needs an origin', () => {
+    for (const freshness of ['response', 'immutable', { ttlMs: 1 }] as const)
+      assert.equal(needsOrigin(freshness), false);
+    for (const freshness of [{ staleIfErrorMs: 0 }, { ttlMs: 1, staleWhileRevalidateMs: 1 }])
+      assert.equal(needsOrigin(freshness), true);
   });
 });
 
@@ -100,6 +147,8 @@ describe('what may be given as freshness', () => {
       { ttlMs: 1 },
       { ttlMs: 0.5 },
       { ttlMs: Number.POSITIVE_INFINITY },
+      { ttlMs: 1, staleWhileRevalidateMs: 0, staleIfErrorMs: Number.POSITIVE_INFINITY },
+      { staleIfErrorMs: 1, ttlMs: undefined },
     ]) {
       assert.equal(freshnessProblem(freshness), undefined, JSON.stringify(freshness));
     }
@@ -120,6 +169,11 @@ describe('what may be given as freshness', () => {
       { ttlMs: '60' },
       { ttl: 60 },
       { ttlMs: 1, ttl: 1 },
+      { ttlMs: undefined },
+      { ttlMs: 1, staleIfErrorMs: -1 },
+      { ttlMs: 1, staleWhileRevalidateMs: '1' },
+      [],
+      { toString: 1 },
     ]) {
       assert.match(
         freshnessProblem(freshness) ?? '',

@@ -24,6 +24,10 @@ export function inheritedClaim(fill: Orphan, reason: Error): LeaderClaim {
     role: 'leader',
     inherited: { head, bytes },
     start: (newHead, options = {}) => start(fill, newHead, options),
+    refresh: async () => {
+      await fill.orphan(reason);
+      return { declined: 'superseded' };
+    },
     abandon: () => fill.orphan(reason),
   };
 }

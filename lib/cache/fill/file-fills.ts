@@ -11,8 +11,9 @@ import { type Beginning, begin, type FillPlace } from './begin.ts';
 import type { ClaimFile } from './claim.ts';
 import { Continuation } from './continuation.ts';
 import type { FileFill } from './file-fill.ts';
-import { FileRun } from './file-run.ts';
+import { FileRun, joining } from './file-run.ts';
 import { ForeignFill } from './foreign-fill.ts';
+import { leaderClaim } from './leader-claim.ts';
 import { contest, doomOthers, type Known, leaderOf, OthersClaim } from './others.ts';
 import { OwnClaims } from './own-claims.ts';
 import { Runs } from './runs.ts';
@@ -128,21 +129,22 @@ export class FileFills {
       await giveUp();
       return { role: 'entry', entry };
     }
-    entry?.release(false);
     if (isNewer(name)) {
+      entry?.release(false);
       await giveUp();
       return { role: 'declined', reason: 'unknown-format' };
     }
-    const { claim } = run;
-    return {
-      role: 'leader',
-      start: (head, options = {}) => this.#start(run, { claim: claim as ClaimFile, head, options }),
-      abandon: async () => {
-        // Those who wait in other processes are to know that there is nothing to share.
-        await claim?.say({ ended: 'failed' }).catch(() => undefined);
-        await giveUp();
-      },
-    };
+    const claim = run.claim as ClaimFile;
+    return leaderClaim(this.#owner, {
+      run,
+      claim,
+      previous: entry,
+      isRevoked: () => this.#claims.revoked.has(claim.fill),
+      start: (head, options) => this.#start(run, { claim, head, options }),
+      published: () => this.#claims.published(claim),
+      over: () => this.#end(run),
+      giveUp,
+    });
   }
 
   /** Cuts off from the cache what is to be invalidated, in every process. */
@@ -275,6 +277,11 @@ export class FileFills {
       role: 'leader',
       inherited: { head, bytes: orphan.growing.taken },
       start: (newHead, options = {}) => this.#goOn(run, orphan, claim, { head: newHead, options }),
+      refresh: async () => {
+        await this.#claims.giveUp(claim);
+        orphan.again();
+        return { declined: 'superseded' };
+      },
       abandon: async () => {
         await this.#claims.giveUp(claim);
         orphan.again();
@@ -326,14 +333,4 @@ export class FileFills {
     if (run.claim === undefined) return;
     await this.#claims.revoke(run.claim);
   }
-}
-
-function joining(run: FileRun): Claim {
-  return {
-    role: 'follower',
-    fill: run.shared().then((fill) => fill?.join()),
-    get again() {
-      return run.isOpen;
-    },
-  };
 }

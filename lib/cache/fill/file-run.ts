@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import type { FillReader, Key } from '../cache.ts';
+import type { Claim, FillReader, Key } from '../cache.ts';
 import type { ClaimFile } from './claim.ts';
 import { Run } from './runs.ts';
 
@@ -15,8 +15,6 @@ export class FileRun extends Run<Joinable> {
   /** Resolves when that moment has come, or will not come. */
   readonly claimed: Promise<void>;
   #settleClaim!: () => void;
-  /** Whoever was to fetch it died, or gave way, before it was known what it is. */
-  isOpen = false;
   /** Where the claim is that it is fetched under. */
   path: string | undefined;
 
@@ -37,4 +35,15 @@ export class FileRun extends Run<Joinable> {
   get isPurged(): boolean {
     return this.path !== undefined && !existsSync(this.path);
   }
+}
+
+/** The part of somebody who comes along. */
+export function joining(run: FileRun): Claim {
+  return {
+    role: 'follower',
+    fill: run.shared().then((fill) => fill?.join()),
+    get again() {
+      return run.isOpen;
+    },
+  };
 }

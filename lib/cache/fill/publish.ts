@@ -8,14 +8,20 @@ import { removeBody } from '../removal.ts';
 import { readState, writePin } from '../state.ts';
 import type { ClaimFile } from './claim.ts';
 
-/** What is published besides the body. */
-export interface Publication {
-  record: EntryRecord;
-  /** The CRC-32 of each block of the body. */
-  blocks: Uint32Array;
-  /** Where the body is; default among those of fills. */
-  from?: string;
-}
+/** What is published: a body that was written, or one that another record names. */
+export type Publication =
+  | {
+      record: EntryRecord;
+      /** The CRC-32 of each block of the body. */
+      blocks: Uint32Array;
+      /** Where the body is; default among those of fills. */
+      from?: string;
+    }
+  | {
+      record: EntryRecord;
+      /** The fill that wrote the body of the entry that is there. */
+      renews: string;
+    };
 
 export interface Publishing {
   modes: { file: number; directory: number };
@@ -25,17 +31,19 @@ export interface Publishing {
 
 /**
  * Makes a verified body the entry of its key: its checksums are written and the body moves first, then the claim becomes the record in
- * one rename. The pin of the one before passes to it. Resolves to the size of the record in bytes.
- * @throws SupersededError when the claim has been taken away: the key was purged while the body was written; or when a newer version
- *   has stored the key meanwhile
+ * one rename. The pin of the one before passes to it. Resolves to the size of the record in bytes. A body that stays is given a second
+ * name, and so are its checksums and its state: whoever removes the entry as it was takes nothing from the one that is to come.
+ * @throws SupersededError when the claim has been taken away: the key was purged while the body was written; when a newer version
+ *   has stored the key meanwhile; or when what is to be renewed is not there any more
  */
 export async function publish(
   layout: Layout,
   claim: ClaimFile,
-  { record, blocks, from = layout.incompleteBody(claim.name, claim.fill) }: Publication,
+  publication: Publication,
   { modes, durable }: Publishing,
 ): Promise<number> {
   const { name, fill } = claim;
+  const { record } = publication;
   const bytes = encodeRecord(record);
   const body = layout.body(name, fill);
   const place = { layout, name, fill, mode: modes.file };
@@ -48,10 +56,18 @@ export async function publish(
   const pinned = async () => previous !== undefined && (await readState(layout, name, previous.fill)).pinned;
   const wasPinned = await pinned();
   try {
-    if (wasPinned) await writePin(place, true);
-    await writeBlocks(layout, { name, fill, size: record.size }, blocks, { mode: modes.file, durable });
-    if (durable) for (const path of [from, claim.path]) await syncFile(path);
-    await fs.rename(from, body);
+    if ('renews' in publication) {
+      if (previous?.fill !== publication.renews)
+        throw new SupersededError('the entry has been replaced meanwhile');
+      await linkAll(layout, name, { from: publication.renews, to: fill });
+      if (durable) await syncFile(claim.path);
+    } else {
+      const { blocks, from = layout.incompleteBody(name, fill) } = publication;
+      if (wasPinned) await writePin(place, true);
+      await writeBlocks(layout, { name, fill, size: record.size }, blocks, { mode: modes.file, durable });
+      if (durable) for (const path of [from, claim.path]) await syncFile(path);
+      await fs.rename(from, body);
+    }
     // The body's name first: a record must never outlive it.
     if (durable) await syncDirectory(layout.shard(name));
     await claim.close();
@@ -69,4 +85,18 @@ export async function publish(
     await removeBody(layout, name, previous.fill);
   }
   return bytes.byteLength;
+}
+
+/** Gives a body a second name, with all that is said of it. */
+async function linkAll(
+  layout: Layout,
+  name: string,
+  { from, to }: { from: string; to: string },
+): Promise<void> {
+  for (const path of [layout.blocks, layout.state])
+    await fs.link(path.call(layout, name, from), path.call(layout, name, to)).catch((error: unknown) => {
+      // Of a small body there are no checksums, of one that was never used there is no state.
+      if (!isMissing(error)) throw error;
+    });
+  await fs.link(layout.body(name, from), layout.body(name, to));
 }

@@ -7,6 +7,8 @@ export class Run<F> {
   readonly key: Key;
   /** What followers get; undefined: nothing. */
   readonly fill: Promise<F | undefined>;
+  /** Where there is nothing to share: nothing is known of what it would have been, so that who has waited may claim again. */
+  isOpen = false;
   #settle!: (fill: F | undefined) => void;
   /** Known once the fill begins. */
   #tags: readonly string[] | undefined;

@@ -71,8 +71,10 @@ export class Fetching {
             'answered',
           );
         }
-        const fill = await this.#begun(errand, job, claim, supply);
-        return { ...(await this.#watch(fill, job)), key, fetched: true };
+        const begun = await this.#begun(errand, job, claim, supply);
+        // What there was is what the origin has.
+        if ('renewed' in begun) return { key, size: begun.renewed, fetched: false };
+        return { ...(await this.#watch(begun, job)), key, fetched: true };
       }
     }
     throw new PrefetchError(`${key.primary} can't be stored now`, claim?.reason ?? 'store-down');
@@ -85,7 +87,7 @@ export class Fetching {
       Parameters<OriginLeader['pull']>[1],
       Parameters<OriginLeader['pull']>[2],
     ]
-  ): Promise<FillReader> {
+  ): Promise<FillReader | { renewed: number }> {
     return new Promise((resolve, reject) => {
       const pull = this.#tools.leader.pull(
         errand,
@@ -93,6 +95,12 @@ export class Fetching {
         supply,
         {
           begun: (fill: Fill) => resolve(fill.reader()),
+          renewed: (entry) => {
+            if ('declined' in entry)
+              return reject(new PrefetchError(`${errand.key.primary} can't be renewed now`, entry.declined));
+            entry.release(false);
+            resolve({ renewed: entry.size });
+          },
           declined: (response, reason: Reason) => {
             response.body.destroy();
             const status = reason === 'not-200' ? ` (${response.status})` : '';

@@ -1,6 +1,7 @@
 // docs/guides/origin.md
 
 import type { Readable } from 'node:stream';
+import { OriginError } from '../errors.ts';
 import type { HeaderPairs } from '../http/body.ts';
 import type { CacheStatus } from '../http/cache-status.ts';
 import { CONDITIONS } from '../http/conditional.ts';
@@ -93,7 +94,12 @@ export class Relay {
   }
 
   /** Sends what has come. */
-  async hand(exchange: Exchange, response: OriginResponse, status: CacheStatus): Promise<void> {
+  async hand(exchange: Exchange, response: OriginResponse, status: CacheStatus): Promise<unknown> {
+    const unasked = unaskedFor(exchange.asked, response);
+    if (unasked !== undefined) {
+      response.body.on('error', () => undefined).destroy();
+      return this.fail(exchange, unasked, status);
+    }
     const existing = fieldValue(response.headers, 'cache-status');
     const body = new OriginBody(response);
     const sent = await send(askedFor(exchange.asked), exchange.res, body, {
@@ -102,7 +108,7 @@ export class Relay {
       timeoutMs: exchange.sendTimeoutMs,
     });
     if (isCutOff(sent)) exchange.left();
-    this.#journal.served(exchange, 'origin', body.size, sent);
+    return this.#journal.served(exchange, 'origin', body.size, sent);
   }
 
   /** Sends what the application has in place of an origin. */
@@ -155,6 +161,19 @@ export class Relay {
 
 function hasHeaders(error: unknown): error is { headers: Record<string, string> } {
   return error instanceof Error && typeof (error as { headers?: unknown }).headers === 'object';
+}
+
+/** A part for one who asked for the whole, or that nothing has changed since he knows not what: most clients would take it for the whole. */
+function unaskedFor({ method, headers }: Asked, { status, url }: OriginResponse): OriginError | undefined {
+  if (method !== 'GET' && method !== 'HEAD') return undefined;
+  const isUnasked =
+    (status === 206 && headers.range === undefined) ||
+    (status === 304 && CONDITIONS.every((name) => headers[name] === undefined));
+  if (!isUnasked) return undefined;
+  return new OriginError(
+    'broken',
+    `${method} ${new URL(url).host}: it answered ${status}, for which it was not asked`,
+  );
 }
 
 /** What comes can be read once: several parts of it can't be sent out of order. */

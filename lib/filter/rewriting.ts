@@ -39,6 +39,8 @@ export async function rewritten(
   const { rewrite } = errand.match.route;
   if (rewrite === undefined || response.status !== 200) return response;
   const { status, headers, length } = headOf(response);
+  // What it would be rewritten to is not known without it.
+  if (errand.asked.method === 'HEAD') return { ...response, headers: headersOf(headers) };
   const tooMuch = () =>
     new OriginError(
       'broken',
@@ -95,7 +97,7 @@ async function decoded(bytes: Buffer, encoding: string | undefined): Promise<Buf
 }
 
 /** Equal bytes of the origin are equal bytes of ours, but they are not those that its strong validator is for. */
-function headersOf(headers: HeaderPairs, length: number): HeaderPairs {
+function headersOf(headers: HeaderPairs, length?: number): HeaderPairs {
   return [
     ...headers
       .filter(([name]) => !OF_THE_ORIGINAL.has(name.toLowerCase()))
@@ -104,6 +106,6 @@ function headersOf(headers: HeaderPairs, length: number): HeaderPairs {
           ? ([name, `W/${value}`] as const)
           : ([name, value] as const),
       ),
-    ['Content-Length', String(length)],
+    ...(length === undefined ? [] : [['Content-Length', String(length)] as const]),
   ];
 }

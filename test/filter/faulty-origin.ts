@@ -66,10 +66,10 @@ export function well(socket: Socket, { head, bytes }: Wanted, method = 'GET'): v
 
 /** Who asks which host: looked at, no more. */
 const asking = new Map<string, Set<Origin>>();
-const { fetch } = Origin.prototype;
+const { fetch: ask } = Origin.prototype;
 Origin.prototype.fetch = function (this: Origin, request) {
   for (const { url } of request.targets) asking.set(url.host, (asking.get(url.host) ?? new Set()).add(this));
-  return fetch.call(this, request);
+  return ask.call(this, request);
 };
 
 export interface FaultyOptions {

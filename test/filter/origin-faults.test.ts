@@ -55,7 +55,7 @@ const reset: Wrong = (socket, _wanted, { fired }) => {
   socket.resetAndDestroy();
 };
 
-const close: Wrong = (socket, _wanted, { fired }) => {
+const ends: Wrong = (socket, _wanted, { fired }) => {
   fired();
   socket.end();
 };
@@ -92,7 +92,7 @@ const FAULTS: readonly Fault[] = [
       times: share === 0 ? Number.POSITIVE_INFINITY : AGAIN,
     }),
   ),
-  { name: 'ends short of its length', wrong: after_(0.5, close), once: 'whole', always: 'either' },
+  { name: 'ends short of its length', wrong: after_(0.5, ends), once: 'whole', always: 'either' },
   {
     name: 'ends without its last chunk',
     wrong: async (socket, { head, bytes }, { now, fired }) => {

@@ -1,6 +1,6 @@
 /**
  * The segments of a path, each decoded once; undefined where one is empty (but for a path of none), a dot segment, malformed, or has in it
- * what a server may take for a separator: a slash, a backslash, a control character.
+ * what a server may take for something else: a slash, a backslash, a control character, an escape.
  */
 export function segmentsOf(path: string): string[] | undefined {
   if (!path.startsWith('/')) return undefined;
@@ -8,7 +8,7 @@ export function segmentsOf(path: string): string[] | undefined {
   for (const raw of path.slice(1).split('/')) {
     const segment = decoded(raw);
     // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-    if (segment === undefined || /^\.{0,2}$/.test(segment) || /[/\\\x00-\x1f\x7f]/.test(segment))
+    if (segment === undefined || /^\.{0,2}$/.test(segment) || /[/\\%\x00-\x1f\x7f]/.test(segment))
       return undefined;
     segments.push(segment);
   }

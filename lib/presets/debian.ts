@@ -106,6 +106,7 @@ export function debian(options: DebianOptions): Preset {
       { ...short, name: 'debian-index', path: named('dists', true), ...seen },
       { ...short, name: 'debian-dists', path: named('dists', false) },
     ],
+    urlFor: (id) => debianPathOf(id),
     digest,
     forwardHeaders: [],
     dropHeaders: [...UPSTREAM_HEADERS],

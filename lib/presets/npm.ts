@@ -139,6 +139,12 @@ export function npm(options: NpmOptions): Preset {
       },
       { name: 'npm-relayed', path: named('relayed'), store: false, purge: [] },
     ],
+    urlFor(id) {
+      const [name = '', file] = id.split('/-/', 2);
+      if (file !== undefined) return tarballPath(name, file);
+      const at = name.indexOf('@', 1);
+      return at < 0 ? packumentPath(name) : packumentPath(name.slice(0, at), name.slice(at + 1));
+    },
     digest,
     shouldStore: ({ route, id }) => !(route === 'npm-packument' && malformed.has(id)),
     forwardHeaders: ['Accept'],

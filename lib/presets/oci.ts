@@ -126,6 +126,10 @@ export function oci(options: OciOptions): Preset {
         query: LIST_QUERY,
       },
     ],
+    urlFor(id) {
+      const at = id.indexOf('/');
+      return `/v2/${id.slice(at + 1)}?ns=${encodeURIComponent(id.slice(0, at))}`;
+    },
     forwardHeaders: ['Accept'],
     dropHeaders: [...UPSTREAM_HEADERS],
   };

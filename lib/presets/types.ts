@@ -38,6 +38,8 @@ export type RewritingRoute = Route & {
 export interface Preset {
   origin: (context: OriginContext<AnyRequest>) => OriginPlace | OriginAnswer | undefined;
   routes: RewritingRoute[];
+  /** The path of what has an id, for `filter.prefetch(id)`. */
+  urlFor: (id: string) => string;
   forwardHeaders: string[];
   dropHeaders: string[];
   digest?: (context: FetchingContext) => Promise<string | undefined>;

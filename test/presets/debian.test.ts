@@ -123,6 +123,10 @@ describe('paths of debian()', () => {
     }
   });
 
+  test('an id leads back to its path', () => {
+    for (const id of [VIM, 'dists/stable/InRelease']) assert.equal(meant(preset, preset.urlFor(id))?.id, id);
+  });
+
   test('the archive is asked in one spelling, without a query', () => {
     const asked = `${UPSTREAM}/${VIM.replace('+', '%2B')}`;
     assert.equal(origin(preset, `/${VIM}?a=b`)?.url, asked);

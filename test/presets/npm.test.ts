@@ -82,6 +82,18 @@ describe('paths of npm()', () => {
     assert.equal(meant(preset, '/-/-/--0.0.1.tgz')?.id, '-/-/--0.0.1.tgz');
   });
 
+  test('an id leads back to its path', () => {
+    const ids = [
+      'express',
+      '@scope/name',
+      'express@latest',
+      '@scope/name@1.0.0',
+      '@s/n/-/n-1.0.0.tgz',
+      'a/-/a-1.tgz',
+    ];
+    for (const id of ids) assert.equal(meant(preset, preset.urlFor(id))?.id, id);
+  });
+
   test('what is about the moment is handed on', () => {
     for (const path of ['/-/ping', '/-/v1/search', '/-/npm/v1/keys']) {
       assert.equal(meant(preset, path)?.route, 'npm-relayed');

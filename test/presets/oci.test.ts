@@ -150,6 +150,14 @@ describe('whom oci() asks', () => {
     assert.equal(meant(preset, tag)?.key, meant(preset, `${tag}?ns=docker.example`)?.key);
   });
 
+  test('an id leads back to its path', () => {
+    const preset = oci({ upstreams });
+    for (const path of ['team/app/manifests/v1', `app/blobs/${DIGEST}`, `app/manifests/${DIGEST}`]) {
+      const id = `ghcr.example:5000/${path}`;
+      assert.equal(meant(preset, preset.urlFor(id))?.id, id);
+    }
+  });
+
   test('a registry that is not configured is never dialled', () => {
     const preset = oci({ upstreams, default: 'docker.example' });
     const strangers = [

@@ -4,7 +4,7 @@ import { OptionReader, show } from '../checks.ts';
 import { OptionError } from '../errors.ts';
 import type { RouteAnswer, RouteRequest } from '../routes/route.ts';
 import { UPSTREAM_HEADERS } from './dropped.ts';
-import { MANIFEST_TYPES, manifestTypes } from './oci/manifest-types.ts';
+import { ANY_MANIFEST, acceptable } from './oci/manifest-types.ts';
 import { type Named, ociPath, ociPathOf } from './oci/paths.ts';
 import type { OriginAnswer, OriginPlace, Preset } from './types.ts';
 import { type PresetUpstream, presetUpstream } from './upstream.ts';
@@ -102,9 +102,9 @@ export function oci(options: OciOptions): Preset {
       switch (found.kind) {
         // Whoever asks for a digest means these bytes, whatever else would be acceptable.
         case 'manifest':
-          return upstream.at(at, { Accept: MANIFEST_TYPES.join(', ') });
+          return upstream.at(at, { Accept: ANY_MANIFEST });
         case 'tag':
-          return upstream.at(at, { Accept: manifestTypes(headers['accept']) || '*/*' });
+          return upstream.at(at, { Accept: acceptable(headers['accept']) });
         case 'blob':
           return upstream.at(at);
       }

@@ -1,5 +1,5 @@
 /** What a manifest may be. */
-export const MANIFEST_TYPES: readonly string[] = [
+const MANIFEST_TYPES: readonly string[] = [
   'application/vnd.docker.distribution.manifest.list.v2+json',
   'application/vnd.docker.distribution.manifest.v2+json',
   'application/vnd.oci.artifact.manifest.v1+json',
@@ -10,6 +10,15 @@ export const MANIFEST_TYPES: readonly string[] = [
 const MEDIA_TYPE = /^(?:\*|[\w!#$&^.+-]+)\/(?:\*|[\w!#$&^.+-]+)$/;
 const MOST_TYPES = 32;
 const LONGEST_TYPE = 127;
+
+/** What to ask a registry for: some say of what is not named by its very type that it is not there. */
+export function acceptable(accept: string | undefined): string {
+  const types = manifestTypes(accept);
+  return types === '' || /(^| )\*\/\*(,|$)/.test(types) ? ANY_MANIFEST : types;
+}
+
+/** Whatever is there. */
+export const ANY_MANIFEST: string = [...MANIFEST_TYPES, '*/*'].join(', ');
 
 /**
  * The media types of an Accept field in one order, in lower case, once each, without weights: clients that take the same things ask for

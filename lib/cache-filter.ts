@@ -1,41 +1,31 @@
 import type { IncomingMessage } from 'node:http';
-import { LRUCache } from 'lru-cache';
-import type { Cache, Entry, LeaderClaim, VerifyOptions } from './cache/cache.ts';
+import type { Cache, VerifyOptions } from './cache/cache.ts';
 import { FileCache } from './cache/file-cache.ts';
-import { idOf } from './cache/key.ts';
-import { type RefusedError, SupersededError } from './errors.ts';
+import { PrefetchError, SupersededError } from './errors.ts';
+import { Around } from './filter/around.ts';
+import type { Errand } from './filter/errand.ts';
 import { Exchange, hasBody, hasContentRange, type Next } from './filter/exchange.ts';
 import type { CacheFilter } from './filter/filter.ts';
-import {
-  type Following,
-  follow,
-  leave,
-  reluctanceOf,
-  unclaim,
-  unshareable,
-  waitFor,
-} from './filter/follow.ts';
-import { answerFrom, ttl } from './filter/hit.ts';
-import { inTime, tryInTime } from './filter/in-time.ts';
+import { Gate } from './filter/gate.ts';
+import { HandlerLeader } from './filter/handler-leader.ts';
+import { answerFrom } from './filter/hit.ts';
+import { inTime } from './filter/in-time.ts';
 import { type FilterStats, Journal } from './filter/journal.ts';
-import { lead } from './filter/lead.ts';
 import { Leads } from './filter/leads.ts';
-import { type LeadAnswer, OwnAnswer } from './filter/own-answer.ts';
+import { Misses } from './filter/misses.ts';
+import type { Prefetched, PrefetchInfo } from './filter/prefetch/job.ts';
+import type { PrefetchOptions } from './filter/prefetch/prefetcher.ts';
+import type { Wanted } from './filter/prefetch/unattended.ts';
+import { Pulling } from './filter/pulling.ts';
 import { Purger, type PurgeTarget, purgeAfter } from './filter/purge.ts';
 import { Running } from './filter/running.ts';
-import { Uses } from './filter/uses.ts';
+import { Stored } from './filter/stored.ts';
 import type { AnyRequest, AnyResponse } from './http/message.ts';
 import { type CacheFilterOptions, type Config, resolveOptions } from './options.ts';
-import { currentVersion, judge, type Verdict, wantsAround } from './policy/policy.ts';
+import { type Verdict, wantsAround } from './policy/policy.ts';
 import type { Reason } from './reasons.ts';
 import { RouteTable } from './routes/table.ts';
 import { isPromise, run, type Steps, wait } from './steps.ts';
-
-/** So many processes may die or give way, one after the other, before they have begun what a request waits for. */
-const MOST_LOSSES = 5;
-
-/** How long a key is remembered whose responses can't be kept, in milliseconds. */
-const UNCACHEABLE_MS = 10_000;
 
 /**
  * Middleware that keeps the responses of the handlers behind it, and answers from there.
@@ -52,6 +42,8 @@ export function cacheFilter<Req extends AnyRequest = IncomingMessage, R = unknow
   };
   return Object.assign(filter, {
     purge: (what: PurgeTarget) => story.purge(what),
+    prefetch: (what: string | Wanted, options?: PrefetchOptions) => story.prefetch(what, options),
+    prefetches: () => story.prefetches(),
     verify: (options?: VerifyOptions) => story.cache.verify(options),
     stats: () => story.stats(),
     idle: () => story.idle(),
@@ -69,11 +61,13 @@ class Story {
   readonly #journal: Journal;
   readonly #purger: Purger;
   readonly #running = new Running();
-  readonly #leads: Leads;
-  readonly #uncacheable = new LRUCache<string, Reason>({ max: 10_000, ttl: UNCACHEABLE_MS });
-  readonly #uses: Uses;
-  /** Routes whose resources have a version, as far as `metadata` has shown. */
-  readonly #versioned = new Set<string>();
+  /** What is fetched for whoever may want it. */
+  readonly #pulls = new Running();
+  readonly #pulling: Pulling | undefined;
+  readonly #gate: Gate;
+  readonly #stored: Stored;
+  readonly #around: Around;
+  readonly #misses: Misses;
   #closing: Promise<void> | undefined;
 
   constructor(config: Config) {
@@ -82,8 +76,34 @@ class Story {
     this.#routes = new RouteTable(config.routes);
     this.#journal = new Journal(config);
     this.#purger = new Purger(config, this.cache);
-    this.#leads = new Leads(config.maxFills);
-    this.#uses = new Uses(config.minUses);
+    this.#gate = new Gate(config, this.#journal);
+    this.#stored = new Stored(config, this.cache, this.#purger);
+    const remember = (errand: Errand, reason: Reason) => this.#misses.remember(errand, reason);
+    const leads = new Leads(config.maxFills);
+    const pulling =
+      config.origin === undefined
+        ? undefined
+        : new Pulling(
+            config,
+            { cache: this.cache, journal: this.#journal, gate: this.#gate, leads },
+            this.#pulls,
+            remember,
+          );
+    this.#pulling = pulling;
+    this.#around = new Around(this.#journal, pulling?.relay);
+    const common = {
+      cache: this.cache,
+      journal: this.#journal,
+      gate: this.#gate,
+      stored: this.#stored,
+      around: this.#around,
+      leads,
+    };
+    this.#misses = new Misses(config, {
+      ...common,
+      leader: pulling?.leader ?? new HandlerLeader(config, common, remember),
+      obey: (exchange, verdict) => this.#obey(exchange, verdict),
+    });
   }
 
   /** 1. What the request means; most requests mean nothing to us. */
@@ -102,7 +122,7 @@ class Story {
     }
     const obstacle = this.#closing !== undefined ? 'closed' : res.headersSent ? 'head-sent' : undefined;
     if (obstacle !== undefined) {
-      this.#pass(exchange, obstacle);
+      this.#around.pass(exchange, obstacle);
       return;
     }
     const answered = run(this.#answer(exchange));
@@ -123,26 +143,26 @@ class Story {
 
   /** Decides, and says how to go on. */
   *#consider(exchange: Exchange): Steps<() => unknown> {
+    const around = this.#around;
     if (exchange.match.action === 'purge') return () => this.#purgeAfter(exchange);
-    if (hasBody(exchange.req)) return () => this.#pass(exchange, 'request-body');
-    if (hasContentRange(exchange.req)) return () => this.#pass(exchange, 'range');
+    if (hasBody(exchange.req)) return () => around.pass(exchange, 'request-body');
+    if (hasContentRange(exchange.req)) return () => around.pass(exchange, 'range');
 
     // 2. The application's own way around.
     const { bypass, hookTimeoutMs } = this.#config;
     if (bypass !== undefined && (yield* wantsAround(bypass, exchange.context, hookTimeoutMs)))
-      return () => this.#pass(exchange, 'bypass');
+      return () => around.pass(exchange, 'bypass');
 
     // 3. What is there, opened before anything is promised.
-    const entry = yield* this.#open(exchange);
-    if (exchange.storeIsLate) return () => this.#pass(exchange, 'store-down', 'uri-miss');
+    const entry = exchange.match.route.store ? yield* this.#stored.open(exchange) : undefined;
     if (entry === undefined) return yield* wait(this.#miss(exchange));
 
     // 4. Whether this caller may have it.
     if (!exchange.mayShare(entry.head)) {
       entry.release(false);
-      return () => this.#pass(exchange, 'credentials');
+      return () => around.unshared(exchange);
     }
-    const verdict = yield* this.#judge(exchange, entry);
+    const verdict = yield* this.#gate.judge(exchange, entry);
     // 5. Answer from it; where its bytes no longer are what was stored, it has gone.
     if (verdict.do === 'serve')
       return (yield* answerFrom(exchange, entry, this.#journal)) ?? (yield* wait(this.#miss(exchange)));
@@ -150,35 +170,17 @@ class Story {
     return yield* wait(this.#obey(exchange, verdict));
   }
 
-  *#open(exchange: Exchange): Steps<Entry | undefined> {
-    const { key } = exchange;
-    const { storeTimeoutMs } = this.#config;
-    const late = (entry: Entry | undefined) => entry?.release(false);
-    const entry = yield* tryInTime(exchange, storeTimeoutMs, () => this.cache.open(key), late);
-    if (entry === undefined) return undefined;
-    const purged = this.#purger.isPurged(entry.info);
-    if (!purged && ttl(exchange, entry, Date.now()) > 0) return entry;
-    entry.release(false);
-    exchange.staleSince = entry.info.storedAt;
-    exchange.info.reason = purged ? 'purge' : 'expired';
-    return undefined;
-  }
-
-  *#judge(exchange: Exchange, entry: Entry | undefined): Steps<Verdict> {
-    const { metadata, authorize } = this.#config;
-    if (metadata === undefined && typeof authorize !== 'function') return { do: 'serve' };
-    const stored =
-      entry === undefined
-        ? { digests: [] }
-        : { size: entry.size, digests: entry.info.digests, entry: entry.info };
-    try {
-      const verdict = yield* judge(this.#config, exchange.context, stored);
-      if ('version' in verdict) this.#versioned.add(exchange.match.route.name);
-      return verdict;
-    } catch (error) {
-      entry?.release(false);
-      throw error;
+  /** 6. and 7. Nothing to serve: lead, follow, or leave it to whoever has it. */
+  async #miss(exchange: Exchange): Promise<() => unknown> {
+    if (this.#pulling !== undefined) {
+      // The origin does not ask who it is that wants it: we do.
+      const verdict = await run(this.#gate.judge(exchange, undefined));
+      if (verdict.do !== 'serve') return this.#obey(exchange, verdict);
+      exchange.version = verdict.version;
     }
+    if (!exchange.match.route.store) return () => this.#around.forward(exchange, 'route');
+    if (exchange.storeIsLate) return () => this.#around.forward(exchange, 'store-down');
+    return this.#misses.take(exchange);
   }
 
   /** What follows from a verdict other than to serve. */
@@ -186,137 +188,31 @@ class Story {
     const { reason } = verdict;
     exchange.info.reason = reason;
     if (verdict.drop) await this.#drop(exchange).catch(() => undefined);
-    if (verdict.do === 'refuse') return () => this.#refuse(exchange, reason, verdict.error);
+    if (verdict.do === 'refuse') return () => this.#around.refuse(exchange, reason, verdict.error);
     exchange.version = verdict.version;
-    return verdict.drop ? this.#miss(exchange) : () => this.#pass(exchange, reason);
-  }
-
-  /** 6. Nothing to serve: lead, follow, or leave it to the application. */
-  async #miss(exchange: Exchange): Promise<() => unknown> {
-    exchange.keepAsked();
-    const { key, asked } = exchange;
-    const unwilling =
-      reluctanceOf(this.#config, asked) ?? (this.#uses.areTooFew(key) ? 'min-uses' : undefined);
-    for (let attempt = 0, losses = 0; ; ) {
-      const lasting = this.#uncacheable.get(idOf(exchange.key));
-      if (lasting !== undefined) return () => this.#pass(exchange, lasting, 'uri-miss');
-      const reluctance = unwilling ?? (this.#leads.isFull(key) ? 'fills-full' : undefined);
-      const { staleSince: newerThan } = exchange;
-      const options = { join: reluctance !== undefined, ...(newerThan === undefined ? {} : { newerThan }) };
-      const claiming = () => this.cache.claim(key, options);
-      const claim = await this.#leads.claim(key, async () =>
-        run(tryInTime(exchange, this.#config.storeTimeoutMs, claiming, unclaim)),
-      );
-      if (claim === undefined) return () => this.#pass(exchange, reluctance ?? 'store-down', 'uri-miss');
-      if (claim.role === 'declined') return () => this.#pass(exchange, claim.reason, 'uri-miss');
-      if (claim.role === 'leader') return () => this.#lead(exchange, claim);
-      if (claim.role === 'entry') return this.#late(exchange, claim.entry);
-      // A fill that ended with nothing to share let its followers go all at once: one of them leads now, the rest pass.
-      const following = () => this.#follow(exchange, claim);
-      const answer = attempt === 0 ? await this.#leads.awaiting(key, following) : undefined;
-      if (answer !== undefined) return answer;
-      // Where nothing is known of it yet, that is no reason to let all go.
-      if (claim.again && losses++ < MOST_LOSSES) {
-        const stored = await run(this.#open(exchange));
-        if (stored !== undefined) return this.#late(exchange, stored);
-        continue;
-      }
-      if (attempt++ === 0) continue;
-      leave(claim);
-      return () => this.#pass(exchange, 'collapse', 'uri-miss');
-    }
-  }
-
-  /** Committed between looking and claiming: a hit after all. */
-  async #late(exchange: Exchange, entry: Entry): Promise<() => unknown> {
-    const verdict = await run(this.#judge(exchange, entry));
-    if (verdict.do === 'serve' && exchange.mayShare(entry.head)) {
-      const answer = await run(answerFrom(exchange, entry, this.#journal));
-      // One that is damaged, and can't be removed, is none.
-      return answer ?? (() => this.#pass(exchange, 'store-down', 'uri-miss'));
-    }
-    entry.release(false);
-    return verdict.do === 'serve' ? () => this.#pass(exchange, 'credentials') : this.#obey(exchange, verdict);
-  }
-
-  /** 7. The handler answers, into a fill that everybody reads. */
-  async #lead(exchange: Exchange, claim: LeaderClaim): Promise<void> {
-    // Known before the application reads what it sends: a version must never be newer than its bytes.
-    if (exchange.version === undefined && this.#versioned.has(exchange.match.route.name)) {
-      exchange.version = await currentVersion(this.#config, exchange.context).catch((error: unknown) => {
-        this.#journal.hookFailed(exchange, 'metadata', error);
-        return undefined;
-      });
-    }
-    this.#journal.miss(exchange);
-    await this.#fetch(exchange, claim, new OwnAnswer(exchange, this.#journal));
-  }
-
-  #fetch(exchange: Exchange, claim: LeaderClaim, answer: LeadAnswer): Promise<void> {
-    const { key } = exchange;
-    return lead(this.#config, exchange, claim, answer, {
-      journal: this.#journal,
-      remember: (reason) => this.#uncacheable.set(idOf(key), reason),
-      ended: () => this.#leads.ended(),
-      awaited: (deserted) => this.#leads.isAwaited(key, deserted),
-    });
-  }
-
-  /** Reads what somebody else fetches; undefined where there is nothing to share. The same gate as for a hit comes first. */
-  async #follow(exchange: Exchange, claim: Following): Promise<(() => unknown) | undefined> {
-    let verdict: Verdict;
-    try {
-      verdict = await run(this.#judge(exchange, undefined));
-    } catch (error) {
-      leave(claim);
-      throw error;
-    }
-    if (verdict.do !== 'serve') {
-      leave(claim);
-      return this.#obey(exchange, verdict);
-    }
-    const fill = await waitFor(claim, this.#config.collapseTimeoutMs, exchange.signal);
-    // Nobody is left to answer.
-    if (exchange.signal.aborted) {
-      fill?.release();
-      return () => undefined;
-    }
-    if (fill === undefined) return undefined;
-    const reason = unshareable(exchange, fill, verdict.version);
-    if (reason !== undefined) {
-      fill.release();
-      return () => this.#pass(exchange, reason, 'uri-miss');
-    }
-    exchange.version = verdict.version;
-    return () =>
-      follow(this.#config, exchange, fill, this.#journal, (inherited, answer) => {
-        this.#leads.inherited();
-        return this.#fetch(exchange, inherited, answer);
-      });
-  }
-
-  /** The policy has said no; how that is told is up to the application's error handler. */
-  #refuse(exchange: Exchange, reason: Reason, error: RefusedError): unknown {
-    this.#journal.refuse(exchange, reason, error.status);
-    const field = exchange.mark({ detail: reason });
-    // Express's and Connect's final handler starts from an empty header, and sets these.
-    Object.assign(error.headers, Object.fromEntries(field));
-    return exchange.next(error);
-  }
-
-  /** The application answers, untouched. */
-  #pass(exchange: Exchange, reason: Reason, fwd: 'bypass' | 'uri-miss' = 'bypass'): void {
-    if (fwd === 'bypass') this.#journal.bypass(exchange, reason);
-    else this.#journal.miss(exchange, reason);
-    exchange.mark({ fwd: exchange.staleSince === undefined ? fwd : 'stale', detail: reason });
-    // What becomes of it is not ours to wait for.
-    exchange.next();
+    return verdict.drop ? this.#miss(exchange) : () => this.#around.pass(exchange, reason);
   }
 
   /** A matched DELETE: done when whoever sees its answer can rely on it. */
-  #purgeAfter(exchange: Exchange): Promise<void> {
+  #purgeAfter(exchange: Exchange): Promise<unknown> {
     exchange.info.status = 'bypass';
+    const { forwardMethods } = this.#config;
+    if (this.#pulling !== undefined && forwardMethods.includes(exchange.req.method ?? ''))
+      return this.#forwardPurge(exchange, this.#pulling);
     return purgeAfter(exchange, () => this.#drop(exchange));
+  }
+
+  /** The same, by the origin: with our credentials, so that the policy has the first word. */
+  async #forwardPurge(exchange: Exchange, { relay }: Pulling): Promise<unknown> {
+    let verdict: Verdict;
+    try {
+      verdict = await run(this.#gate.judge(exchange, undefined));
+    } catch (error) {
+      return exchange.next(error);
+    }
+    if (verdict.do === 'refuse') return this.#around.refuse(exchange, verdict.reason, verdict.error);
+    if (verdict.do === 'pass') return purgeAfter(exchange, () => this.#drop(exchange));
+    return relay.forwardPurge(exchange, () => this.#drop(exchange));
   }
 
   /** Whatever the cache says, this filter does not serve it any more. */
@@ -325,16 +221,28 @@ class Story {
   }
 
   async purge(target: PurgeTarget): Promise<number> {
-    this.#uncacheable.clear();
+    this.#misses.forget();
     return this.#purger.purge(target);
+  }
+
+  async prefetch(what: string | Wanted, options?: PrefetchOptions): Promise<Prefetched> {
+    if (this.#closing !== undefined) throw new SupersededError('the filter was closed');
+    if (this.#pulling !== undefined) return this.#pulling.prefetcher.add(what, options);
+    throw new PrefetchError('there is nothing to prefetch from: give the filter an origin', 'no-origin');
+  }
+
+  prefetches(): PrefetchInfo[] {
+    return this.#pulling?.prefetcher.list() ?? [];
   }
 
   async stats(): Promise<FilterStats> {
     return this.#journal.stats(await this.cache.stats(), this.#running.size);
   }
 
-  idle(): Promise<void> {
-    return this.#running.idle();
+  async idle(): Promise<void> {
+    const prefetcher = this.#pulling?.prefetcher;
+    const isBusy = () => this.#running.size + this.#pulls.size + (prefetcher?.list().length ?? 0) > 0;
+    while (isBusy()) await Promise.all([this.#running.idle(), this.#pulls.idle(), prefetcher?.idle()]);
   }
 
   close(): Promise<void> {
@@ -343,7 +251,11 @@ class Story {
   }
 
   async #close(): Promise<void> {
-    await this.#running.end(this.#config.closeTimeoutMs, new SupersededError('the filter was closed'));
+    const { closeTimeoutMs } = this.#config;
+    this.#pulling?.prefetcher.close();
+    const reason = new SupersededError('the filter was closed');
+    await Promise.all([this.#running, this.#pulls].map((all) => all.end(closeTimeoutMs, reason)));
+    this.#pulling?.close();
     if (this.#config.cache === undefined) await this.cache.close();
   }
 }

@@ -3,21 +3,26 @@ import { OptionError } from './errors.ts';
 /** Reads an object of options: each value checked, each default in one place. `undefined` is the same as absent. */
 export class OptionReader<Options extends object> {
   readonly #options: Options;
+  readonly #within: string;
 
   /**
    * @param known every name there is
+   * @param within which option the object is the value of, if it is: errors name its members `within.name`
    * @throws OptionError for a name that is none of them, with the nearest one that is, and for what is no object
    */
-  constructor(options: Options, known: Record<keyof Options & string, true>) {
-    if (typeof options !== 'object' || options === null)
-      throw new OptionError('options', `options must be an object, got ${show(options)}`);
+  constructor(options: Options, known: Record<keyof Options & string, true>, within?: string) {
+    if (typeof options !== 'object' || options === null) {
+      const what = within ?? 'options';
+      throw new OptionError(what, `${what} must be an object, got ${show(options)}`);
+    }
     this.#options = options;
+    this.#within = within === undefined ? '' : `${within}.`;
     for (const name of Object.keys(options)) {
       if (Object.hasOwn(known, name)) continue;
       const near = nearest(name, Object.keys(known));
       throw new OptionError(
-        name,
-        `unknown option ${show(name)}${near === undefined ? '' : `; did you mean ${near}?`}`,
+        this.#within + name,
+        `unknown option ${show(this.#within + name)}${near === undefined ? '' : `; did you mean ${near}?`}`,
       );
     }
   }
@@ -25,7 +30,7 @@ export class OptionReader<Options extends object> {
   /** @throws OptionError */
   bytes<F extends number | undefined>(name: keyof Options & string, fallback: F): number | F {
     const value: unknown = this.#value(name, fallback);
-    if (value !== undefined) requireBytes(name, value);
+    if (value !== undefined) requireBytes(this.#within + name, value);
     return value as number | F;
   }
 
@@ -33,7 +38,20 @@ export class OptionReader<Options extends object> {
   count(name: keyof Options & string, fallback: number): number {
     const value: unknown = this.#value(name, fallback);
     if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 1) return value;
-    throw new OptionError(name, `${name} must be a whole number from 1 on, got ${show(value)}`);
+    throw new OptionError(
+      this.#within + name,
+      `${this.#within}${name} must be a whole number from 1 on, got ${show(value)}`,
+    );
+  }
+
+  /** Like `count`, where none is a number too. @throws OptionError */
+  whole(name: keyof Options & string, fallback: number): number {
+    const value: unknown = this.#value(name, fallback);
+    if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value;
+    throw new OptionError(
+      this.#within + name,
+      `${this.#within}${name} must be a whole number from 0 on, got ${show(value)}`,
+    );
   }
 
   /** @throws OptionError */
@@ -43,8 +61,8 @@ export class OptionReader<Options extends object> {
     if (value === undefined || (typeof value === 'number' && value >= 0 && value <= 2 ** 31 - 1))
       return value as number | F;
     throw new OptionError(
-      name,
-      `${name} must be a number of milliseconds from 0 to 2147483647, got ${show(value)}`,
+      this.#within + name,
+      `${this.#within}${name} must be a number of milliseconds from 0 to 2147483647, got ${show(value)}`,
     );
   }
 
@@ -53,21 +71,27 @@ export class OptionReader<Options extends object> {
     const value: unknown = this.#value(name, fallback);
     if (value === undefined || (typeof value === 'number' && value >= 0 && value <= Number.MAX_SAFE_INTEGER))
       return value as number | F;
-    throw new OptionError(name, `${name} must be a number of milliseconds, 0 or more, got ${show(value)}`);
+    throw new OptionError(
+      this.#within + name,
+      `${this.#within}${name} must be a number of milliseconds, 0 or more, got ${show(value)}`,
+    );
   }
 
   /** @throws OptionError */
   flag(name: keyof Options & string, fallback: boolean): boolean {
     const value: unknown = this.#value(name, fallback);
     if (typeof value === 'boolean') return value;
-    throw new OptionError(name, `${name} must be true or false, got ${show(value)}`);
+    throw new OptionError(
+      this.#within + name,
+      `${this.#within}${name} must be true or false, got ${show(value)}`,
+    );
   }
 
   /** @throws OptionError */
   text(name: keyof Options & string, fallback: string): string {
     const value: unknown = this.#value(name, fallback);
     if (typeof value === 'string') return value;
-    throw new OptionError(name, `${name} must be a string, got ${show(value)}`);
+    throw new OptionError(this.#within + name, `${this.#within}${name} must be a string, got ${show(value)}`);
   }
 
   /** A function, or nothing. `word`: what may stand in its place. @throws OptionError */
@@ -76,7 +100,10 @@ export class OptionReader<Options extends object> {
     if (value === undefined || typeof value === 'function' || (word !== undefined && value === word))
       return value;
     const also = word === undefined ? '' : ` or '${word}'`;
-    throw new OptionError(name, `${name} must be a function${also}, got ${show(value)}`);
+    throw new OptionError(
+      this.#within + name,
+      `${this.#within}${name} must be a function${also}, got ${show(value)}`,
+    );
   }
 
   /** One of these words; the first is the default. @throws OptionError */
@@ -85,8 +112,8 @@ export class OptionReader<Options extends object> {
     const found = allowed.find((candidate) => candidate === value);
     if (found !== undefined) return found;
     throw new OptionError(
-      name,
-      `${name} must be one of ${allowed.map((word) => `'${word}'`).join(', ')}, got ${show(value)}`,
+      this.#within + name,
+      `${this.#within}${name} must be one of ${allowed.map((word) => `'${word}'`).join(', ')}, got ${show(value)}`,
     );
   }
 
@@ -94,7 +121,10 @@ export class OptionReader<Options extends object> {
   headerNames(name: keyof Options & string, fallback: readonly string[]): string[] {
     const value: unknown = this.#value(name, fallback);
     if (areHeaderNames(value)) return value.map((item) => item.toLowerCase());
-    throw new OptionError(name, `${name} must be an array of header names, got ${show(value)}`);
+    throw new OptionError(
+      this.#within + name,
+      `${this.#within}${name} must be an array of header names, got ${show(value)}`,
+    );
   }
 
   #value(name: keyof Options & string, fallback: unknown): unknown {

@@ -112,6 +112,43 @@ export class StoreError extends CacheFilterError {
   }
 }
 
+/**
+ * Why an origin gave no answer, or not all of it. `unreachable`: no connection, or one that ended before the answer. `timeout`: no answer in time.
+ * `busy`: too many requests of ours wait for it. `circuit-open`: it has failed so often that it is left alone for a while. `redirect`: it sent us where we
+ * don't go. `broken`: what came is no answer, or its body ended early. `stalled`: its body stopped coming. `changed`: the rest of a body
+ * that broke off can't be had, because the origin now has another one.
+ */
+export type OriginReason =
+  | 'unreachable'
+  | 'timeout'
+  | 'busy'
+  | 'circuit-open'
+  | 'redirect'
+  | 'broken'
+  | 'stalled'
+  | 'changed';
+
+const ORIGIN_STATUS: Partial<Record<OriginReason, number>> = { timeout: 504, busy: 503, 'circuit-open': 503 };
+
+/** An origin gave no answer, or not all of it. Names method and host, never a path, a query or credentials. */
+export class OriginError extends CacheFilterError {
+  override readonly name = 'OriginError';
+  readonly reason: OriginReason;
+  /** What the answer should carry: Retry-After, where it is known. */
+  readonly headers: Record<string, string>;
+
+  /** @param options `retryAfter` in seconds */
+  constructor(
+    reason: OriginReason,
+    message: string,
+    { retryAfter, ...options }: ErrorOptions & { retryAfter?: number | undefined } = {},
+  ) {
+    super('ERR_CACHE_FILTER_ORIGIN', message, { ...options, status: ORIGIN_STATUS[reason] ?? 502 });
+    this.reason = reason;
+    this.headers = retryAfter === undefined ? {} : { 'Retry-After': String(retryAfter) };
+  }
+}
+
 /** As many keys are queued for fetching as the cache keeps. */
 export class QueueFullError extends CacheFilterError {
   override readonly name = 'QueueFullError';
@@ -278,5 +315,17 @@ export class FormatError extends CacheFilterError {
       `${where} has format ${format}, and this version knows formats up to ${known}: use a newer version of cache-filter`,
     );
     this.format = format;
+  }
+}
+
+/** Something was to be fetched ahead of time, and is not stored. */
+export class PrefetchError extends CacheFilterError {
+  override readonly name = 'PrefetchError';
+  /** Why, as one of the tokens of docs/reference/reasons.md; `no-origin`: the filter has nothing to fetch from. */
+  readonly reason: string;
+
+  constructor(message: string, reason: string) {
+    super('ERR_CACHE_FILTER_PREFETCH', message, { status: 502 });
+    this.reason = reason;
   }
 }

@@ -16,10 +16,13 @@ export interface RequestEvent {
   key: Key;
 }
 
+/** What an event is about that may happen though nobody has asked. */
+export type FetchEvent = Omit<RequestEvent, 'req'> & Partial<Pick<RequestEvent, 'req'>>;
+
 /** What an answer of the filter's came to. */
 export interface ServedEvent extends RequestEvent {
-  /** From a stored entry; from a fill that this request began; from somebody else's. */
-  source: 'hit' | 'fill' | 'collapsed';
+  /** From a stored entry; from a fill that this request began; from somebody else's; from the origin, and not kept. */
+  source: 'hit' | 'fill' | 'collapsed' | 'origin';
   /** That was sent. */
   status: number;
   /** Bytes of the body that were handed to the connection, and of how many where that is known. */
@@ -53,9 +56,9 @@ export interface CacheFilterEvents {
   /** The handler of this request goes on with a fill where another's could not, and that has so many bytes. */
   'cache-filter:hand-over': RequestEvent & { bytes: number };
   /** A response has become an entry. */
-  'cache-filter:store': RequestEvent & { size: number };
+  'cache-filter:store': FetchEvent & { size: number };
   /** A response was not kept. */
-  'cache-filter:reject': RequestEvent & { reason: Reason; error?: unknown };
+  'cache-filter:reject': FetchEvent & { reason: Reason; error?: unknown };
   /** What was purged, and how many entries went. */
   'cache-filter:purge': { what: Invalidation; entries: number };
   /** For want of room. */
@@ -67,11 +70,11 @@ export interface CacheFilterEvents {
   /** What can be used of the store has changed; `error`: why it is not all. */
   'cache-filter:health': { directory?: string; state: StoreState; error?: unknown };
   /** A hook threw, took too long, or answered what it can't mean, where that fails no request. */
-  'cache-filter:hook-error': RequestEvent & { hook: string; error: unknown };
+  'cache-filter:hook-error': FetchEvent & { hook: string; error: unknown };
 }
 
 /** The context of the tracing channel `cache-filter:fill`: one fill, from the claim to its end. */
-export interface FillTrace extends RequestEvent {
+export interface FillTrace extends FetchEvent {
   /** Bytes that were there already, where it goes on with what another request began. */
   inherited?: number;
   /** Bytes of the entry; once it is stored. */

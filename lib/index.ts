@@ -12,9 +12,16 @@ export type {
   Fill,
   FillOptions,
   FillReader,
+  FindOut,
   Invalidation,
   Key,
   LeaderClaim,
+  PartialBody,
+  PartsBeginning,
+  PartsDeclined,
+  PartsDeclineReason,
+  PartsStore,
+  PartWriter,
   Proof,
   QueuedKey,
   Removed,
@@ -42,6 +49,9 @@ export {
   NameError,
   OffsetError,
   OptionError,
+  OriginError,
+  type OriginReason,
+  PrefetchError,
   QueueFullError,
   RefusedError,
   SizeError,
@@ -51,16 +61,28 @@ export {
   TooLargeError,
   UploadUnknownError,
 } from './errors.ts';
-export type { CacheFilterEvents, EvictEvent, FillTrace, RequestEvent, ServedEvent } from './events.ts';
+export type {
+  CacheFilterEvents,
+  EvictEvent,
+  FetchEvent,
+  FillTrace,
+  RequestEvent,
+  ServedEvent,
+} from './events.ts';
 export { type CacheInfo, getCacheInfo, type Next } from './filter/exchange.ts';
 export type { CacheFilter } from './filter/filter.ts';
 export type { FilterStats } from './filter/journal.ts';
+export type { Prefetched, PrefetchInfo } from './filter/prefetch/job.ts';
+export type { PrefetchOptions } from './filter/prefetch/prefetcher.ts';
+export type { Wanted } from './filter/prefetch/unattended.ts';
 export type { PurgeTarget } from './filter/purge.ts';
 export type { Body, BodyEnd, ByteRange, HeaderPairs, ResponseHead } from './http/body.ts';
 export type { Digest, DigestAlgorithm } from './http/digest.ts';
 export type { AnyRequest, AnyResponse } from './http/message.ts';
 export type { Logger } from './log.ts';
 export type { CacheFilterOptions } from './options.ts';
+export type { UpstreamOptions } from './origin/options.ts';
+export type { OriginAnswer, OriginOutcome, OriginPlace } from './origin/places.ts';
 export type { ClientAbort } from './policy/client-abort.ts';
 export type { Freshness } from './policy/freshness.ts';
 export type {
@@ -69,7 +91,11 @@ export type {
   AuthorizeOutcome,
   HookContext,
   MetadataOutcome,
+  OriginContext,
+  OriginFetch,
+  OriginFetched,
   ResponseContext,
+  RewriteContext,
   ServedContext,
 } from './policy/hooks.ts';
 export { type DebianOptions, debian } from './presets/debian.ts';

@@ -3,9 +3,16 @@
 import type { IncomingMessage } from 'node:http';
 import type { Cache } from './cache/cache.ts';
 import { FILE_CACHE_OPTIONS, type FileCacheOptions } from './cache/file-cache-options.ts';
+import { requireCache } from './cache/require.ts';
 import { OptionReader, show } from './checks.ts';
 import { OptionError } from './errors.ts';
 import type { AnyRequest } from './http/message.ts';
+import {
+  ORIGIN_OPTIONS,
+  type OriginConfig,
+  type OriginOptions,
+  resolveOriginOptions,
+} from './origin-options.ts';
 import { type ClientAbort, clientAbortProblem } from './policy/client-abort.ts';
 import { type Freshness, freshnessProblem } from './policy/freshness.ts';
 import type {
@@ -24,7 +31,8 @@ type StoreOptions = Omit<FileCacheOptions, 'directory'>;
 
 /** What `cacheFilter()` takes. `Req` is the request as hooks see it, `R` what `metadata` knows of a resource. */
 export interface CacheFilterOptions<Req extends AnyRequest = IncomingMessage, R = unknown>
-  extends StoreOptions {
+  extends StoreOptions,
+    OriginOptions<Req> {
   /** Where the files are kept; created where it is missing. Required unless `cache` is given. */
   directory?: string;
   /** A cache to use in place of the filesystem cache in `directory`. The options of a cache are then given to it; `close()` leaves it open. */
@@ -93,7 +101,7 @@ export interface CacheFilterOptions<Req extends AnyRequest = IncomingMessage, R 
 }
 
 /** The options with every default filled in; frozen. */
-export interface Config extends Hooks {
+export interface Config extends Hooks, OriginConfig {
   /** The cache to use, or what to make one of. */
   cache: Cache | undefined;
   store: FileCacheOptions;
@@ -177,6 +185,7 @@ export function resolveOptions<Req extends AnyRequest, R>(options: CacheFilterOp
     credentialHeaders: read.headerNames('credentialHeaders', CREDENTIAL_HEADERS),
     dropHeaders: new Set(read.headerNames('dropHeaders', [])),
     integrity: read.oneOf('integrity', ['length', 'digest', 'end']),
+    ...resolveOriginOptions(options),
     coldRange: read.oneOf('coldRange', ['fill', 'bypass']),
     provisionalRanges: read.oneOf('provisionalRanges', ['serve', 'wait']),
     cacheStatus: resolveCacheStatus(options.cacheStatus),
@@ -196,6 +205,7 @@ const { directory: _, ...STORE }: Record<keyof FileCacheOptions, true> = FILE_CA
 
 const KNOWN: Record<keyof CacheFilterOptions, true> = {
   ...STORE,
+  ...ORIGIN_OPTIONS,
   directory: true,
   cache: true,
   minEntryBytes: true,
@@ -277,38 +287,4 @@ function resolveCacheStatus(value: CacheFilterOptions['cacheStatus'] = true): Co
     );
   }
   return { name, key };
-}
-
-const CACHE_METHODS = [
-  'open',
-  'claim',
-  'invalidate',
-  'info',
-  'list',
-  'pin',
-  'prune',
-  'clean',
-  'verify',
-  'fills',
-  'stats',
-  'close',
-];
-const QUEUE_METHODS = ['add', 'list', 'remove'];
-
-function requireCache(cache: unknown): void {
-  const missing = [
-    ...lacking(cache, CACHE_METHODS),
-    ...lacking((cache as Partial<Cache> | null)?.queue, QUEUE_METHODS).map((name) => `queue.${name}`),
-  ];
-  if (missing.length > 0) {
-    throw new OptionError(
-      'cache',
-      `cache must be a Cache (FileCache, MemoryCache or your own); it lacks ${missing.join(', ')}`,
-    );
-  }
-}
-
-/** Which of these methods an object does not have. */
-function lacking(value: unknown, methods: readonly string[]): string[] {
-  return methods.filter((name) => typeof (value as Record<string, unknown> | null)?.[name] !== 'function');
 }

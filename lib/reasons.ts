@@ -2,6 +2,7 @@
 
 /** Why a request was not answered from the cache, or its answer not kept: stable tokens, with what each means. */
 export const REASONS = {
+  answered: 'the function that is given as `origin` answered itself',
   bypass: 'the `bypass` hook asked to step aside',
   changed: 'the response that was to go on with a fill is of another representation',
   closed: 'the filter has been closed',
@@ -27,10 +28,12 @@ export const REASONS = {
   'no-store': 'the response (or its no-cache) forbids to keep it, or the request does',
   'not-200': 'only complete 200 responses are kept',
   'not-found': '`metadata` knows nothing of the resource for this caller',
+  'origin-failed': 'the origin gave no answer, or not all of one',
   private: 'the response is for one user',
   purge: 'the entry was purged: `authorize` asked for it, or it happened while the body was being written',
   range: 'a range far from where the fill is, `coldRange` is `bypass`, or the request has a Content-Range',
   'request-body': 'the request has a body, on which its answer may depend',
+  route: 'the route says `store: false`',
   'set-cookie': 'the response sets a cookie',
   'should-store': '`shouldStore` said no',
   stalled: 'the application did nothing for `stallTimeoutMs`, or took longer than `maxFillMs`',

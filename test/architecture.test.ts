@@ -44,10 +44,13 @@ const ARROWS: Record<string, { imports: string[]; types?: string[] }> = {
   // These know of a cache what its contract says, never which one it is.
   policy: { imports: ['errors', 'reasons', 'steps', 'http'], types: ['cache/cache.ts'] },
   routes: { imports: ['errors', 'reasons', 'checks', 'http', 'policy'], types: ['cache/cache.ts'] },
-  origin: { imports: ['errors', 'reasons', 'events', 'http'], types: ['routes', 'policy', 'cache/cache.ts'] },
+  origin: { imports: ['errors', 'reasons', 'events', 'log', 'checks', 'http'] },
   storage: { imports: ['errors', 'events', 'log', 'checks', 'http', 'fs'] },
   contracts: { imports: ['errors', 'http'], types: ['cache/cache.ts', 'storage/backends/backend.ts'] },
-  options: { imports: ['errors', 'reasons', 'log', 'checks', 'http', 'policy', 'routes', 'cache', 'origin'] },
+  'origin-options': { imports: ['errors', 'checks', 'http', 'policy', 'origin'] },
+  options: {
+    imports: ['errors', 'reasons', 'log', 'checks', 'http', 'policy', 'routes', 'cache', 'origin-options'],
+  },
   ...Object.fromEntries(STORY.map((file) => [file, { imports: [...INNER, ...STORY] }])),
   index: { imports: [...INNER, ...STORY, 'presets'] },
   // Nothing that a user could not have written.

@@ -12,7 +12,7 @@ const resolve = (options: object) => resolveOptions({ directory, ...options });
 
 describe('defaults', () => {
   test('every option but the directory has one', () => {
-    const { routes, dropHeaders, ...rest } = resolve({});
+    const { routes, dropHeaders, upstream, ...rest } = resolve({});
     assert.deepEqual(rest, {
       store: { directory },
       cache: undefined,
@@ -30,6 +30,13 @@ describe('defaults', () => {
       hookTimeoutMs: 30_000,
       credentialHeaders: ['authorization', 'cookie', 'proxy-authorization', 'x-auth-token', 'x-api-key'],
       integrity: 'length',
+      origin: undefined,
+      forwardHeaders: ['accept', 'accept-language'],
+      forwardMethods: [],
+      urlFor: undefined,
+      mountPath: '',
+      prefetch: { concurrency: 2, retries: 3 },
+      background: { maxFills: 16, maxBytesPerSecond: undefined },
       coldRange: 'fill',
       provisionalRanges: 'serve',
       cacheStatus: { name: 'cache-filter', key: false },
@@ -43,6 +50,7 @@ describe('defaults', () => {
       closeTimeoutMs: 25_000,
     });
     assert.deepEqual([...dropHeaders], []);
+    assert.equal(upstream.retries, 2);
     assert.deepEqual(
       routes.map(({ name, freshness }) => [name, freshness]),
       [['all', 'response']],

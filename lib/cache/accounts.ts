@@ -98,6 +98,15 @@ export class Accounts {
     if (account.pinned) this.pinned--;
   }
 
+  /** It has become larger by so many bytes. */
+  grow(name: string, bytes: number): void {
+    const account = this.get(name);
+    if (account === undefined) return;
+    account.bytes += bytes;
+    this.bytes += bytes;
+    if (isFixed(account)) this.fixed += bytes;
+  }
+
   /** Marks an entry as just used. */
   touch(name: string, usedAt: number): void {
     const account = this.#lru.get(name);

@@ -3,6 +3,17 @@
 import type { StoreError } from '../errors.ts';
 import type { Body, BodyEnd, ResponseHead } from '../http/body.ts';
 import type { Digest, DigestAlgorithm } from '../http/digest.ts';
+import type { PartsStore } from './parts/parts.ts';
+
+export type {
+  FindOut,
+  PartialBody,
+  PartsBeginning,
+  PartsDeclined,
+  PartsDeclineReason,
+  PartsStore,
+  PartWriter,
+} from './parts/parts.ts';
 
 /** What an entry is stored under. Purging acts on `primary`, with all its variants. */
 export interface Key {
@@ -277,6 +288,8 @@ export interface Cache {
    */
   pin(key: string, on: boolean): Promise<number>;
   readonly queue: CacheQueue;
+  /** Bodies of which only parts are there. Absent: they are not kept. */
+  readonly parts?: PartsStore;
   /**
    * Removes what has not been used for `inactiveMs`, then the least recently used until at most `toBytes` (default `maxBytes`) are
    * charged; nothing that is being read or is pinned.

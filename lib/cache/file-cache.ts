@@ -2,7 +2,6 @@
 
 import createDebug from 'debug';
 import { requireBytes } from '../checks.ts';
-import { OptionError } from '../errors.ts';
 import { Layout } from '../fs/layout.ts';
 import { WorkLock } from '../fs/lock.ts';
 import { prepareDirectory } from '../fs/prepare.ts';
@@ -16,6 +15,7 @@ import type {
   CacheStats,
   Claim,
   ClaimOptions,
+  DeclineReason,
   Entry,
   EntryInfo,
   EntryUse,
@@ -34,12 +34,14 @@ import { FileFills } from './fill/file-fills.ts';
 import { HotEntries } from './hot-entries.ts';
 import { InvalidBodies } from './invalid.ts';
 import { records } from './janitor.ts';
-import { removeLeftovers } from './leftovers.ts';
+import { removeLeftovers, requireStalledMs } from './leftovers.ts';
 import { Notices } from './notices.ts';
 import { Pace } from './pace.ts';
+import { FileParts } from './parts/file-parts.ts';
 import { FileQueue } from './queue.ts';
 import { infoOf } from './record.ts';
 import { scrub } from './scrub.ts';
+import { statsOf } from './stats.ts';
 
 const debug = createDebug('cache-filter:store');
 
@@ -54,6 +56,7 @@ export class FileCache implements Cache {
   readonly maxBytes: number;
   readonly maxEntryBytes: number;
   readonly queue: FileQueue;
+  readonly parts: FileParts;
   readonly #layout: Layout;
   readonly #entries: FileEntries;
   readonly #hot: HotEntries | undefined;
@@ -95,7 +98,8 @@ export class FileCache implements Cache {
       expendable: this.#invalid,
       hot: this.#hot,
       lock: new WorkLock(layout.upkeepLock, rest.locks),
-      ownFills: () => this.#fills.ids,
+      ownFills: () => new Set([...this.#fills.ids, ...this.parts.ids]),
+      others: () => this.parts.resting,
       scanned: () => this.#scanned,
       failed,
     });
@@ -107,26 +111,36 @@ export class FileCache implements Cache {
       isFetched: (key) => this.#isClosed || this.#fills.has(key),
       charge: (bytes) => this.#entries.ledger.charge('queue', bytes),
     });
-    this.#fills = new FileFills({
+    const place = {
       layout,
       modes,
       durability: rest.durability,
-      maxBytes,
       maxEntryBytes,
       entries: this.#entries,
+      attempt: <T>(act: () => Promise<T>, bytes: number) => this.#breaker.attempt('store', act, bytes),
+      failed,
+      isNewer: (name: string) => this.#notices.isNewer(name),
+      stored: (name: string) =>
+        this.queue.clear(name).catch((error: unknown) => debug('%s stays queued: %o', name, error)),
+    };
+    this.#fills = new FileFills({
+      ...place,
+      maxBytes,
       invalid: this.#invalid,
       isClosed: () => this.#isClosed,
-      attempt: (act, bytes) => this.#breaker.attempt('store', act, bytes),
-      failed,
       open: (key) => this.open(key),
-      isNewer: (name) => this.#notices.isNewer(name),
-      stored: (name) =>
-        this.queue.clear(name).catch((error: unknown) => debug('%s stays queued: %o', name, error)),
+    });
+    this.parts = new FileParts({
+      ...place,
+      declines: () => this.#declines,
+      hides: (info) => this.#purges.hides(info),
+      damaged: (name, why, key) => this.#notices.damaged(name, why, key),
     });
     this.#purges = new FilePurges({
       layout,
       entries: this.#entries,
       fills: this.#fills,
+      parts: this.parts,
       queue: this.queue,
       breaker: () => this.#breaker,
     });
@@ -156,16 +170,13 @@ export class FileCache implements Cache {
     try {
       const hot = this.#entries.openHot(key);
       if (hot !== undefined) return this.#unlessHidden(hot);
-      return this.#isToCome(key) ? undefined : this.#openCold(key);
+      // It is being fetched, and nothing is known of one that it replaces: whoever fetches it has looked.
+      if (this.#fills.isRunning(key) && !this.#entries.has(key)) return undefined;
+      return this.#openCold(key);
     } catch (error) {
       debug('%s could not be looked at: %o', key.primary, error);
       return this.#openCold(key);
     }
-  }
-
-  /** It is being fetched, and nothing is known of one that it replaces: whoever fetches it has looked. */
-  #isToCome(key: Key): boolean {
-    return this.#fills.isRunning(key) && !this.#entries.has(key);
   }
 
   async #openCold(key: Key): Promise<Entry | undefined> {
@@ -190,16 +201,18 @@ export class FileCache implements Cache {
   ): Promise<Claim | undefined> {
     const follower = this.#fills.follow(key);
     if (follower !== undefined) return follower;
-    if (this.#isClosed) return join ? undefined : { role: 'declined', reason: 'closed' };
-    if (this.#breaker.state !== 'up') return join ? undefined : { role: 'declined', reason: 'store-down' };
-    return join ? this.#followOthers(key) : this.#fills.lead(key, newerThan);
-  }
-
-  async #followOthers(key: Key): Promise<Claim | undefined> {
+    const reason = this.#declines;
+    if (reason !== undefined) return join ? undefined : { role: 'declined', reason };
+    if (!join) return this.#fills.lead(key, newerThan);
     return this.#fills.followOthers(key).catch((error: unknown) => {
       debug('%s can not be followed: %o', key.primary, error);
       return undefined;
     });
+  }
+
+  get #declines(): DeclineReason | undefined {
+    if (this.#isClosed) return 'closed';
+    return this.#breaker.state === 'up' ? undefined : 'store-down';
   }
 
   invalidate(what: Invalidation): Promise<number> {
@@ -231,11 +244,7 @@ export class FileCache implements Cache {
   }
 
   async clean({ stalledMs = 86_400_000 }: { stalledMs?: number } = {}): Promise<Removed> {
-    if (typeof stalledMs !== 'number' || !(stalledMs >= 0))
-      throw new OptionError(
-        'stalledMs',
-        `stalledMs must be milliseconds, 0 or more, got ${String(stalledMs)}`,
-      );
+    requireStalledMs(stalledMs);
     await this.#scanned;
     if (this.#breaker.down) return { entries: 0, bytes: 0 };
     const { removed } = await removeLeftovers(this.#layout, this.#fills.ids, stalledMs);
@@ -253,25 +262,8 @@ export class FileCache implements Cache {
 
   async stats(): Promise<CacheStats> {
     await this.#scanned;
-    const { entries, bytes, maxBytes, evictions, expired, pinned } = this.#entries.ledger;
-    const { corrupt, unknown } = this.#notices;
-    const invalid = { files: this.#invalid.files, bytes: this.#invalid.bytes };
-    const memory = this.#hot && { memory: this.#hot.stats };
-    return {
-      state: this.#breaker.state,
-      entries,
-      bytes,
-      maxBytes,
-      fills: this.#fills.count,
-      evictions,
-      expired,
-      pinned,
-      corrupt,
-      unknown,
-      invalid,
-      unlinked: this.#entries.openFiles.unlinked,
-      ...memory,
-    };
+    const kept = { entries: this.#entries, notices: this.#notices, invalid: this.#invalid, hot: this.#hot };
+    return statsOf({ ...kept, state: this.#breaker.state, fills: this.#fills.count });
   }
 
   async close(): Promise<void> {
@@ -282,6 +274,7 @@ export class FileCache implements Cache {
     clearInterval(this.#heart);
     this.#fills.close();
     await closing;
+    await this.parts.close();
     await this.#hot?.close();
     await this.#entries.inventory.close();
     await this.#scanned;
@@ -311,7 +304,10 @@ export class FileCache implements Cache {
     } catch (error) {
       debug('%s has gone again: %o', this.directory, error);
     }
-    if (afresh) this.#entries.reset();
+    if (afresh) {
+      this.parts.reset();
+      this.#entries.reset();
+    }
     const isFirst = !this.#begun;
     this.#begun = true;
     if (isFirst) this.#entries.upkeep.start();
@@ -322,6 +318,7 @@ export class FileCache implements Cache {
     try {
       await this.#fills.removeRemains();
       await (isFirst ? this.#invalid.start() : this.#invalid.look());
+      await this.parts.resting.scan(true);
       await this.#entries.inventory.scan();
       await this.queue.start();
     } catch (error) {
@@ -343,6 +340,7 @@ export class FileCache implements Cache {
 
   #beat(): void {
     this.#fills.beat();
+    this.parts.beat();
     void this.#breaker.look();
     this.#hot?.closeUnlinked();
   }

@@ -17,6 +17,13 @@ export interface FileEntriesOptions extends UpkeepOptions {
   /** What goes before any entry when room is needed. */
   expendable: Expendable;
   hot: HotEntries | undefined;
+  /** What is charged besides entries, and can be evicted as they are. */
+  others(): {
+    /** Brings the account of it up to date. */
+    look(): Promise<void>;
+    /** Undefined where the account is none of these. */
+    evict(account: string): Promise<void> | undefined;
+  };
   /** Held by who clears up. */
   lock: WorkLock;
   /** Ids of the fills that this process runs. */

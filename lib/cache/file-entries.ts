@@ -50,7 +50,7 @@ export class FileEntries {
   readonly #watches = new Set<Set<string>>();
 
   constructor(layout: Layout, options: FileEntriesOptions) {
-    const { maxBytes, space, notices, expendable, lock, ownFills, scanned } = options;
+    const { maxBytes, space, notices, expendable, lock, ownFills, scanned, others } = options;
     this.#layout = layout;
     this.#directory = options.directory;
     this.#notices = notices;
@@ -58,11 +58,15 @@ export class FileEntries {
     this.#failed = options.failed;
     this.#verify = options.verify;
     this.checks = new BodyChecks(layout, options.fileMode);
-    this.ledger = new Ledger(maxBytes, (name, removal) => this.#tryToEvict(name, removal), {
+    const evict = (name: string, removal: Removal) => others().evict(name) ?? this.#tryToEvict(name, removal);
+    this.ledger = new Ledger(maxBytes, evict, {
       expendable,
       space,
       outlook: {
-        look: () => this.inventory.look(),
+        look: async () => {
+          await this.inventory.look();
+          await others().look();
+        },
         usedSince: (name, usedAt) => this.inventory.usedSince(name, usedAt),
       },
     });

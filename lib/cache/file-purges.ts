@@ -2,10 +2,11 @@ import createDebug from 'debug';
 import { StoreError } from '../errors.ts';
 import type { Layout } from '../fs/layout.ts';
 import type { Breaker } from './breaker.ts';
-import type { EntryInfo, Invalidation } from './cache.ts';
+import type { FillInfo, Invalidation } from './cache.ts';
 import type { FileEntries } from './file-entries.ts';
 import type { FileFills } from './fill/file-fills.ts';
 import { concerned, storedUntil } from './janitor.ts';
+import type { FileParts } from './parts/file-parts.ts';
 import type { FileQueue } from './queue.ts';
 import { type Pending, Unpurged } from './unpurged.ts';
 
@@ -16,6 +17,7 @@ export interface PurgesOwner {
   layout: Layout;
   entries: FileEntries;
   fills: FileFills;
+  parts: FileParts;
   queue: FileQueue;
   breaker(): Breaker;
 }
@@ -35,7 +37,7 @@ export class FilePurges {
   }
 
   /** Whether the entry should have gone. */
-  hides(info: EntryInfo): boolean {
+  hides(info: FillInfo): boolean {
     return this.#unpurged.size > 0 && this.#unpurged.covers(info);
   }
 
@@ -47,6 +49,7 @@ export class FilePurges {
     const breaker = this.#owner.breaker();
     if (breaker.down) {
       this.#remember(what);
+      this.#owner.parts.cut(what);
       await this.#owner.fills.cut(what);
       return 0;
     }
@@ -77,19 +80,21 @@ export class FilePurges {
 
   /** Claims first, the records second: a commit in between finds its claim gone, or has its record removed. */
   async #purge(what: Invalidation): Promise<number> {
-    const { fills, layout } = this.#owner;
+    const { fills, parts, layout } = this.#owner;
     const doomed = await outcome(fills.doom(what));
+    const cut = await outcome(parts.doom(what));
     const removed = await outcome(this.#remove(concerned(layout, what)));
     await this.#purgeQueue(what);
     // Whatever could be done has been, by now.
-    for (const { error } of [doomed, removed]) if (error !== undefined) throw error;
+    for (const { error } of [doomed, cut, removed]) if (error !== undefined) throw error;
     return removed.result ?? 0;
   }
 
   /** What was stored since the purge came is not meant. */
   async #purgeLate(pending: Pending): Promise<void> {
-    const { fills, layout } = this.#owner;
+    const { fills, parts, layout } = this.#owner;
     const { what, since } = pending;
+    await parts.doom(what, since);
     if (!pending.cut) await fills.doom(what);
     pending.cut = true;
     await this.#remove(storedUntil(layout, since, concerned(layout, what)));

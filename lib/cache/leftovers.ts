@@ -1,6 +1,7 @@
 import * as fs from 'node:fs/promises';
 import { join } from 'node:path';
 import createDebug from 'debug';
+import { OptionError } from '../errors.ts';
 import { exists, list, onDisk, unlink } from '../fs/files.ts';
 import { type FileName, type Layout, parseFileName } from '../fs/layout.ts';
 import type { Removed } from './cache.ts';
@@ -9,6 +10,13 @@ const debug = createDebug('cache-filter:store');
 
 /** A claim without a sign of life for this long has lost its owner, in milliseconds. */
 export const DEAD_MS = 5_000;
+
+/** @throws OptionError */
+export function requireStalledMs(stalledMs: unknown): void {
+  if (typeof stalledMs === 'number' && stalledMs >= 0) return;
+  const came = String(stalledMs);
+  throw new OptionError('stalledMs', `stalledMs must be milliseconds, 0 or more, got ${came}`);
+}
 
 interface Found extends FileName {
   fill: string;

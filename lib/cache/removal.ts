@@ -61,7 +61,8 @@ async function removeBodies(layout: Layout, name: string): Promise<void> {
  * two is always there. Of a record of a newer format it can't be said which body is its own.
  */
 export async function isNeeded(layout: Layout, name: string, fill: string): Promise<boolean> {
-  if (await exists(layout.claim(name, fill))) return true;
+  if ((await exists(layout.claim(name, fill))) || (await exists(layout.part(name, fill, 'claim'))))
+    return true;
   const record = (await readIfThere(layout.record(name))) ?? NOTHING;
   return decodeRecord(record)?.fill === fill || decodeNewerRecord(record) !== undefined;
 }

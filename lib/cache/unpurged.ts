@@ -1,5 +1,5 @@
 import createDebug from 'debug';
-import type { EntryInfo, Invalidation } from './cache.ts';
+import type { FillInfo, Invalidation } from './cache.ts';
 import { concerns } from './invalidation.ts';
 
 const debug = createDebug('cache-filter:store');
@@ -31,7 +31,7 @@ export class Unpurged {
   }
 
   /** Whether an entry should have gone. */
-  covers({ key, tags, storedAt }: EntryInfo): boolean {
+  covers({ key, tags, storedAt }: FillInfo): boolean {
     return this.#purges.some(({ what, since }) => storedAt <= since && concerns(what, key, tags));
   }
 

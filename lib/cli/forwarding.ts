@@ -75,19 +75,6 @@ export function copyHead(response: Response, res: ServerResponse): void {
   res.setHeader('via', via(response.headers.get('via') ?? undefined, '1.1'));
 }
 
-/**
- * What is wrong with a request's target, for a proxy whose client library takes apart and rebuilds URLs; undefined when nothing is.
- * A path with dot segments, a backslash or a fragment would reach the origin as another path than the one that was matched and
- * authorised here.
- */
-export function targetProblem(target: string): string | undefined {
-  if (!target.startsWith('/')) return 'the request target must be a path';
-  const path = target.split('?', 1)[0] ?? '';
-  if (/[\\#]/.test(target)) return "the request target may hold neither '\\' nor '#'";
-  const dots = path.split('/').some((segment) => /^(\.|%2e){1,2}$/i.test(segment));
-  return dots ? "the path may not have segments '.' and '..'" : undefined;
-}
-
 /** How often a request has come through this proxy. */
 export function timesSeen(req: IncomingMessage): number {
   return (req.headers.via ?? '').split(PSEUDONYM).length - 1;

@@ -9,6 +9,7 @@ import { integrity } from './cache/integrity.ts';
 import { invalidation } from './cache/invalidation.ts';
 import { keys } from './cache/keys.ts';
 import { overflow } from './cache/overflow.ts';
+import { parts } from './cache/parts.ts';
 import { pins } from './cache/pins.ts';
 import { queue } from './cache/queue.ts';
 import { succession } from './cache/succession.ts';
@@ -41,6 +42,7 @@ export function testCache(kit: Kit, factory: CacheFactory): void {
     pins,
     queue,
     verify,
+    parts,
   ]) {
     statements(suite);
   }

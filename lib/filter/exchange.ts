@@ -10,6 +10,8 @@ import { onDeparture } from '../response/departure.ts';
 import { ClientGone } from '../response/flow.ts';
 import type { Asked } from '../response/plan.ts';
 import type { RouteMatch } from '../routes/route.ts';
+import { targetOf } from '../routes/table.ts';
+import type { Errand } from './errand.ts';
 import { keyOf, mountOf, tagOf } from './keys.ts';
 
 /** What hands a request on, or an error to the application's error handler. */
@@ -40,7 +42,7 @@ export function getCacheInfo(res: object): Readonly<CacheInfo> | undefined {
 }
 
 /** One matched request on its way through the filter. */
-export class Exchange {
+export class Exchange implements Errand {
   readonly req: AnyRequest;
   readonly res: AnyResponse;
   readonly next: Next;
@@ -71,9 +73,14 @@ export class Exchange {
     this.match = match;
     this.key = keyOf(config, match, mountOf(req), req.headers);
     this.asked = { method: req.method ?? 'GET', headers: req.headers };
-    this.credentials = config.authorize === undefined && carriesCredentials(req, config.credentialHeaders);
+    this.credentials = config.authorize === undefined && tells(config, req);
     this.info = { status: 'miss', route: match.route.name, id: match.id, key: this.key.primary };
     (res as { [INFO]?: CacheInfo })[INFO] = this.info;
+  }
+
+  get target(): string {
+    const { path, query } = targetOf(this.req.url ?? '');
+    return query === '' ? path : `${path}?${query}`;
   }
 
   get tag(): string {
@@ -131,6 +138,11 @@ export class Exchange {
     return !this.credentials || isPublic(head);
   }
 
+  /** Why it went on to whoever has it. */
+  get forwarded(): { fwd: 'uri-miss' | 'stale' } {
+    return { fwd: this.staleSince === undefined ? 'uri-miss' : 'stale' };
+  }
+
   /** What hooks are called with. */
   get context(): HookContext<AnyRequest> {
     if (this.#context !== undefined) return this.#context;
@@ -185,6 +197,12 @@ export function hasBody(req: AnyRequest): boolean {
  */
 export function hasContentRange({ headers }: AnyRequest): boolean {
   return headers['content-range'] !== undefined && headers['content-range'] !== '';
+}
+
+/** Whether the answer may be another one for whoever asks: an origin is only told what is forwarded. */
+function tells({ origin, forwardHeaders, credentialHeaders }: Config, req: AnyRequest): boolean {
+  if (origin === undefined) return carriesCredentials(req, credentialHeaders);
+  return credentialHeaders.some((name) => forwardHeaders.includes(name) && req.headers[name] !== undefined);
 }
 
 function carriesCredentials(req: AnyRequest, names: readonly string[]): boolean {

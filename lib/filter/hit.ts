@@ -5,6 +5,7 @@ import { wantedReprDigest } from '../http/digest.ts';
 import { type Freshness, freshnessLifetime, initialAge } from '../policy/freshness.ts';
 import { decide } from '../response/plan.ts';
 import { send } from '../response/send.ts';
+import type { ResolvedRoute } from '../routes/route.ts';
 import { run, type Steps, wait } from '../steps.ts';
 import type { Exchange } from './exchange.ts';
 import type { Journal } from './journal.ts';
@@ -44,10 +45,10 @@ function* isSound(exchange: Exchange, entry: Entry): Steps<boolean> {
 /** Answers from a stored entry: the head as it was, and what verified bytes let us add. */
 function* hit(exchange: Exchange, entry: Entry, journal: Journal): Steps<void> {
   journal.hit(exchange);
-  const { initialAgeMs } = factsOf(exchange, entry);
+  const { initialAgeMs } = factsOf(exchange.match.route, entry);
   const now = Date.now();
   const { storedAt } = entry.info;
-  const left = ttl(exchange, entry, now);
+  const left = lifetimeLeft(exchange.match.route, entry, now);
   // RFC 9111, 4.2.3, in whole seconds.
   const age = Math.floor((initialAgeMs + Math.max(0, now - storedAt)) / 1000);
   const status = { hit: true, ...(Number.isFinite(left) ? { ttl: Math.floor(left / 1000) } : {}) };
@@ -66,8 +67,8 @@ function* hit(exchange: Exchange, entry: Entry, journal: Journal): Steps<void> {
 }
 
 /** How much longer the entry is fresh, in milliseconds. */
-export function ttl(exchange: Exchange, entry: Entry, now: number): number {
-  return factsOf(exchange, entry).lifetimeMs - (now - entry.info.storedAt);
+export function lifetimeLeft(route: Pick<ResolvedRoute, 'freshness'>, entry: Entry, now: number): number {
+  return factsOf(route, entry).lifetimeMs - (now - entry.info.storedAt);
 }
 
 /** What follows from an entry alone. */
@@ -80,8 +81,7 @@ interface Facts {
 
 const facts = new WeakMap<EntryInfo, Facts>();
 
-function factsOf({ match }: Exchange, { head, info }: Entry): Facts {
-  const { freshness } = match.route;
+function factsOf({ freshness }: Pick<ResolvedRoute, 'freshness'>, { head, info }: Entry): Facts {
   let found = facts.get(info);
   if (found === undefined || found.freshness !== freshness) {
     found = {
@@ -101,7 +101,9 @@ function isPlain({ res, asked: { headers } }: Exchange): boolean {
 }
 
 function supplementOf(exchange: Exchange, entry: Entry): HeaderPairs {
-  return isPlain(exchange) ? factsOf(exchange, entry).supplement : supplementFor(exchange, entry.info);
+  return isPlain(exchange)
+    ? factsOf(exchange.match.route, entry).supplement
+    : supplementFor(exchange, entry.info);
 }
 
 function supplementFor({ res, asked: { headers } }: Exchange, info: EntryInfo): HeaderPairs {

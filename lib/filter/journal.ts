@@ -7,6 +7,7 @@ import type { Config } from '../options.ts';
 import { ask, extended } from '../policy/hooks.ts';
 import type { Reason } from '../reasons.ts';
 import type { Sent } from '../response/send.ts';
+import type { Errand } from './errand.ts';
 import type { Exchange } from './exchange.ts';
 
 const debug = createDebug('cache-filter:filter');
@@ -30,7 +31,7 @@ export interface FilterStats extends CacheStats {
   /** Responses that became entries, and those that were not kept. */
   responses: { stored: number; rejected: number };
   /** Bytes of bodies handed to clients, by where they came from. */
-  servedBytes: { hit: number; fill: number; collapsed: number };
+  servedBytes: { hit: number; fill: number; collapsed: number; origin: number };
   /** How often each reason was given. */
   reasons: Partial<Record<Reason, number>>;
 }
@@ -40,7 +41,7 @@ export class Journal {
   readonly #config: Pick<Config, 'onServed' | 'hookTimeoutMs'>;
   readonly #requests = { hits: 0, misses: 0, bypasses: 0, refusals: 0, collapsed: 0 };
   readonly #responses = { stored: 0, rejected: 0 };
-  readonly #servedBytes = { hit: 0, fill: 0, collapsed: 0 };
+  readonly #servedBytes = { hit: 0, fill: 0, collapsed: 0, origin: 0 };
   readonly #reasons: Partial<Record<Reason, number>> = {};
 
   constructor(config: Pick<Config, 'onServed' | 'hookTimeoutMs'>) {
@@ -96,13 +97,13 @@ export class Journal {
     this.#publish('cache-filter:refuse', exchange, { reason, status });
   }
 
-  stored(exchange: Exchange, size: number): void {
+  stored(exchange: Errand, size: number): void {
     this.#responses.stored++;
     debug('%s: stored, %d bytes', exchange.key.primary, size);
     this.#publish('cache-filter:store', exchange, { size });
   }
 
-  rejected(exchange: Exchange, reason: Reason, error?: unknown): void {
+  rejected(exchange: Errand, reason: Reason, error?: unknown): void {
     exchange.info.stored = false;
     this.#responses.rejected++;
     this.#note(exchange, reason);
@@ -120,7 +121,7 @@ export class Journal {
     void this.#tell(exchange, came);
   }
 
-  hookFailed(exchange: Exchange, hook: string, error: unknown): void {
+  hookFailed(exchange: Errand, hook: string, error: unknown): void {
     debug('%s: the hook %s failed: %o', exchange.key.primary, hook, error);
     this.#publish('cache-filter:hook-error', exchange, { hook, error });
   }
@@ -145,19 +146,26 @@ export class Journal {
     }
   }
 
-  #note(exchange: Exchange, reason: Reason): void {
+  #note(exchange: Errand, reason: Reason): void {
     exchange.info.reason = reason;
     this.#reasons[reason] = (this.#reasons[reason] ?? 0) + 1;
   }
 
   #publish<Name extends keyof CacheFilterEvents>(
     name: Name,
-    { req, match, key }: Exchange,
+    { req, match, key }: Errand,
     more: Omit<CacheFilterEvents[Name], keyof RequestEvent>,
   ): void {
     publish(
       name,
-      () => ({ req, id: match.id, route: match.route.name, key, ...more }) as CacheFilterEvents[Name],
+      () =>
+        ({
+          ...(req === undefined ? {} : { req }),
+          id: match.id,
+          route: match.route.name,
+          key,
+          ...more,
+        }) as CacheFilterEvents[Name],
     );
   }
 }

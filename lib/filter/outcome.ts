@@ -1,4 +1,4 @@
-import { IntegrityError, StoreError, SupersededError } from '../errors.ts';
+import { IntegrityError, OriginError, StoreError, SupersededError } from '../errors.ts';
 import type { Reason } from '../reasons.ts';
 import { TooSlowError } from './patience.ts';
 
@@ -9,6 +9,7 @@ export type Outcome = { size: number } | { reason: Reason; error?: unknown };
 export function failureOf(error: Error): Reason {
   if (error instanceof TooSlowError) return 'stalled';
   if (error instanceof StoreError) return error.reason;
+  if (error instanceof OriginError) return error.reason === 'changed' ? 'changed' : 'origin-failed';
   return error instanceof IntegrityError ? 'unproven' : 'unfinished';
 }
 

@@ -50,7 +50,7 @@ export class OwnAnswer implements LeadAnswer {
   }
 
   decline(head: TappedHead, reason: Reason, tap: Tap): void {
-    const status = { ...this.#forwarded(), detail: reason };
+    const status = { ...this.#exchange.forwarded, detail: reason };
     const field = this.#exchange.statusField(status, fieldValue(head.all, 'cache-status'));
     const ranged = this.#ranged ? cutRange(this.#exchange.asked, head) : {};
     tap.pass({ ...ranged, headers: { ...Object.fromEntries(field), ...ranged.headers } });
@@ -69,7 +69,7 @@ export class OwnAnswer implements LeadAnswer {
       head: { ...head, headers: head.headers.filter(([name]) => !FRAMING.has(name.toLowerCase())) },
       headers: (unverified) =>
         exchange.statusField(
-          { ...this.#forwarded(), stored: true, ...(unverified ? UNVERIFIED : {}) },
+          { ...exchange.forwarded, stored: true, ...(unverified ? UNVERIFIED : {}) },
           existing,
         ),
       ...fromFill(exchange, reader),
@@ -80,10 +80,6 @@ export class OwnAnswer implements LeadAnswer {
     if (isCutOff(sent)) exchange.left();
     this.#journal.served(exchange, 'fill', reader.size, sent);
     return sent;
-  }
-
-  #forwarded(): { fwd: 'uri-miss' | 'stale' } {
-    return { fwd: this.#exchange.staleSince === undefined ? 'uri-miss' : 'stale' };
   }
 }
 

@@ -1,33 +1,36 @@
-import type { Exchange } from './exchange.ts';
+/** What can be ended from outside. */
+interface Stoppable {
+  stop(reason: Error): void;
+}
 
 /** How long `close()` waits for what it has ended to come to its end, in milliseconds. */
 const GRACE_MS = 1_000;
 
-/** The requests that the filter has yet to finish with. */
+/** What the filter has yet to finish with: requests, or bodies that it fetches. */
 export class Running {
-  readonly #exchanges = new Map<Exchange, Promise<void>>();
+  readonly #all = new Map<Stoppable, Promise<void>>();
 
   get size(): number {
-    return this.#exchanges.size;
+    return this.#all.size;
   }
 
   /** @param done does not reject for what is the filter's to answer for */
-  add(exchange: Exchange, done: Promise<void>): void {
-    this.#exchanges.set(
-      exchange,
-      done.finally(() => this.#exchanges.delete(exchange)),
+  add(one: Stoppable, done: Promise<void>): void {
+    this.#all.set(
+      one,
+      done.finally(() => this.#all.delete(one)),
     );
   }
 
   /** Resolves when there is none. */
   async idle(): Promise<void> {
-    while (this.#exchanges.size > 0) await Promise.allSettled(this.#exchanges.values());
+    while (this.#all.size > 0) await Promise.allSettled(this.#all.values());
   }
 
   /** Waits for all, and ends with `reason` what runs after `timeoutMs`. */
   async end(timeoutMs: number, reason: Error): Promise<void> {
     if (await this.#idleWithin(timeoutMs)) return;
-    for (const exchange of this.#exchanges.keys()) exchange.stop(reason);
+    for (const one of this.#all.keys()) one.stop(reason);
     // A hook that never settles can't be stopped.
     await this.#idleWithin(GRACE_MS);
   }

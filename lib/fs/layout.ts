@@ -20,6 +20,8 @@ export class Layout {
   readonly incomplete: string;
   readonly invalid: string;
   readonly queue: string;
+  /** Bodies of which only parts are there. */
+  readonly parts: string;
   readonly tag: string;
   /** Held by who does what one of several processes has to do. */
   readonly upkeepLock: string;
@@ -30,6 +32,7 @@ export class Layout {
     this.incomplete = join(this.root, 'incomplete');
     this.invalid = join(this.root, 'invalid');
     this.queue = join(this.root, 'queue');
+    this.parts = join(this.root, 'parts');
     this.tag = join(this.root, 'CACHEDIR.TAG');
     this.upkeepLock = join(this.root, 'upkeep.lock');
   }
@@ -85,6 +88,11 @@ export class Layout {
     return join(this.incomplete, `${name}.${fill}.body`);
   }
 
+  /** What belongs to a body of which only parts are there: whose they are, and what they are of; the file; which blocks of it are there. */
+  part(name: string, fill: string, kind: PartName['kind']): string {
+    return join(this.parts, shardName(name), `${name}.${fill}.${kind}`);
+  }
+
   /** A body that was not what it should have been. */
   invalidBody(name: string, fill: string): string {
     return join(this.invalid, `${name}.${fill}.body`);
@@ -116,6 +124,22 @@ export function parseInvalidName(
   const [, name, fill, kind] = INVALID.exec(file) ?? [];
   if (name === undefined || fill === undefined) return undefined;
   return { name, fill, kind: kind as 'body' | 'json' };
+}
+
+const PART = /^([0-9a-f]{64}(?:-[0-9a-f]{16})?)\.([0-9a-f]{16})\.(claim|body|sums)$/;
+
+/** A file in `parts/`. */
+export interface PartName {
+  name: string;
+  fill: string;
+  kind: 'claim' | 'body' | 'sums';
+}
+
+/** What a file in `parts/` is; undefined for one that isn't ours. */
+export function parsePartName(file: string): PartName | undefined {
+  const [, name, fill, kind] = PART.exec(file) ?? [];
+  if (name === undefined || fill === undefined) return undefined;
+  return { name, fill, kind: kind as PartName['kind'] };
 }
 
 /** What the directory is called that a name lies in. */

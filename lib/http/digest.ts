@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { HeaderPairs } from './body.ts';
 import { fieldValue, fieldValues, listMembers } from './headers.ts';
 
@@ -47,6 +48,14 @@ export function declaredDigests(headers: HeaderPairs): Digest[] {
     if (digest !== undefined) unique.set(`${digest.algorithm}:${digest.hex}`, digest);
   }
   return [...unique.values()];
+}
+
+/** The digests of some bytes. */
+export function digestsOf(bytes: Uint8Array, algorithms: readonly DigestAlgorithm[]): Digest[] {
+  return algorithms.map((algorithm) => ({
+    algorithm,
+    hex: createHash(algorithm).update(bytes).digest('hex'),
+  }));
 }
 
 /** The first of `a` for whose algorithm `b` has another value. */

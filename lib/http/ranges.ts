@@ -41,9 +41,39 @@ export function firstPosition(header: string | undefined): number | undefined {
   return first ? Math.min(Number(first), Number.MAX_SAFE_INTEGER) : undefined;
 }
 
+/**
+ * The first range of a header, for a body whose size is not known: `start` is undefined for one that counts from the end, `end` for one
+ * that goes on to it. undefined where the header is to be ignored.
+ */
+export function firstRange(
+  header: string | undefined,
+): { start: number | undefined; end: number | undefined } | undefined {
+  const spec = rangeSpecs(header, MAX_RANGES)?.[0];
+  if (spec === undefined) return undefined;
+  const at = (digits: string, more: number) =>
+    digits === '' ? undefined : Math.min(Number(digits), Number.MAX_SAFE_INTEGER - 2 ** 32) + more;
+  return { start: at(spec.first, 0), end: spec.first === '' ? undefined : at(spec.last, 1) };
+}
+
 /** A Content-Range value (RFC 9110 14.4); without a range the one of a 416. */
 export function contentRange(range: ByteRange | undefined, size: number): string {
   return range === undefined ? `bytes */${size}` : `bytes ${range.start}-${range.end - 1}/${size}`;
+}
+
+/**
+ * The part of a representation that a 206 says it has (RFC 9110 14.4), and how large the whole is, where that is known.
+ * undefined for what is no such field: another unit, no range, one that is turned around or beyond the whole.
+ */
+export function parseContentRange(
+  value: string | undefined,
+): { start: number; end: number; total?: number } | undefined {
+  const [, first = '', last = '', whole = ''] =
+    /^bytes (\d{1,16})-(\d{1,16})\/(\d{1,16}|\*)$/i.exec(value?.trim() ?? '') ?? [];
+  if (first === '') return undefined;
+  const [start, end, total] = [Number(first), Number(last) + 1, Number(whole)];
+  if (start >= end || end > Number.MAX_SAFE_INTEGER) return undefined;
+  if (whole === '*') return { start, end };
+  return end <= total && total <= Number.MAX_SAFE_INTEGER ? { start, end, total } : undefined;
 }
 
 /**

@@ -25,6 +25,15 @@ export interface HookContext<Req extends AnyRequest = IncomingMessage> {
   signal: AbortSignal;
 }
 
+/** What a function given as `origin` is called with. */
+export type OriginContext<Req extends AnyRequest = IncomingMessage> = HookContext<Req> & {
+  method: string;
+  /** Path and query below the mount point, as they were asked for. */
+  path: string;
+  /** What the origin would be told of the request; names in lower case. */
+  headers: Readonly<Record<string, string>>;
+};
+
 /** What `authorize` is called with. */
 export type AuthorizeContext<Req extends AnyRequest = IncomingMessage, R = unknown> = HookContext<Req> & {
   /** What `metadata` answered. */
@@ -32,6 +41,22 @@ export type AuthorizeContext<Req extends AnyRequest = IncomingMessage, R = unkno
   /** The stored entry; absent while it is still being fetched. */
   entry?: EntryInfo;
 };
+
+/** What a hook has fetched: all of it, raw. Names of headers in lower case. */
+export interface OriginFetched {
+  status: number;
+  headers: Readonly<Record<string, string>>;
+  body: Buffer;
+}
+
+/**
+ * Asks the origin for something small, as the filter would: path and query below the mount point. Rejects with OriginError where there is
+ * no answer, or one of more than `maxBytes` (default 16 MiB).
+ */
+export type OriginFetch = (
+  path: string,
+  options?: { headers?: Readonly<Record<string, string>>; maxBytes?: number },
+) => Promise<OriginFetched>;
 
 /** What `shouldStore` and `digest` are called with: the response's head is known, its body is not. */
 export type ResponseContext<Req extends AnyRequest = IncomingMessage> = HookContext<Req> & {
@@ -42,12 +67,20 @@ export type ResponseContext<Req extends AnyRequest = IncomingMessage> = HookCont
     /** Bytes of the body, where they are declared. */
     length?: number;
   };
+  /** With an origin. */
+  fetch?: OriginFetch;
+};
+
+/** What `rewrite` of a route is called with. */
+export type RewriteContext<Req extends AnyRequest = IncomingMessage> = HookContext<Req> & {
+  head: { status: number; headers: HeaderPairs };
+  fetch: OriginFetch;
 };
 
 /** What `onServed` is told of an answer that the filter gave. */
 export type ServedContext<Req extends AnyRequest = IncomingMessage> = HookContext<Req> & {
-  /** From a stored entry; from a fill that this request began; from one that another began. */
-  source: 'hit' | 'fill' | 'collapsed';
+  /** From a stored entry; from a fill that this request began; from one that another began; from the origin, and not kept. */
+  source: 'hit' | 'fill' | 'collapsed' | 'origin';
   status: number;
   /** Bytes of the body that were handed to the connection. */
   bytes: number;
@@ -115,7 +148,7 @@ export function extended<More extends object>(
  * @throws HookError (as a rejection) where it takes too long
  */
 export function ask<Context>(
-  name: Exclude<keyof Hooks, 'hookTimeoutMs'> | 'clientAbort',
+  name: Exclude<keyof Hooks, 'hookTimeoutMs'> | 'clientAbort' | 'origin' | 'rewrite',
   hook: (context: Context) => unknown,
   context: Context,
   timeoutMs: number,

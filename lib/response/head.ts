@@ -26,7 +26,12 @@ export function writeHead(res: AnyResponse, plan: Plan, given: HeadParts): void 
   if (unverified) weaken(res);
   else if (plan.status < 400)
     for (const [name, value] of supplement) if (!res.hasHeader(name)) res.setHeader(name, value);
-  if (body.size !== undefined && plan.status !== 304 && !res.hasHeader('accept-ranges'))
+  if (
+    body.size !== undefined &&
+    head.status === 200 &&
+    plan.status !== 304 &&
+    !res.hasHeader('accept-ranges')
+  )
     res.setHeader('Accept-Ranges', 'bytes');
 
   if (parts !== undefined) {

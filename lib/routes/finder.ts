@@ -84,6 +84,26 @@ export function finder(
   };
 }
 
+/** The path of an id on a route with such a pattern; undefined where the id alone does not make one. */
+export function pathOfId(
+  path: RoutePath,
+  idName: string | undefined,
+): ((id: string) => string | undefined) | undefined {
+  if (typeof path !== 'string') return undefined;
+  const { keys } = pathToRegexp(path);
+  const key = keys.find(({ name }) => name === (idName ?? 'id')) ?? keys[0];
+  const build = compile(path);
+  return (id) => {
+    if (key === undefined) return id === path ? path : undefined;
+    try {
+      return build({ [key.name]: key.type === 'wildcard' ? id.split('/') : id });
+    } catch {
+      // It needs more than the id.
+      return undefined;
+    }
+  };
+}
+
 function decoded(raw: Record<string, string | undefined>): Record<string, string> | undefined {
   const params: Record<string, string> = {};
   try {

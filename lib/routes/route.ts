@@ -3,8 +3,10 @@
 import { areHeaderNames, isBytes, nearest } from '../checks.ts';
 import { HookError, OptionError } from '../errors.ts';
 import { type Digest, type DigestAlgorithm, parseDigest } from '../http/digest.ts';
+import type { AnyRequest } from '../http/message.ts';
 import { type Freshness, freshnessProblem } from '../policy/freshness.ts';
-import { finder, type RouteAnswer, type RoutePath, type RouteRequest } from './finder.ts';
+import type { RewriteContext } from '../policy/hooks.ts';
+import { finder, pathOfId, type RouteAnswer, type RoutePath, type RouteRequest } from './finder.ts';
 
 export type { RouteAnswer, RouteRequest };
 
@@ -35,6 +37,16 @@ export interface Route {
   maxEntryBytes?: number;
   /** Digests to compute besides SHA-256 and the declared ones, so that `metadata` can be compared with them. */
   digests?: readonly DigestAlgorithm[];
+  /** `false`: answers are never kept, nor looked for. Default true. */
+  store?: boolean;
+  /**
+   * What is kept and sent in place of a document that came from the origin with 200; undefined: the document itself. It is read as a whole,
+   * decoded, at most 64 MiB. A strong ETag becomes a weak one.
+   */
+  rewrite?: (
+    context: RewriteContext<AnyRequest>,
+    body: Buffer,
+  ) => Uint8Array | undefined | Promise<Uint8Array | undefined>;
   /** `'off'`: what matches is none of the filter's business, whatever later routes say. */
   filter?: 'off';
 }
@@ -52,7 +64,11 @@ export interface ResolvedRoute extends RouteDefaults {
   name: string;
   /** What it says of a request depends on nothing but method and target. */
   fixed: boolean;
+  store: boolean;
+  rewrite: Route['rewrite'];
   digests: readonly DigestAlgorithm[];
+  /** The path of an id, where the pattern of the route says it. */
+  pathOf?: ((id: string) => string | undefined) | undefined;
   /** `'off'`: what matches is to be left alone. */
   match(request: RouteRequest): Omit<RouteMatch, 'route'> | 'off' | undefined;
 }
@@ -122,6 +138,8 @@ const KNOWN: Record<keyof Route, true> = {
   minEntryBytes: true,
   maxEntryBytes: true,
   digests: true,
+  store: true,
+  rewrite: true,
   filter: true,
 };
 
@@ -156,6 +174,9 @@ function resolveRoute(route: Route, where: string, defaults: RouteDefaults): Res
     minEntryBytes,
     maxEntryBytes,
     digests,
+    store: route.store ?? true,
+    rewrite: route.rewrite,
+    pathOf: read && route.filter !== 'off' ? pathOfId(path, route.id) : undefined,
     match(request) {
       if (route.filter === 'off') return find(request) && 'off';
       const reads = read && (request.method === 'GET' || request.method === 'HEAD');
@@ -204,7 +225,7 @@ function checkRoute(route: Route, refuse: (text: string) => OptionError): void {
       `has an unknown member '${name}'${near === undefined ? '' : `; did you mean ${near}?`}; a route has ${names.join(', ')}`,
     );
   }
-  const { freshness, name, read, reserved, query, digests, purge, key, vary, filter } = route;
+  const { freshness, name, read, reserved, query, digests, purge, key, vary, store, rewrite, filter } = route;
   const problem = freshness === undefined ? undefined : freshnessProblem(freshness);
   if (problem !== undefined) throw refuse(`freshness ${problem}`);
   if (name !== undefined && typeof name !== 'string') throw refuse('name must be a string');
@@ -234,6 +255,9 @@ function checkRoute(route: Route, refuse: (text: string) => OptionError): void {
     throw refuse('purge may not hold GET or HEAD: they read');
   if (key !== undefined && typeof key !== 'function')
     throw refuse('key must be a function of { id, params }');
+  if (store !== undefined && typeof store !== 'boolean') throw refuse('store must be true or false');
+  if (rewrite !== undefined && typeof rewrite !== 'function')
+    throw refuse('rewrite must be a function of a context and a Buffer');
   if (filter !== undefined && filter !== 'off') throw refuse("filter must be 'off', or left out");
 }
 

@@ -2,10 +2,10 @@
 import { createHash, pbkdf2 } from 'node:crypto';
 import type { TestContext } from 'node:test';
 import { promisify } from 'node:util';
-import type { Fill, FillOptions, Invalidation, Key, Proof } from '../../lib/cache/cache.ts';
+import type { Fill, FillOptions, Invalidation, Key, PartialBody, Proof } from '../../lib/cache/cache.ts';
 import { charge } from '../../lib/cache/charge.ts';
 import { FileCache, type FileCacheOptions } from '../../lib/cache/file-cache.ts';
-import { bytesOf, put, Reading, start, stored, write } from '../../lib/contracts/cache/steps.ts';
+import { bytesOf, HEAD, put, Reading, start, stored, write } from '../../lib/contracts/cache/steps.ts';
 import { obeyIn, ToldProcess } from '../support/told.ts';
 
 const pbkdf2Async = promisify(pbkdf2);
@@ -50,6 +50,24 @@ const TASKS = {
   /** How the commit of `pour` ended. */
   async outcome() {
     return outcome;
+  },
+  /** Begins a body of which only parts will be there; or has those that are there. */
+  async parts(key: Key, size: number) {
+    const body = await opened().parts.open(key, { head: HEAD, size });
+    if (body === undefined || 'declined' in body) return body ?? null;
+    partial = body;
+    return body.missing();
+  },
+  /** Writes bytes of a body of so many, and neither ends nor fails. */
+  async fetchParts(start: number, end: number, size: number) {
+    const blockEnd = Math.min(size, Math.ceil(end / 2 ** 20) * 2 ** 20);
+    const writer = partial?.begin({ start, end: blockEnd });
+    return writer?.write(bytesOf(size).subarray(start, end));
+  },
+  /** Resolves when they are at rest. */
+  async releaseParts() {
+    partial?.release();
+    await opened().close();
   },
   async umask() {
     return process.umask();
@@ -182,6 +200,7 @@ function generator(seed: number): () => number {
 
 let cache: FileCache | undefined;
 let fill: Fill | undefined;
+let partial: PartialBody | undefined;
 let outcome = '';
 
 function opened(): FileCache {

@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { ByteRange } from '../../lib/http/body.ts';
-import { contentRange, firstPosition, multipartByteranges, parseRange } from '../../lib/http/ranges.ts';
+import {
+  contentRange,
+  firstPosition,
+  multipartByteranges,
+  parseContentRange,
+  parseRange,
+} from '../../lib/http/ranges.ts';
 
 const HUGE = '9'.repeat(400);
 
@@ -224,4 +230,43 @@ describe('multipartByteranges', () => {
     const framing = multipartByteranges(ranges, 10, 'x/ü', 'b');
     assert.ok(framing.parts[0]?.preamble.includes(0xfc), 'ü went out as one byte, as Node sends headers');
   });
+});
+
+describe('parseContentRange', () => {
+  const good: [value: string, range: ReturnType<typeof parseContentRange>][] = [
+    ['bytes 0-0/1', { start: 0, end: 1, total: 1 }],
+    ['bytes 2-5/10', { start: 2, end: 6, total: 10 }],
+    ['bytes 5-9/10', { start: 5, end: 10, total: 10 }],
+    ['BYTES 5-9/10', { start: 5, end: 10, total: 10 }],
+    [' bytes 5-9/* ', { start: 5, end: 10 }],
+    ['bytes 0-9007199254740990/9007199254740991', { start: 0, end: 2 ** 53 - 1, total: 2 ** 53 - 1 }],
+  ];
+  for (const [value, range] of good) {
+    test(`${JSON.stringify(value)} is a part`, () => assert.deepEqual(parseContentRange(value), range));
+  }
+
+  const bad = [
+    undefined,
+    '',
+    'bytes */10',
+    'bytes 5-4/10',
+    'bytes 5-10/10',
+    'bytes 0-9/9007199254740992',
+    'bytes 0-9007199254740991/*',
+    'bytes 0-9007199254740992/9007199254740993',
+    'bytes=0-9/10',
+    'bytes 0-9',
+    'bytes 0-/10',
+    'bytes -9/10',
+    'bytes 0 - 9/10',
+    'bytes  0-9/10',
+    'items 0-9/10',
+    'bytes 0-9/10, bytes 0-9/10',
+    'bytes +0-9/10',
+    'bytes 0x0-9/10',
+    `bytes 0-${HUGE}/${HUGE}`,
+  ];
+  for (const value of bad) {
+    test(`${JSON.stringify(value)} is none`, () => assert.equal(parseContentRange(value), undefined));
+  }
 });

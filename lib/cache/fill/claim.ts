@@ -29,14 +29,16 @@ export class ClaimFile {
     this.#text = { key, owner: SELF, since: Date.now() };
   }
 
-  /** @param fill an id of its own */
+  /**
+   * @param fill an id of its own
+   * @param path where it is to be; default among those of fills
+   */
   static async create(
     layout: Layout,
-    { name, fill }: { name: string; fill: string },
+    { name, fill, path = layout.claim(name, fill) }: { name: string; fill: string; path?: string },
     key: Key,
     mode: number,
   ): Promise<ClaimFile> {
-    const path = layout.claim(name, fill);
     const claim = new ClaimFile(name, fill, path, await createNew(path, mode), key);
     try {
       await claim.say({});

@@ -13,6 +13,8 @@ export interface Publication {
   record: EntryRecord;
   /** The CRC-32 of each block of the body. */
   blocks: Uint32Array;
+  /** Where the body is; default among those of fills. */
+  from?: string;
 }
 
 export interface Publishing {
@@ -30,7 +32,7 @@ export interface Publishing {
 export async function publish(
   layout: Layout,
   claim: ClaimFile,
-  { record, blocks }: Publication,
+  { record, blocks, from = layout.incompleteBody(claim.name, claim.fill) }: Publication,
   { modes, durable }: Publishing,
 ): Promise<number> {
   const { name, fill } = claim;
@@ -48,8 +50,8 @@ export async function publish(
   try {
     if (wasPinned) await writePin(place, true);
     await writeBlocks(layout, { name, fill, size: record.size }, blocks, { mode: modes.file, durable });
-    if (durable) for (const path of [layout.incompleteBody(name, fill), claim.path]) await syncFile(path);
-    await fs.rename(layout.incompleteBody(name, fill), body);
+    if (durable) for (const path of [from, claim.path]) await syncFile(path);
+    await fs.rename(from, body);
     // The body's name first: a record must never outlive it.
     if (durable) await syncDirectory(layout.shard(name));
     await claim.close();

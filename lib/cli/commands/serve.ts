@@ -2,9 +2,9 @@
 
 import { createServer, type IncomingMessage } from 'node:http';
 import { cacheFilter } from '../../cache-filter.ts';
+import { targetProblem } from '../../http/target.ts';
 import { logAccess } from '../access-log.ts';
 import { answerError, answerText, probeAnswer } from '../answers.ts';
-import { targetProblem } from '../forwarding.ts';
 import type { GlanceImage } from '../glance-policy.ts';
 import { type PolicyFlags, policyOf } from '../policy.ts';
 import { reverseProxy } from '../proxy.ts';

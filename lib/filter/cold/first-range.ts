@@ -1,0 +1,34 @@
+import type { ByteRange } from '../../http/body.ts';
+import { firstRange } from '../../http/ranges.ts';
+
+/**
+ * What to ask an origin for of a file of which nothing is known, where a client sent this Range: whole blocks around its first range, at
+ * most `mostBytes`; a single byte where the range counts from the end, so that the size is learned. undefined where Range asks for nothing
+ * in particular, or is to be ignored.
+ */
+export function firstAsked(
+  header: string | undefined,
+  blockBytes: number,
+  mostBytes: number,
+): ByteRange | undefined {
+  const first = firstRange(header);
+  if (first === undefined) return undefined;
+  if (first.start === undefined) return { start: 0, end: 1 };
+  const start = Math.floor(first.start / blockBytes) * blockBytes;
+  const end = Math.ceil((first.end ?? Number.POSITIVE_INFINITY) / blockBytes) * blockBytes;
+  const most = start + Math.max(blockBytes, mostBytes);
+  return { start, end: Math.min(end, most) };
+}
+
+/** A Content-Range of a single part whose size is known (RFC 9110, 14.4); undefined for everything else. */
+export function parseContentRange(value: string | undefined): (ByteRange & { size: number }) | undefined {
+  const [, first, last, total] = /^[ \t]*bytes[ \t]+(\d+)-(\d+)\/(\d+)[ \t]*$/i.exec(value ?? '') ?? [];
+  if (first === undefined) return undefined;
+  const [start, end, size] = [Number(first), Number(last) + 1, Number(total)];
+  return start < end && end <= size && Number.isSafeInteger(size) ? { start, end, size } : undefined;
+}
+
+/** The value of a Range header for this. */
+export function rangeHeader({ start, end }: ByteRange): string {
+  return `bytes=${start}-${end - 1}`;
+}

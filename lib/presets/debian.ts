@@ -3,11 +3,14 @@
 import { createHash } from 'node:crypto';
 import { OptionReader, show } from '../checks.ts';
 import { OptionError } from '../errors.ts';
+import type { AnyRequest } from '../http/message.ts';
+import type { OriginPlace } from '../origin/places.ts';
+import type { ResponseContext } from '../policy/hooks.ts';
 import type { RouteAnswer, RouteRequest } from '../routes/route.ts';
 import { KnownFiles } from './debian/known-files.ts';
 import { debianPath, debianPathOf, isPackagesIndex, type Named } from './debian/paths.ts';
 import { UPSTREAM_HEADERS } from './dropped.ts';
-import type { FetchingContext, OriginPlace, Preset } from './types.ts';
+import type { Preset } from './types.ts';
 import { presetUpstream } from './upstream.ts';
 
 export interface DebianOptions {
@@ -43,7 +46,7 @@ export function debian(options: DebianOptions): Preset {
   let lookedUpAt = Number.NEGATIVE_INFINITY;
   let lookingUp: Promise<void> | undefined;
 
-  async function lookUp(fetch: NonNullable<FetchingContext['fetch']>): Promise<void> {
+  async function lookUp(fetch: NonNullable<ResponseContext<AnyRequest>['fetch']>): Promise<void> {
     for (const index of indexes) {
       const { status, body } = await fetch(debianPathOf(index), { maxBytes: MAX_INDEX_BYTES });
       if (status === 200) await files.learn(body);
@@ -51,7 +54,7 @@ export function debian(options: DebianOptions): Preset {
     lookedUpAt = Date.now();
   }
 
-  async function digest({ route, id, fetch }: FetchingContext): Promise<string | undefined> {
+  async function digest({ route, id, fetch }: ResponseContext<AnyRequest>): Promise<string | undefined> {
     if (route !== 'debian-pool') return undefined;
     const known = files.digestOf(id);
     if (known !== undefined || fetch === undefined || indexes.length === 0) return known;

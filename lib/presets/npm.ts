@@ -3,11 +3,14 @@
 import { LRUCache } from 'lru-cache';
 import { areHeaderNames, OptionReader, show } from '../checks.ts';
 import { HookError, OptionError } from '../errors.ts';
+import type { AnyRequest } from '../http/message.ts';
+import type { OriginPlace } from '../origin/places.ts';
+import type { ResponseContext } from '../policy/hooks.ts';
 import type { RouteAnswer, RouteRequest } from '../routes/route.ts';
 import { UPSTREAM_HEADERS } from './dropped.ts';
 import { readPackument, type Tarball } from './npm/packument.ts';
 import { npmPath, packumentPath, tarballPath } from './npm/paths.ts';
-import type { FetchingContext, OriginPlace, Preset } from './types.ts';
+import type { Preset } from './types.ts';
 import { baseUrl, presetUpstream } from './upstream.ts';
 
 export interface NpmOptions {
@@ -62,7 +65,7 @@ export function npm(options: NpmOptions): Preset {
     return packument;
   }
 
-  async function digest({ route, params, fetch }: FetchingContext): Promise<string | undefined> {
+  async function digest({ route, params, fetch }: ResponseContext<AnyRequest>): Promise<string | undefined> {
     if (route !== 'npm-tarball') return undefined;
     const { name = '', file = '' } = params;
     let tarball = known.get(`${name}/-/${file}`);
@@ -147,7 +150,8 @@ export function npm(options: NpmOptions): Preset {
     },
     digest,
     shouldStore: ({ route, id }) => !(route === 'npm-packument' && malformed.has(id)),
-    forwardHeaders: ['Accept'],
+    // What a route varies by is told all the same.
+    forwardHeaders: [],
     dropHeaders: [...UPSTREAM_HEADERS],
   };
 }

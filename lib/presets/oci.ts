@@ -2,11 +2,12 @@
 
 import { OptionReader, show } from '../checks.ts';
 import { OptionError } from '../errors.ts';
+import type { OriginAnswer, OriginPlace } from '../origin/places.ts';
 import type { RouteAnswer, RouteRequest } from '../routes/route.ts';
 import { UPSTREAM_HEADERS } from './dropped.ts';
 import { ANY_MANIFEST, acceptable } from './oci/manifest-types.ts';
 import { type Named, ociPath, ociPathOf } from './oci/paths.ts';
-import type { OriginAnswer, OriginPlace, Preset } from './types.ts';
+import type { Preset } from './types.ts';
 import { type PresetUpstream, presetUpstream } from './upstream.ts';
 
 export interface OciUpstream extends OriginPlace {
@@ -130,7 +131,8 @@ export function oci(options: OciOptions): Preset {
       const at = id.indexOf('/');
       return `/v2/${id.slice(at + 1)}?ns=${encodeURIComponent(id.slice(0, at))}`;
     },
-    forwardHeaders: ['Accept'],
+    // What a route varies by is told all the same.
+    forwardHeaders: [],
     dropHeaders: [...UPSTREAM_HEADERS],
   };
 }

@@ -1,6 +1,6 @@
 import { areHeaderNames, show } from '../checks.ts';
 import { OptionError } from '../errors.ts';
-import type { OriginPlace } from './types.ts';
+import type { OriginPlace } from '../origin/places.ts';
 
 /** The server that a preset mirrors. */
 export interface PresetUpstream {

@@ -3,6 +3,7 @@
 import { areHeaderNames, show } from '../checks.ts';
 import { OptionError } from '../errors.ts';
 import type { HeaderPairs } from '../http/body.ts';
+import type { Authenticate } from './authenticate.ts';
 import type { OriginTarget } from './request.ts';
 
 /** A server that has what is asked for. */
@@ -11,6 +12,8 @@ export interface OriginPlace {
   url: string | URL;
   /** Sent to this host, and never to another one: credentials, say. */
   headers?: Readonly<Record<string, string>>;
+  /** Answers its challenges (401) with fields to repeat the request with. */
+  authenticate?: Authenticate;
 }
 
 /** An answer that is given without asking anybody. */
@@ -47,14 +50,20 @@ export function placesOf(value: unknown): OriginTarget[] {
 
 function placeOf(value: unknown): OriginTarget {
   if (typeof value === 'string' || value instanceof URL) return { url: urlOf(value) };
-  const { url, headers, ...rest } = Object(value) as Record<string, unknown>;
+  const { url, headers, authenticate, ...rest } = Object(value) as Record<string, unknown>;
   const [unknown] = Object.keys(rest);
   if (unknown !== undefined)
     throw new OptionError(
       'origin',
-      `origin has an unknown member ${show(unknown)}; a place has url and headers`,
+      `origin has an unknown member ${show(unknown)}; a place has url, headers and authenticate`,
     );
-  return { url: urlOf(url), ...(headers === undefined ? {} : { headers: fieldsOf(headers) }) };
+  if (authenticate !== undefined && typeof authenticate !== 'function')
+    throw new OptionError('origin', `authenticate of origin must be a function, got ${show(authenticate)}`);
+  return {
+    url: urlOf(url),
+    ...(headers === undefined ? {} : { headers: fieldsOf(headers) }),
+    ...(authenticate === undefined ? {} : { authenticate: authenticate as Authenticate }),
+  };
 }
 
 function urlOf(value: unknown): URL {
@@ -105,7 +114,10 @@ export function below({ url, ...rest }: OriginTarget, target: string): OriginTar
 export const WHO_MAY =
   "say who may have what they fetch: give authorize, or authorize: 'anyone' for all who reach the filter";
 
+/** What only says which of several representations is wanted, or who is asking. */
+const HARMLESS: ReadonlySet<string> = new Set(['accept', 'accept-encoding', 'accept-language', 'user-agent']);
+
 /** Whether something is sent there that others don't have. */
-export function hasCredentials({ headers = [] }: OriginTarget): boolean {
-  return headers.length > 0;
+export function hasCredentials({ headers = [], authenticate }: OriginTarget): boolean {
+  return authenticate !== undefined || headers.some(([name]) => !HARMLESS.has(name.toLowerCase()));
 }

@@ -92,6 +92,7 @@ INDEXES=$(asked '/dists/.*/by-hash/')
 run 'apt-get update of another machine' apt_of two update
 run 'apt-get download of another machine' apt_of two download "${NAMES[@]}"
 is 'the archive was asked for no package' "${#NAMES[@]}" "$(asked /pool/)"
+matches 'there are indexes by their hash' '^[1-9]' "$INDEXES"
 is 'nor for an index by its hash' "$INDEXES" "$(asked '/dists/.*/by-hash/')"
 is 'both got the same' '' "$(diff -r "$T/one/out" "$T/two/out")"
 

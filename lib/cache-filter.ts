@@ -85,7 +85,7 @@ class Story {
         ? undefined
         : new Pulling(
             config,
-            { cache: this.cache, journal: this.#journal, gate: this.#gate, leads },
+            { cache: this.cache, journal: this.#journal, gate: this.#gate, leads, purger: this.#purger },
             this.#pulls,
             remember,
           );
@@ -102,6 +102,7 @@ class Story {
     this.#misses = new Misses(config, {
       ...common,
       leader: pulling?.leader ?? new HandlerLeader(config, common, remember),
+      cold: pulling?.cold,
       obey: (exchange, verdict) => this.#obey(exchange, verdict),
     });
   }

@@ -76,8 +76,8 @@ export interface CacheFilterOptions<Req extends AnyRequest = IncomingMessage, R 
   dropHeaders?: readonly string[];
   /** What proves a body: a length or a digest, a digest, or the clean end of the response. Default `'length'`. */
   integrity?: 'length' | 'digest' | 'end';
-  /** What a Range request for something not stored does. Default `'fill'`. */
-  coldRange?: 'fill' | 'bypass';
+  /** What a Range request for something not stored does. Default `'direct'` with an origin, else `'fill'`. */
+  coldRange?: 'direct' | 'fill' | 'bypass';
   /** Whether a part of a body that is still being fetched goes out at once, unverified, or waits for the end. Default `'serve'`. */
   provisionalRanges?: 'serve' | 'wait';
   /** The Cache-Status response header (RFC 9211). Default true: named `cache-filter`, without the key. */
@@ -114,7 +114,7 @@ export interface Config extends Hooks, OriginConfig {
   credentialHeaders: readonly string[];
   dropHeaders: ReadonlySet<string>;
   integrity: 'length' | 'digest' | 'end';
-  coldRange: 'fill' | 'bypass';
+  coldRange: 'direct' | 'fill' | 'bypass';
   provisionalRanges: 'serve' | 'wait';
   cacheStatus: { name: string; key: boolean } | undefined;
   collapseTimeoutMs: number;
@@ -186,7 +186,7 @@ export function resolveOptions<Req extends AnyRequest, R>(options: CacheFilterOp
     dropHeaders: new Set(read.headerNames('dropHeaders', [])),
     integrity: read.oneOf('integrity', ['length', 'digest', 'end']),
     ...resolveOriginOptions(options),
-    coldRange: read.oneOf('coldRange', ['fill', 'bypass']),
+    coldRange: coldRangeOf(options, read),
     provisionalRanges: read.oneOf('provisionalRanges', ['serve', 'wait']),
     cacheStatus: resolveCacheStatus(options.cacheStatus),
     collapseTimeoutMs: read.milliseconds('collapseTimeoutMs', 30_000),
@@ -198,6 +198,19 @@ export function resolveOptions<Req extends AnyRequest, R>(options: CacheFilterOp
     clientAbort: clientAbort as ClientAbort,
     closeTimeoutMs: read.milliseconds('closeTimeoutMs', 25_000),
   });
+}
+
+function coldRangeOf<Req extends AnyRequest, R>(
+  { origin, coldRange }: CacheFilterOptions<Req, R>,
+  read: OptionReader<CacheFilterOptions<Req, R>>,
+): Config['coldRange'] {
+  if (origin !== undefined) return read.oneOf('coldRange', ['direct', 'fill', 'bypass']);
+  if (coldRange === 'direct')
+    throw new OptionError(
+      'coldRange',
+      "coldRange: 'direct' asks an origin for ranges, and there is none: give origin, a URL",
+    );
+  return read.oneOf('coldRange', ['fill', 'bypass']);
 }
 
 /** Those of the filter's options that its FileCache checks itself. */

@@ -63,7 +63,7 @@ export function reluctanceOf(
   // RFC 9111, 5.2.1.5: what is there already may be used, but the answer to this request is not to be kept.
   if (parseCacheControl(headers['cache-control']).has('no-store')) return 'no-store';
   if (isConditional(headers)) return 'conditional';
-  if (headers.range === undefined || headers.range === '') return undefined;
+  if (headers.range === undefined || headers.range === '' || coldRange === 'direct') return undefined;
   const start = firstPosition(headers.range);
   return coldRange === 'bypass' || start === undefined || start > RANGE_AHEAD_BYTES ? 'range' : undefined;
 }

@@ -6,6 +6,7 @@ import type { Verdict } from '../policy/policy.ts';
 import type { Reason } from '../reasons.ts';
 import { run } from '../steps.ts';
 import type { Around } from './around.ts';
+import type { ColdRanges } from './cold-ranges.ts';
 import type { Errand } from './errand.ts';
 import type { Exchange } from './exchange.ts';
 import { type Following, follow, leave, reluctanceOf, unclaim, unshareable, waitFor } from './follow.ts';
@@ -43,6 +44,7 @@ export interface Surroundings {
   around: Around;
   leads: Leads;
   leader: Leader;
+  cold?: ColdRanges | undefined;
   /** What follows from a verdict other than to serve. */
   obey(exchange: Exchange, verdict: Exclude<Verdict, { do: 'serve' }>): Promise<() => unknown>;
 }
@@ -53,11 +55,14 @@ export class Misses {
   readonly #with: Surroundings;
   readonly #uncacheable = new LRUCache<string, Reason>({ max: 10_000, ttl: UNCACHEABLE_MS });
   readonly #uses: Uses;
+  /** What becomes of a range that is not answered with what is missing: all is fetched, if it is near the beginning. */
+  readonly #whole: Pick<Config, 'coldRange'>;
 
   constructor(config: Config, surroundings: Surroundings) {
     this.#config = config;
     this.#with = surroundings;
     this.#uses = new Uses(config.minUses);
+    this.#whole = { coldRange: config.coldRange === 'bypass' ? 'bypass' : 'fill' };
   }
 
   /** The answer for the key was not kept, and the next one will not be. */
@@ -72,11 +77,15 @@ export class Misses {
 
   /** Leads, follows, or leaves it to whoever has it. */
   async take(exchange: Exchange): Promise<() => unknown> {
-    const { cache, around, leads, leader, stored } = this.#with;
+    const { cache, around, cold, leads, leader, stored } = this.#with;
     exchange.keepAsked();
     const { key, asked } = exchange;
-    const unwilling =
-      reluctanceOf(this.#config, asked) ?? (this.#uses.areTooFew(key) ? 'min-uses' : undefined);
+    const tooFew = this.#uses.areTooFew(key) ? 'min-uses' : undefined;
+    if (tooFew === undefined && cold?.concerns(exchange)) {
+      const answer = await this.#cold(exchange);
+      if (answer !== undefined) return answer;
+    }
+    const unwilling = reluctanceOf(this.#whole, asked) ?? tooFew;
     for (let attempt = 0, losses = 0; ; ) {
       const lasting = this.#uncacheable.get(idOf(key));
       if (lasting !== undefined) return () => around.forward(exchange, lasting);
@@ -108,6 +117,12 @@ export class Misses {
       leave(claim);
       return () => around.forward(exchange, 'collapse');
     }
+  }
+
+  /** Answered with what is missing of it; undefined where that can't be. */
+  async #cold(exchange: Exchange): Promise<(() => unknown) | undefined> {
+    const answer = await this.#with.cold?.take(exchange);
+    return typeof answer === 'object' ? this.#late(exchange, answer.entry) : answer;
   }
 
   /** Committed between looking and claiming: a hit after all. */
@@ -147,7 +162,8 @@ export class Misses {
     const reason = unshareable(exchange, fill, verdict.version);
     if (reason !== undefined) {
       fill.release();
-      return () => around.forward(exchange, reason);
+      const part = reason === 'range' ? await this.#cold(exchange) : undefined;
+      return part ?? (() => around.forward(exchange, reason));
     }
     exchange.version = verdict.version;
     return () =>

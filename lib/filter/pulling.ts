@@ -4,28 +4,39 @@ import type { Config } from '../options.ts';
 import { Origin } from '../origin/origin.ts';
 import type { Reason } from '../reasons.ts';
 import { Background } from './background.ts';
+import { ColdRanges } from './cold-ranges.ts';
 import type { Errand } from './errand.ts';
 import type { Gate } from './gate.ts';
 import type { Journal } from './journal.ts';
 import type { Leads } from './leads.ts';
 import { OriginLeader } from './origin-leader.ts';
 import { Prefetcher } from './prefetch/prefetcher.ts';
+import type { Purger } from './purge.ts';
 import { Relay } from './relay.ts';
 import type { Running } from './running.ts';
 import { Supplier } from './supplier.ts';
 
 const debug = createDebug('cache-filter:prefetch');
 
+interface PullingTools {
+  cache: Cache;
+  journal: Journal;
+  gate: Gate;
+  leads: Leads;
+  purger: Purger;
+}
+
 /** All that a filter with an origin has of its own. */
 export class Pulling {
   readonly relay: Relay;
   readonly leader: OriginLeader;
   readonly prefetcher: Prefetcher;
+  readonly cold: ColdRanges;
   readonly #origin: Origin;
 
   constructor(
     config: Config,
-    { cache, journal, gate, leads }: { cache: Cache; journal: Journal; gate: Gate; leads: Leads },
+    { cache, journal, gate, leads, purger }: PullingTools,
     pulls: Running,
     remember: (errand: Errand, reason: Reason) => void,
   ) {
@@ -33,6 +44,7 @@ export class Pulling {
     const supplier = new Supplier(config);
     this.#origin = origin;
     this.relay = new Relay(origin, supplier, journal, config);
+    this.cold = new ColdRanges({ config, cache, origin, supplier, relay: this.relay, journal, purger });
     const background = new Background(config);
     this.leader = new OriginLeader({
       config,
@@ -52,6 +64,7 @@ export class Pulling {
   /** Ends its connections. */
   close(): void {
     this.prefetcher.close();
+    this.cold.close();
     this.#origin.close();
   }
 }

@@ -82,7 +82,7 @@ export class Purger {
   }
 
   /** Whether it was to go, and the cache could not do it. */
-  isPurged({ key, tags, storedAt }: EntryInfo): boolean {
+  isPurged({ key, tags, storedAt }: Pick<EntryInfo, 'key' | 'tags' | 'storedAt'>): boolean {
     if (this.#tombstones.size === 0) return false;
     return [...this.#tombstones.values()].some(
       ({ what, since }) => storedAt <= since && concerns(what, key, tags),

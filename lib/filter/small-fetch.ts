@@ -11,7 +11,7 @@ const MAX_BYTES: number = 16 * 2 ** 20;
 /** Lets hooks ask the origin for something small: what a body must hash to, say. */
 export function fetching(origin: Origin, supplier: Supplier, errand: Errand): OriginFetch {
   return async (path, { headers = {}, maxBytes = MAX_BYTES } = {}) => {
-    const supply = await supplier.find({ ...about(errand), target: path }, 'GET');
+    const supply = await supplier.find({ ...about(errand), target: path });
     if (supply === undefined) return { status: 404, headers: {}, body: Buffer.alloc(0) };
     if (isAnswer(supply)) {
       const { status, headers: fields = {}, body = '' } = supply;

@@ -23,6 +23,9 @@ export class Supplier {
   /** By which a request that comes back to where it came from is known (RFC 8586). */
   readonly #name = `cache-filter-${randomBytes(8).toString('hex')}`;
 
+  /** Asked once for each. */
+  readonly #found = new WeakMap<Errand, Promise<Supply | OriginAnswer | undefined>>();
+
   constructor(config: Config) {
     this.#config = config;
     this.#forwarded = config.forwardHeaders;
@@ -33,10 +36,16 @@ export class Supplier {
    * @throws RefusedError, 400, for a path that would be another one there; HookError where the function answers what it can't mean;
    *   what the function threw
    */
-  async find(
-    errand: Errand,
-    method: string = errand.asked.method,
-  ): Promise<Supply | OriginAnswer | undefined> {
+  find(errand: Errand): Promise<Supply | OriginAnswer | undefined> {
+    let found = this.#found.get(errand);
+    if (found === undefined) {
+      found = this.#find(errand);
+      this.#found.set(errand, found);
+    }
+    return found;
+  }
+
+  async #find(errand: Errand): Promise<Supply | OriginAnswer | undefined> {
     const { target } = errand;
     const problem = targetProblem(target);
     if (problem !== undefined) throw new RefusedError(400, problem);
@@ -48,7 +57,7 @@ export class Supplier {
     if (origin === undefined) return undefined;
     if (typeof origin !== 'function')
       return { targets: origin.map((place) => below(place, target)), headers };
-    const about = { method, path: target, headers: Object.fromEntries(headers) };
+    const about = { method: errand.asked.method, path: target, headers: Object.fromEntries(headers) };
     const outcome = await ask('origin', origin, extended(errand.context, about), this.#config.hookTimeoutMs);
     if (outcome === undefined || outcome === null) return undefined;
     if (isAnswer(outcome)) return requireAnswer(outcome);

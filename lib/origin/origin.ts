@@ -47,7 +47,11 @@ export class Origin {
    */
   async fetch(request: OriginRequest): Promise<OriginResponse> {
     requireSendable(request);
-    const release = await this.#slots.take(request.signal);
+    return this.#run(request, await this.#slots.take(request.signal));
+  }
+
+  /** Until the body is closed, it ends when the origin is closed. */
+  async #run(request: OriginRequest, release: () => void): Promise<OriginResponse> {
     const ending = new AbortController();
     const leave = () => ending.abort(request.signal.reason);
     const done = () => {
@@ -144,11 +148,12 @@ export class Origin {
         try {
           fields = await target.authenticate(challenge, async (asked) => {
             requireSendable(asked);
-            return this.#ask(asked);
+            return this.#run(asked, () => {});
           });
         } catch (error) {
           answer.body.destroy();
-          throw error;
+          if (signal.aborted || !(error instanceof OriginError)) throw error;
+          return { failed: { error, stale: false, again: false, blames: false } };
         }
         if (fields === undefined) return { answer };
         known = fields;

@@ -207,6 +207,7 @@ describe('filter.stats()', () => {
       hit: BODY.length + 10,
       fill: 2 * BODY.length,
       collapsed: BODY.length,
+      origin: 0,
     });
     assert.deepEqual(reasons, { denied: 1, 'no-store': 2 });
     const held = await cache.stats();

@@ -135,23 +135,23 @@ test('a slow reader of a chunked body with more behind it gets no clean end', as
   assert.ok(bytes > 0);
 });
 
-for (const end of [['0\r\n\r\n'], ['0\r', '\n\r\n'], ['0\r\nX-Trailer: 1\r\n\r\n']]) {
+for (const end of [['0\r\n\r\n'], ['0\r', '\n\r\n'], ['0\r\n\r', '\n'], ['0\r\nX-Trailer: 1\r\n\r\n']]) {
   test(`a chunked body that is read late is whole, though it ended in ${JSON.stringify(end)}`, async (t) => {
+    // So little that it is all here, and the connection closed, before anybody reads.
+    const little = content.subarray(0, 60_000);
     const server = await rawServer(t, async (socket) => {
       socket.write('HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n');
-      socket.write(`${SIZE.toString(16)}\r\n${content}\r\n`);
+      socket.write(`${little.length.toString(16)}\r\n${little}\r\n`);
       for (const piece of end) {
-        await sleep(10);
+        await sleep(20);
         socket.write(piece);
       }
       socket.end();
     });
     const { body, delimited } = await originOf(t).fetch(get(server.target()));
     assert.equal(delimited, 'chunked');
-    await until(
-      () => server.sockets.size === 0 || [...server.sockets].every((each) => each.writableFinished),
-    );
-    assert.deepEqual(await bytesOf(body), content);
+    await until(() => server.sockets.size === 0);
+    assert.deepEqual(await bytesOf(body), little);
   });
 }
 

@@ -30,12 +30,16 @@ const BLOCK_BYTES = 2 ** 20;
 /** Asked for at a time, in bytes. */
 const WINDOW_BYTES = 64 * 2 ** 20;
 
+const NONE: ReadonlySet<string> = new Set();
+
 /** A file that changes again and again while it is asked for is not put together. */
 const ATTEMPTS = 3;
 
 export interface ColdFilesOptions {
   source: Source;
   cache: Pick<Cache, 'open' | 'parts'>;
+  /** Response headers that are not kept, lower-case. Default none. */
+  dropHeaders?: ReadonlySet<string>;
   /** Most that is asked for at a time, in bytes. Default 64 MiB. */
   windowBytes?: number;
   /** What nobody waits for any more is fetched to the end of its block (default), or to that of what was asked for. */
@@ -52,7 +56,7 @@ export interface ColdQuestion {
   asked: Asked;
   request: MakeRequest;
   /** Why a file with this head, and of so many bytes, is not to be kept. */
-  admit(head: ResponseHead, size: number): Reason | undefined;
+  admit(head: ResponseHead, size: number): Promise<Reason | undefined> | Reason | undefined;
   /** How it is to be kept, and what it must hash to besides what its head declares. */
   terms(
     head: ResponseHead,
@@ -176,14 +180,18 @@ export class ColdFiles {
     const parts = await this.#options.cache.parts?.open(key, async () => {
       try {
         const response = await this.#options.source.fetch({ ...request(asked), signal });
-        const judged = this.#judge(id, question, asked, response);
+        const judged = await this.#judge(id, question, asked, response);
         if (!('part' in judged)) {
           other = judged;
           return undefined;
         }
         first = { response, part: judged.part };
         const { head, size } = judged.part;
-        return { head: keptOf(head), size, options: question.terms(head, size).options ?? {} };
+        return {
+          head: keptOf(head, this.#options.dropHeaders ?? NONE),
+          size,
+          options: question.terms(head, size).options ?? {},
+        };
       } catch (error) {
         failure = error ?? new Error('the origin could not be asked');
         return undefined;
@@ -198,19 +206,19 @@ export class ColdFiles {
     return { file };
   }
 
-  /** What follows from the first answer: a part that can be kept, or what is to be said instead. Throws what `admit` throws. */
-  #judge(
+  /** What follows from the first answer: a part that can be kept, or what is to be said instead. Rejects with what `admit` throws. */
+  async #judge(
     id: string,
     { admit }: ColdQuestion,
     asked: ByteRange,
     response: OriginResponse,
-  ): { part: Part } | Exclude<Found, { file: ColdFile }> {
+  ): Promise<{ part: Part } | Exclude<Found, { file: ColdFile }>> {
     const part = fitting(response, asked);
     if (part === undefined) return { response };
     const isSuited = part !== 'unsuited' && validatorOf(part.head.headers) !== undefined;
     if (!isSuited) this.#unsuited.set(id, true);
     try {
-      const declined = isSuited ? admit(part.head, part.size) : 'range';
+      const declined = isSuited ? await admit(part.head, part.size) : 'range';
       if (declined === undefined && isSuited) return { part };
       discard(response);
       return { declined: declined ?? 'range' };

@@ -20,14 +20,6 @@ export function firstAsked(
   return { start, end: Math.min(end, most) };
 }
 
-/** A Content-Range of a single part whose size is known (RFC 9110, 14.4); undefined for everything else. */
-export function parseContentRange(value: string | undefined): (ByteRange & { size: number }) | undefined {
-  const [, first, last, total] = /^[ \t]*bytes[ \t]+(\d+)-(\d+)\/(\d+)[ \t]*$/i.exec(value ?? '') ?? [];
-  if (first === undefined) return undefined;
-  const [start, end, size] = [Number(first), Number(last) + 1, Number(total)];
-  return start < end && end <= size && Number.isSafeInteger(size) ? { start, end, size } : undefined;
-}
-
 /** The value of a Range header for this. */
 export function rangeHeader({ start, end }: ByteRange): string {
   return `bytes=${start}-${end - 1}`;

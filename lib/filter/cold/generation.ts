@@ -1,8 +1,8 @@
 import type { ByteRange, HeaderPairs, ResponseHead } from '../../http/body.ts';
 import { parseHttpDate } from '../../http/date.ts';
 import { fieldValue, storedHeaders } from '../../http/headers.ts';
+import { parseContentRange } from '../../http/ranges.ts';
 import type { OriginResponse } from '../../origin/request.ts';
-import { parseContentRange } from './first-range.ts';
 
 /** Fields that say something of one part only (RFC 9110, 14.4; RFC 9530, 2; RFC 1864). */
 const OF_A_PART: ReadonlySet<string> = new Set(['content-range', 'content-digest', 'content-md5']);
@@ -18,9 +18,9 @@ export interface Part {
 /** undefined where the answer is no 206 of a single part of a file of known size. */
 export function partOf({ status, headers }: Pick<OriginResponse, 'status' | 'headers'>): Part | undefined {
   const found = status === 206 ? parseContentRange(fieldValue(headers, 'content-range')) : undefined;
-  if (found === undefined || /^multipart\//i.test(fieldValue(headers, 'content-type') ?? ''))
-    return undefined;
-  const { size, ...range } = found;
+  const isMultipart = /^multipart\//i.test(fieldValue(headers, 'content-type') ?? '');
+  if (found?.total === undefined || isMultipart) return undefined;
+  const { total: size, ...range } = found;
   const whole = headers.filter(
     ([name]) => !OF_A_PART.has(name.toLowerCase()) && !/^content-length$/i.test(name),
   );
@@ -28,8 +28,8 @@ export function partOf({ status, headers }: Pick<OriginResponse, 'status' | 'hea
 }
 
 /** What of a head may be kept. */
-export function keptOf({ headers, ...head }: ResponseHead): ResponseHead {
-  return { ...head, headers: storedHeaders(headers, OF_A_PART) };
+export function keptOf({ headers, ...head }: ResponseHead, drop: ReadonlySet<string>): ResponseHead {
+  return { ...head, headers: storedHeaders(storedHeaders(headers, OF_A_PART), drop) };
 }
 
 /**

@@ -58,7 +58,7 @@ export class Fetching {
         return { ...(await this.#watch(fill, job)), key, fetched: false };
       }
       case 'leader': {
-        const supply = await this.#tools.supplier.find(errand, 'GET').catch(async (error: unknown) => {
+        const supply = await this.#tools.supplier.find(errand).catch(async (error: unknown) => {
           leads.ended();
           await claim.abandon();
           throw error;

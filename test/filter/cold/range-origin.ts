@@ -105,6 +105,7 @@ export const plainly: Source = {
           headers: pairs as HeaderPairs,
           target,
           url: target.url.href,
+          delimited: 'length',
           body: res,
         };
         resolve(response);

@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { describe, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { debian, npm, oci } from '../../lib/index.ts';
+import { tokenAuth } from '../../lib/origin/token-auth.ts';
 import { filtered, said } from '../support/filtered.ts';
 import { originOf } from '../support/origin.ts';
 
@@ -109,6 +110,29 @@ describe('oci() in a filter', () => {
         ['/v2/app/manifests/v1', 'a/b'],
         ['/v2/app/manifests/v1', 'c/d'],
       ],
+    );
+  });
+
+  test('answers the challenges of its upstream, for those who may have what that fetches', async (t) => {
+    const blob = Buffer.from('a layer');
+    const digest = `sha256:${createHash('sha256').update(blob).digest('hex')}`;
+    const expected = `Basic ${Buffer.from('ann:secret').toString('base64')}`;
+    const origin = await originOf(t, (req, res) => {
+      if (req.headers.authorization === expected) return res.end(blob);
+      return res.writeHead(401, { 'WWW-Authenticate': 'Basic realm="images"' }).end();
+    });
+    const authenticate = tokenAuth({ username: 'ann', password: 'secret' });
+    const preset = oci({ upstream: { url: origin.url, authenticate } });
+    const path = `/v2/app/blobs/${digest}`;
+    const nobody = await filtered(t, preset, notAsked);
+    assert.equal((await nobody.get(path)).status, 500);
+    assert.equal(origin.asked.length, 0);
+    const { get } = await filtered(t, { ...preset, authorize: 'anyone' }, notAsked);
+    assert.deepEqual((await get(path)).body, blob);
+    assert.match(said(await get(path)), /^hit/);
+    assert.deepEqual(
+      origin.asked.map(({ headers }) => headers.authorization),
+      [undefined, expected],
     );
   });
 

@@ -36,7 +36,7 @@ export function npmPath(path: string): Named | undefined {
   return VERSION.test(version) ? { kind: 'packument', name, version } : undefined;
 }
 
-export function isPackageName(name: string): boolean {
+function isPackageName(name: string): boolean {
   if (name.length > LONGEST_NAME) return false;
   const [scope, bare = scope, ...more] = name.startsWith('@') ? name.slice(1).split('/') : [name];
   if (more.length > 0 || scope === undefined || bare === undefined) return false;

@@ -241,9 +241,9 @@ class Story {
   }
 
   async idle(): Promise<void> {
-    const prefetcher = this.#pulling?.prefetcher;
-    const isBusy = () => this.#running.size + this.#pulls.size + (prefetcher?.list().length ?? 0) > 0;
-    while (isBusy()) await Promise.all([this.#running.idle(), this.#pulls.idle(), prefetcher?.idle()]);
+    const isBusy = () => this.#running.size + this.#pulls.size > 0 || this.#pulling?.isBusy === true;
+    do await Promise.all([this.#running.idle(), this.#pulls.idle(), this.#pulling?.idle()]);
+    while (isBusy());
   }
 
   close(): Promise<void> {

@@ -81,8 +81,10 @@ export type { Digest, DigestAlgorithm } from './http/digest.ts';
 export type { AnyRequest, AnyResponse } from './http/message.ts';
 export type { Logger } from './log.ts';
 export type { CacheFilterOptions } from './options.ts';
-export type { UpstreamOptions } from './origin/options.ts';
+export type { Authenticate, Challenge } from './origin/authenticate.ts';
+export type { BreakerOptions, UpstreamOptions } from './origin/options.ts';
 export type { OriginAnswer, OriginOutcome, OriginPlace } from './origin/places.ts';
+export { type TokenAuthOptions, tokenAuth } from './origin/token-auth.ts';
 export type { ClientAbort } from './policy/client-abort.ts';
 export type { Freshness } from './policy/freshness.ts';
 export type {

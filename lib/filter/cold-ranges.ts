@@ -18,6 +18,7 @@ import type { Exchange } from './exchange.ts';
 import { reluctanceOf } from './follow.ts';
 import { UNVERIFIED } from './from-fill.ts';
 import type { Journal } from './journal.ts';
+import { rejectionOf } from './outcome.ts';
 import type { Purger } from './purge.ts';
 import type { Relay } from './relay.ts';
 import { fetching } from './small-fetch.ts';
@@ -95,6 +96,10 @@ export class ColdRanges {
     }
   }
 
+  idle(): Promise<void> {
+    return this.#files.idle();
+  }
+
   /** Ends what is being fetched. */
   close(): void {
     this.#files.close(new SupersededError('the filter was closed'));
@@ -121,6 +126,8 @@ export class ColdRanges {
         const { size: _, ...options } = admission.terms(whole);
         return { options, digests: admission.digests(whole) };
       },
+      published: ({ size }) => journal.stored(exchange, size),
+      failed: (error) => journal.rejected(exchange, rejectionOf(error), error),
       usable: (head, info) => this.#isUsable(exchange, head, info),
     };
   }

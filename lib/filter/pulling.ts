@@ -61,6 +61,15 @@ export class Pulling {
     void this.prefetcher.reload().catch((error: unknown) => debug('the queue can not be read: %o', error));
   }
 
+  /** Something is to be fetched, ahead of time or in parts. */
+  get isBusy(): boolean {
+    return this.prefetcher.list().length > 0;
+  }
+
+  async idle(): Promise<void> {
+    await Promise.all([this.prefetcher.idle(), this.cold.idle()]);
+  }
+
   /** Ends its connections. */
   close(): void {
     this.prefetcher.close();

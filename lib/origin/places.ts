@@ -12,7 +12,7 @@ export interface OriginPlace {
   url: string | URL;
   /** Sent to this host, and never to another one: credentials, say. */
   headers?: Readonly<Record<string, string>>;
-  /** Answers its challenges (401) with fields to repeat the request with. */
+  /** How to answer a 401 of this host, as `tokenAuth()` does. What it says is never sent to another one. */
   authenticate?: Authenticate;
 }
 
@@ -58,7 +58,7 @@ function placeOf(value: unknown): OriginTarget {
       `origin has an unknown member ${show(unknown)}; a place has url, headers and authenticate`,
     );
   if (authenticate !== undefined && typeof authenticate !== 'function')
-    throw new OptionError('origin', `authenticate of origin must be a function, got ${show(authenticate)}`);
+    throw new OptionError('origin', 'authenticate of origin must be a function, such as tokenAuth() makes');
   return {
     url: urlOf(url),
     ...(headers === undefined ? {} : { headers: fieldsOf(headers) }),

@@ -40,7 +40,7 @@ const MAX_INDEX_BYTES: number = 64 * 2 ** 20;
 export function debian(options: DebianOptions): Preset {
   const read = new OptionReader(options, KNOWN);
   const upstream = presetUpstream('upstream', options.upstream);
-  const ttlMs = read.milliseconds('indexTtlMs', 60_000);
+  const ttlMs = read.count('indexTtlMs', 60_000);
   const indexes = indexesOf(options.indexes ?? []);
   const files = new KnownFiles();
   let lookedUpAt = Number.NEGATIVE_INFINITY;

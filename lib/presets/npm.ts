@@ -47,7 +47,7 @@ const ABBREVIATED = 'application/vnd.npm.install-v1+json; q=1.0, application/jso
 export function npm(options: NpmOptions): Preset {
   const read = new OptionReader(options, KNOWN);
   const upstream = presetUpstream('upstream', options.upstream);
-  const ttlMs = read.milliseconds('packumentTtlMs', 60_000);
+  const ttlMs = read.count('packumentTtlMs', 60_000);
   const publicUrl = baseUrl('publicUrl', options.publicUrl).href.replace(/\/$/, '');
   const rules = {
     publicUrl,

@@ -60,7 +60,7 @@ export function oci(options: OciOptions): Preset {
   const read = new OptionReader(options, KNOWN);
   const registries = registriesOf(options);
   const fallback = defaultOf(options, registries);
-  const ttlMs = read.milliseconds('tagTtlMs', 60_000);
+  const ttlMs = read.count('tagTtlMs', 60_000);
 
   const registryFor = (query: string): Registry | undefined => {
     const asked = new URLSearchParams(query).getAll('ns');

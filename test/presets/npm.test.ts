@@ -401,7 +401,7 @@ describe('options of npm()', () => {
       { ...OPTIONS, upstream: { url: UPSTREAM, headers: { 'a b': 'c' } } },
       /upstream has headers/,
     ],
-    ['a time that is none', { ...OPTIONS, packumentTtlMs: '1m' }, /packumentTtlMs must be a number/],
+    ['a time that is none', { ...OPTIONS, packumentTtlMs: '1m' }, /packumentTtlMs must be a whole number/],
     ['hosts that are URLs', { ...OPTIONS, tarballHosts: ['https://cdn.example'] }, /tarballHosts must be/],
     ['a slip of the pen', { ...OPTIONS, tarballHost: [] }, /did you mean tarballHosts/],
   ];

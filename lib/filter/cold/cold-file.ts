@@ -78,6 +78,12 @@ export class ColdFile implements FetchOwner {
     return () => this.#wanters.delete(wanter);
   }
 
+  /** Whether all of it is there, and not just on its way. */
+  has({ start, end }: ByteRange): boolean {
+    const isComing = [...this.#fetches].some(({ range }) => range.start < end && start < range.end);
+    return !isComing && this.parts.missing({ start, end }).length === 0;
+  }
+
   /** Takes an answer that has come already; what it does not bring is missing. */
   feed(range: ByteRange, request: MakeRequest, first: OriginResponse): PartFetch {
     return this.#fetch(range, request, first);

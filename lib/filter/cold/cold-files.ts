@@ -44,10 +44,6 @@ export interface ColdFilesOptions {
   windowBytes?: number;
   /** What nobody waits for any more is fetched to the end of its block (default), or to that of what was asked for. */
   whenDeserted?: ColdFileOptions['whenDeserted'];
-  /** A file has become an entry. */
-  published?(info: EntryInfo): void;
-  /** A file that was whole has not, or the origin has another one by now. */
-  failed?(key: Key, error: Error): void;
 }
 
 /** A request for a file that is not stored. */
@@ -64,6 +60,10 @@ export interface ColdQuestion {
   ): { options?: Omit<FillOptions, 'size'>; digests?: readonly Digest[] };
   /** Whether parts that are there may be used still; where not, they are for those only who read them. Default: they may. */
   usable?(head: ResponseHead, info: FillInfo): boolean;
+  /** The file has become an entry. */
+  published?(info: EntryInfo): void;
+  /** A file that was whole has not, or the origin has another one by now. */
+  failed?(error: Error): void;
   /** The client has left. */
   signal: AbortSignal;
 }
@@ -90,6 +90,9 @@ export class ColdFiles {
   readonly #firsts = new Map<string, FirstRequest<Found>>();
   /** Files that can't be put together of parts. */
   readonly #unsuited = new LRUCache<string, true>({ max: 1000, ttl: 600_000 });
+
+  /** To be told when one of them is over. */
+  readonly #waiting: (() => void)[] = [];
 
   constructor(options: ColdFilesOptions) {
     this.#options = options;
@@ -119,6 +122,12 @@ export class ColdFiles {
     }
   }
 
+  /** Resolves when nothing is fetched or read any more. */
+  async idle(): Promise<void> {
+    while (this.#files.size + this.#firsts.size > 0)
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  }
+
   /** Ends what is being fetched. */
   close(reason: Error = new SupersededError('the filter was closed')): void {
     for (const first of this.#firsts.values()) first.abort(reason);
@@ -130,7 +139,7 @@ export class ColdFiles {
     const plan = decide(asked, parts.head, parts.size);
     const isNothing = asked.method === 'HEAD' || plan.status > 206;
     const ranges = isNothing ? [] : (plan.ranges ?? [{ start: 0, end: parts.size }]);
-    const hit = ranges.every((range) => parts.missing(range).length === 0);
+    const hit = ranges.every((range) => file.has(range));
     const body = new ColdBody(file, request, hullOf(ranges));
     const [first] = ranges;
     try {
@@ -166,7 +175,10 @@ export class ColdFiles {
     if (running !== undefined) return shared(await running.wait(signal));
     const request = new FirstRequest<Found>((stop) => this.#begin(id, question, first, stop));
     this.#firsts.set(id, request);
-    void request.settled.then(() => this.#firsts.delete(id));
+    void request.settled.then(() => {
+      this.#firsts.delete(id);
+      this.#tell();
+    });
     return request.wait(signal);
   }
 
@@ -243,19 +255,23 @@ export class ColdFiles {
     void begun.catch(() => undefined).then(() => setImmediate(unwant));
   }
 
+  #tell(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve();
+  }
+
   #live(id: string): ColdFile | undefined {
     const file = this.#files.get(id);
     return file?.isOver === false ? file : undefined;
   }
 
   /** The file of these parts, which are released with it. */
-  #adopt(id: string, parts: PartialBody, { key, terms }: ColdQuestion): ColdFile {
+  #adopt(id: string, parts: PartialBody, { terms, published, failed }: ColdQuestion): ColdFile {
     const live = this.#live(id);
     if (live?.parts === parts) {
       parts.release();
       return live;
     }
-    const { source, whenDeserted = 'block', windowBytes = WINDOW_BYTES, published, failed } = this.#options;
+    const { source, whenDeserted = 'block', windowBytes = WINDOW_BYTES } = this.#options;
     const { digests = [] } = terms(parts.head, parts.size);
     const file = new ColdFile(parts, {
       source,
@@ -263,9 +279,10 @@ export class ColdFiles {
       windowBytes,
       whenDeserted,
       published: (info) => published?.(info),
-      failed: (error) => failed?.(key, error),
+      failed: (error) => failed?.(error),
       over: (each) => {
         if (this.#files.get(id) === each) this.#files.delete(id);
+        this.#tell();
       },
     });
     this.#files.set(id, file);

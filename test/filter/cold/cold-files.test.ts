@@ -36,11 +36,6 @@ class Setup {
     this.files = new ColdFiles({
       source: plainly,
       cache,
-      published: (info) => {
-        this.published.push(info);
-        this.stored.resolve();
-      },
-      failed: (_, error) => this.failures.push(error),
       ...options,
     });
   }
@@ -65,6 +60,11 @@ class Setup {
         request: this.origin.request,
         admit: () => undefined,
         terms: () => ({}),
+        published: (info) => {
+          this.published.push(info);
+          this.stored.resolve();
+        },
+        failed: (error) => this.failures.push(error),
         signal: new AbortController().signal,
         ...more,
       }),

@@ -10,6 +10,7 @@ import type { RouteAnswer, RouteRequest } from '../routes/route.ts';
 import { KnownFiles } from './debian/known-files.ts';
 import { debianPath, debianPathOf, isPackagesIndex, type Named } from './debian/paths.ts';
 import { UPSTREAM_HEADERS } from './dropped.ts';
+import { STALE_IF_ERROR_MS } from './stale.ts';
 import type { Preset } from './types.ts';
 import { presetUpstream } from './upstream.ts';
 
@@ -89,7 +90,7 @@ export function debian(options: DebianOptions): Preset {
     purge: [],
   } as const;
   const immutable = { ...common, freshness: 'immutable' } as const;
-  const short = { ...common, freshness: { ttlMs } };
+  const short = { ...common, freshness: { ttlMs, staleIfErrorMs: STALE_IF_ERROR_MS } };
   const seen = {
     rewrite: ({ id }: { id: string }, body: Buffer) => {
       const found = debianPath(`/${id}`);

@@ -10,6 +10,7 @@ import type { RouteAnswer, RouteRequest } from '../routes/route.ts';
 import { UPSTREAM_HEADERS } from './dropped.ts';
 import { readPackument, type Tarball } from './npm/packument.ts';
 import { npmPath, packumentPath, tarballPath } from './npm/paths.ts';
+import { STALE_IF_ERROR_MS } from './stale.ts';
 import type { Preset } from './types.ts';
 import { baseUrl, presetUpstream } from './upstream.ts';
 
@@ -127,7 +128,7 @@ export function npm(options: NpmOptions): Preset {
       {
         name: 'npm-packument',
         path: named('packument'),
-        freshness: { ttlMs },
+        freshness: { ttlMs, staleIfErrorMs: STALE_IF_ERROR_MS },
         // What is kept has been rewritten: for another public URL it would be wrong, and a 304 would keep it so.
         key: ({ id }) => `npm:${upstream.base}:packument:${publicUrl}:${id}`,
         query: false,

@@ -7,6 +7,7 @@ import type { RouteAnswer, RouteRequest } from '../routes/route.ts';
 import { UPSTREAM_HEADERS } from './dropped.ts';
 import { ANY_MANIFEST, acceptable } from './oci/manifest-types.ts';
 import { type Named, ociPath, ociPathOf } from './oci/paths.ts';
+import { STALE_IF_ERROR_MS } from './stale.ts';
 import type { Preset } from './types.ts';
 import { type PresetUpstream, presetUpstream } from './upstream.ts';
 
@@ -118,12 +119,18 @@ export function oci(options: OciOptions): Preset {
       { name: 'oci-ping', path: named('ping'), store: false, purge: [] },
       { ...common, name: 'oci-blob', path: named('blob'), freshness: 'immutable' },
       { ...common, name: 'oci-manifest', path: named('manifest'), freshness: 'immutable' },
-      { ...common, name: 'oci-tag', path: named('tag'), freshness: { ttlMs }, vary: ['Accept'] },
+      {
+        ...common,
+        name: 'oci-tag',
+        path: named('tag'),
+        freshness: { ttlMs, staleIfErrorMs: STALE_IF_ERROR_MS },
+        vary: ['Accept'],
+      },
       {
         ...common,
         name: 'oci-list',
         path: named('tags', 'referrers'),
-        freshness: { ttlMs },
+        freshness: { ttlMs, staleIfErrorMs: STALE_IF_ERROR_MS },
         query: LIST_QUERY,
       },
     ],

@@ -537,4 +537,22 @@ describe('examples/registry-mirror.ts', () => {
     assert.equal((await get('/v2/app/blobs/uploads/', {}, { method: 'POST' })).status, 404);
     assert.equal(asked.length, 3);
   });
+
+  it('hosts what is pushed to it, beside several that it mirrors', async (t) => {
+    const digest = `sha256:${createHash('sha256').update(TARBALL).digest('hex')}`;
+    const { url, asked } = await upstreamOf(t, { [`/v2/app/blobs/${digest}`]: TARBALL });
+    const UPSTREAMS = JSON.stringify({ 'one.example': url, 'two.example': url });
+    const { get } = await running(t, 'registry-mirror', 'http', { UPSTREAMS });
+    for (const name of ['one', 'two'])
+      assert.equal((await get(`/v2/app/blobs/${digest}?ns=${name}.example`)).status, 200);
+    assert.equal(asked.length, 2);
+    const pushed = await get(
+      `/v2/own/app/blobs/uploads/?digest=${digest}`,
+      {},
+      { method: 'POST', body: TARBALL },
+    );
+    assert.equal(pushed.status, 201);
+    assert.deepEqual((await get(`/v2/own/app/blobs/${digest}`)).body, TARBALL);
+    assert.equal(asked.length, 2);
+  });
 });

@@ -10,7 +10,6 @@ import { registry } from '../lib/registry/index.ts';
 import { FilesystemBackend, Storage } from '../lib/storage/index.ts';
 
 const { PORT = '5000', UPSTREAM = '', UPSTREAMS, CACHE_DIRECTORY = './.cache/images' } = process.env;
-
 const filter = cacheFilter({
   directory: CACHE_DIRECTORY,
   maxBytes: 50 * 2 ** 30,

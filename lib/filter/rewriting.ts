@@ -66,7 +66,7 @@ export async function rewritten(
   const context = extended(errand.context, { head: { status, headers }, fetch });
   const plain = await decoded(original, fieldValue(headers, 'content-encoding'));
   const made = await ask('rewrite', (given: typeof context) => rewrite(given, plain), context, hookTimeoutMs);
-  if (made === undefined || made === null) return { ...response, body: Readable.from([original]) };
+  if (made === undefined || made === null) return left(response, original);
   if (!(made instanceof Uint8Array))
     throw new HookError(
       'rewrite',
@@ -84,6 +84,19 @@ const DECODERS = new Map([
   ['x-gzip', promisify(gunzip)],
   ['br', promisify(brotliDecompress)],
 ]);
+
+/** As it came. Where its framing has shown that this is all, its length is known now. */
+function left(response: OriginResponse, original: Buffer): OriginResponse {
+  const body = Readable.from([original]);
+  if (response.delimited === 'close') return { ...response, body };
+  const others = response.headers.filter(([name]) => name.toLowerCase() !== 'content-length');
+  return {
+    ...response,
+    headers: [...others, ['Content-Length', String(original.byteLength)]],
+    delimited: 'length',
+    body,
+  };
+}
 
 /** The origin was asked for plain bytes. Some send others. */
 async function decoded(bytes: Buffer, encoding: string | undefined): Promise<Buffer> {

@@ -49,7 +49,7 @@ export class Supplier {
     const { target } = errand;
     const problem = targetProblem(target);
     if (problem !== undefined) throw new RefusedError(400, problem);
-    const loop = valueOf(errand.asked.headers['cdn-loop']);
+    const loop = textOf(errand.asked.headers['cdn-loop']);
     if (loop?.includes(this.#name))
       throw new RefusedError(508, 'the origin of this filter is the filter itself');
     const headers = this.#headersOf(errand);
@@ -80,10 +80,10 @@ export class Supplier {
   #headersOf({ asked, match }: Errand): HeaderPairs {
     const names = new Set([...this.#forwarded, ...match.route.vary]);
     const told = [...names].flatMap((name): HeaderPairs => {
-      const value = valueOf(asked.headers[name]);
+      const value = textOf(asked.headers[name]);
       return value === undefined ? [] : [[name, value]];
     });
-    const loop = valueOf(asked.headers['cdn-loop']);
+    const loop = textOf(asked.headers['cdn-loop']);
     return [...told, ['cdn-loop', loop === undefined ? this.#name : `${loop}, ${this.#name}`]];
   }
 }
@@ -97,7 +97,7 @@ function requirePolicy(targets: readonly OriginTarget[], authorize: Config['auth
   throw new HookError('origin', `origin answered a place with credentials; ${WHO_MAY}`);
 }
 
-function valueOf(value: string | string[] | undefined): string | undefined {
+function textOf(value: string | string[] | undefined): string | undefined {
   return Array.isArray(value) ? value.join(', ') : value;
 }
 

@@ -384,6 +384,18 @@ describe('a route of a filter with an origin', () => {
     assert.deepEqual((await get('/plain')).body, DOCUMENT);
   });
 
+  test('keeps what it leaves alone, though the origin did not say how long it is', async (t) => {
+    const origin = await originOf(t, (_req, res) => {
+      res.write(DOCUMENT.subarray(0, 5));
+      res.end(DOCUMENT.subarray(5));
+    });
+    const { get } = await filtered(t, { origin: origin.url, routes: [{ path: '/:id', rewrite }] }, notAsked);
+    assert.equal(said(await get('/plain')), 'fwd=uri-miss; stored');
+    const again = await get('/plain');
+    assert.deepEqual(again.body, DOCUMENT);
+    assert.equal(again.headers['content-length'], String(DOCUMENT.length));
+  });
+
   test('does not rewrite what is not what its digest declares', async (t) => {
     const digest = `sha-256=:${createHash('sha256').update('else').digest('base64')}:`;
     const origin = await originOf(t, giving(DOCUMENT, { 'Repr-Digest': digest }));

@@ -10,6 +10,7 @@ import type { Origin } from '../origin/origin.ts';
 import { isAnswer, type OriginAnswer } from '../origin/places.ts';
 import type { OriginResponse } from '../origin/request.ts';
 import type { Reason } from '../reasons.ts';
+import { ClientGone } from '../response/flow.ts';
 import type { Asked } from '../response/plan.ts';
 import { isCutOff, send } from '../response/send.ts';
 import { type Exchange, hasBody } from './exchange.ts';
@@ -124,7 +125,7 @@ export class Relay {
   /** There is nothing to hand on: the application's error handler says so. */
   fail(exchange: Exchange, error: unknown, status: CacheStatus): unknown {
     // Nobody is left who could be told.
-    if (exchange.signal.aborted) return undefined;
+    if (exchange.signal.reason instanceof ClientGone) return undefined;
     if (exchange.res.headersSent || !hasHeaders(error)) return exchange.next(error);
     return failWith(exchange, error, status);
   }

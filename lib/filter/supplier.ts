@@ -1,6 +1,7 @@
 // docs/guides/origin.md
 
 import { randomBytes } from 'node:crypto';
+import { areHeaderNames } from '../checks.ts';
 import { HookError, OptionError, RefusedError } from '../errors.ts';
 import type { HeaderPairs } from '../http/body.ts';
 import { targetProblem } from '../http/target.ts';
@@ -101,13 +102,19 @@ function textOf(value: string | string[] | undefined): string | undefined {
   return Array.isArray(value) ? value.join(', ') : value;
 }
 
+function areSendable(headers: unknown): boolean {
+  if (typeof headers !== 'object' || headers === null) return false;
+  const isText = (value: unknown) => typeof value === 'string' && !/[^\t\x20-\x7e\x80-\xff]/.test(value);
+  return areHeaderNames(Object.keys(headers)) && Object.values(headers).every(isText);
+}
+
 function requireAnswer(answer: OriginAnswer): OriginAnswer {
   const { status, headers, body } = answer;
   const fits =
     Number.isInteger(status) &&
     status >= 200 &&
     status <= 599 &&
-    (headers === undefined || typeof headers === 'object') &&
+    (headers === undefined || areSendable(headers)) &&
     (body === undefined || typeof body === 'string' || body instanceof Uint8Array);
   if (fits) return answer;
   throw new HookError(

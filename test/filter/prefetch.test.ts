@@ -136,6 +136,37 @@ describe('a prefetch', () => {
     assert.deepEqual(queued, []);
   });
 
+  test('that is given up while it is found out where it is fetches nothing', async (t) => {
+    const origin = await originOf(t, giving(BODY));
+    const [asked, go] = [deferred(), deferred()];
+    const { filter } = await filtered(
+      t,
+      {
+        routes,
+        authorize: 'anyone',
+        origin: async () => {
+          asked.resolve();
+          await go.promise;
+          return origin.url;
+        },
+      },
+      notAsked,
+    );
+    const stop = new AbortController();
+    const fetched = filter.prefetch('a', { signal: stop.signal });
+    await asked.promise;
+    stop.abort(new Error('given up'));
+    await assert.rejects(fetched, /given up/);
+    go.resolve();
+    await filter.prefetch({ path: '/all/b' });
+    await filter.idle();
+    assert.deepEqual(
+      origin.asked.map(({ url }) => url),
+      ['/'],
+    );
+    assert.equal((await filter.stats()).entries, 1);
+  });
+
   test('goes on in the next process', async (t) => {
     const directory = temporaryDirectory(t);
     const asked = deferred();

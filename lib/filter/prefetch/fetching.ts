@@ -76,6 +76,11 @@ export class Fetching {
             'answered',
           );
         }
+        if (job.stop.signal.aborted) {
+          leads.ended();
+          await claim.abandon();
+          throw job.stop.signal.reason as Error;
+        }
         const begun = await this.#begun(errand, job, claim, supply);
         // What there was is what the origin has.
         if ('renewed' in begun) return { key, size: begun.renewed, fetched: false };

@@ -66,7 +66,7 @@ export class Relay {
         return instead();
       }
       const response = await rewritten(exchange, came, {
-        fetch: fetching(this.#origin, this.#supplier, exchange),
+        fetch: fetching(this.#origin, this.#supplier, exchange, exchange.signal),
         hookTimeoutMs: this.#hookTimeoutMs,
       });
       return await this.hand(exchange, response, status);

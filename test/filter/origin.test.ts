@@ -419,6 +419,28 @@ describe('a route of a filter with an origin', () => {
     assert.equal(origin.asked.length, 2);
   });
 
+  test('goes on with what a hook asks the origin, whoever leaves', async (t) => {
+    const asked = deferred();
+    const left = deferred();
+    const origin = await originOf(t, async (req, res) => {
+      if (req.url !== '/one.sha256') return giving(BODY)(req, res);
+      asked.resolve();
+      await left.promise;
+      res.end(createHash('sha256').update(BODY).digest('hex'));
+    });
+    const digest = async ({ id, fetch }: { id: string; fetch?: OriginFetch }) =>
+      `sha256:${String((await (fetch as OriginFetch)(`${id}.sha256`)).body)}`;
+    const { get, filter } = await filtered(t, { origin: origin.url, digest }, notAsked);
+    const leaving = new AbortController();
+    const first = get('/one', {}, { signal: leaving.signal });
+    await asked.promise;
+    leaving.abort();
+    await first;
+    left.resolve();
+    await filter.idle();
+    assert.equal((await filter.stats()).entries, 1);
+  });
+
   test('lets hooks ask the origin for what they need, and for no more than they say', async (t) => {
     const digest = createHash('sha256').update(BODY).digest('hex');
     const origin = await originOf(t, (req, res) => {

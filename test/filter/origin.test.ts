@@ -428,15 +428,25 @@ describe('a route of a filter with an origin', () => {
       await left.promise;
       res.end(createHash('sha256').update(BODY).digest('hex'));
     });
-    const digest = async ({ id, fetch }: { id: string; fetch?: OriginFetch }) =>
-      `sha256:${String((await (fetch as OriginFetch)(`${id}.sha256`)).body)}`;
+    const digest = async ({
+      id,
+      fetch,
+      signal,
+    }: {
+      id: string;
+      fetch?: OriginFetch;
+      signal: AbortSignal;
+    }) => {
+      signal.addEventListener('abort', () => left.resolve());
+      return `sha256:${String((await (fetch as OriginFetch)(`${id}.sha256`)).body)}`;
+    };
     const { get, filter } = await filtered(t, { origin: origin.url, digest }, notAsked);
     const leaving = new AbortController();
     const first = get('/one', {}, { signal: leaving.signal });
     await asked.promise;
     leaving.abort();
     await first;
-    left.resolve();
+    await left.promise;
     await filter.idle();
     assert.equal((await filter.stats()).entries, 1);
   });

@@ -61,7 +61,7 @@ async function start(flags: ServeFlags): Promise<void> {
   // Whoever has read that it listens may stop it.
   stopOnSignals(serving, flags.shutdownTimeoutMs);
   console.log(
-    `cache-filter: listening on ${serving.url}, origin ${flags.origin.href}, ` +
+    `cache-filter: listening on ${serving.url}, origin ${flags.origin.map(({ href }) => href).join(' ')}, ` +
       `directory ${flags.directory}, budget ${flags.maxBytes} bytes`,
   );
 }

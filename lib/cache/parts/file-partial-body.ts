@@ -40,7 +40,7 @@ export interface PartialOwner {
 
 /** A file of which only some blocks are there. */
 export class FilePartialBody implements PartialBody, PartsSource, WriterOwner {
-  readonly blockBytes = BLOCK_BYTES;
+  readonly blockBytes: number = BLOCK_BYTES;
   dropped: Error | undefined;
   /** Nobody else is given it any more. */
   isOver = false;

@@ -556,3 +556,25 @@ describe('examples/registry-mirror.ts', () => {
     assert.equal(asked.length, 2);
   });
 });
+
+describe('examples/model-files.ts', () => {
+  const PATH = '/models/small/weights.bin';
+
+  it('fetches only what is asked for, and all of it ahead of time', async (t) => {
+    const { get, prints } = await running(t, 'model-files');
+    const part = await get(PATH, { Range: 'bytes=0-99' });
+    assert.deepEqual([part.status, part.body.length], [206, 100]);
+    assert.match(String(said(part)), /^cache-filter; fwd=uri-miss; stored/);
+    assert.match(await prints('the origin is asked for'), /asked for bytes=0-1048575\n/);
+    const warmed = await get(`/warm${PATH}`, {}, { method: 'POST' });
+    assert.equal(warmed.body.toString(), '8388608 bytes\n');
+    const whole = await get(PATH);
+    assert.deepEqual([whole.status, whole.body.length, said(whole)], [200, 8 * 2 ** 20, HIT]);
+  });
+
+  it('hands on what the origin does not have', async (t) => {
+    const { get } = await running(t, 'model-files');
+    assert.equal((await get('/models/none.bin')).status, 404);
+    assert.equal((await get('/warm/models/none.bin', {}, { method: 'POST' })).status, 502);
+  });
+});

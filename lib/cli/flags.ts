@@ -44,6 +44,11 @@ export function port(text: string): number {
   return value;
 }
 
+/** One more `--origin`; several in one value are separated by spaces, so that a variable can hold them. */
+export function originUrls(text: string, before: readonly URL[] = []): URL[] {
+  return [...before, ...text.trim().split(/\s+/).map(originUrl)];
+}
+
 /** A server's address. A path is allowed, and kept in front of the paths of requests. */
 export function originUrl(text: string): URL {
   const url = httpUrl(text, 'http://127.0.0.1:9292');
@@ -150,6 +155,18 @@ export function count(text: string): number {
   if (!(Number.isSafeInteger(value) && value > 0))
     throw new InvalidArgumentError('Write a number from 1 on.');
   return value;
+}
+
+/** From 0 on. */
+export function whole(text: string): number {
+  return text === '0' ? 0 : count(text);
+}
+
+export type ColdRange = 'direct' | 'fill' | 'bypass';
+
+export function coldRange(text: string): ColdRange {
+  if (text === 'direct' || text === 'fill' || text === 'bypass') return text;
+  throw new InvalidArgumentError('Write direct, fill or bypass.');
 }
 
 /** Of a storage. */

@@ -9,6 +9,7 @@ import { passwd } from './commands/passwd.ts';
 import { prune } from './commands/prune.ts';
 import { serveRegistry } from './commands/registry.ts';
 import { serve } from './commands/serve.ts';
+import { warm } from './commands/warm.ts';
 import { type DoctorFlags, doctorCommand } from './doctor-command.ts';
 import { errorText } from './error-text.ts';
 import { Failure } from './failure.ts';
@@ -17,6 +18,8 @@ import { type PruneFlags, pruneCommand } from './prune-command.ts';
 import { type RegistryFlags, registryCommand } from './registry-command.ts';
 import { type ServeFlags, serveCommand } from './serve-command.ts';
 import { abortOnSignals, stopOnSignals } from './signals.ts';
+import { type WarmFlags, warmCommand } from './warm-command.ts';
+import { barsReport, jsonReport, linesReport } from './warm-report.ts';
 
 /** Exit codes: 0 as asked, 1 it could not be done, 2 it was asked wrongly, 130 and 143 ended by a second signal. */
 const FAILED = 1;
@@ -46,6 +49,7 @@ try {
     return command;
   };
   add(program, serveCommand(start), 'serve');
+  add(program, warmCommand(fetchAhead), 'warm');
   add(program, doctorCommand(examine), 'doctor');
   // It says itself what is wrong with a command that it does not have.
   const ofRegistry = add(program, registryCommand(startRegistry), 'registry').allowExcessArguments();
@@ -61,9 +65,25 @@ async function start(flags: ServeFlags): Promise<void> {
   // Whoever has read that it listens may stop it.
   stopOnSignals(serving, flags.shutdownTimeoutMs);
   console.log(
-    `cache-filter: listening on ${serving.url}, origin ${flags.origin.href}, ` +
+    `cache-filter: listening on ${serving.url}, origin ${flags.origin.map(({ href }) => href).join(' ')}, ` +
       `directory ${flags.directory}, budget ${flags.maxBytes} bytes`,
   );
+}
+
+/** Exit code 0: all is there. 1: some of it failed. By a signal: its own; what is left stays in the queue. */
+async function fetchAhead({ json, ...flags }: WarmFlags): Promise<void> {
+  const { signal, code } = abortOnSignals();
+  const print = (line: string) => console.log(line);
+  const { stdout, stdin } = process;
+  const report = json
+    ? jsonReport(print)
+    : stdout.isTTY
+      ? await barsReport(stdout)
+      : linesReport(print, (line) => console.error(line));
+  // Whoever waits for the list waits for nothing any more.
+  signal.addEventListener('abort', () => stdin.destroy());
+  const isWell = await warm({ ...flags, input: stdin, signal, report });
+  process.exitCode = code() ?? (isWell ? 0 : FAILED);
 }
 
 async function startRegistry(flags: RegistryFlags): Promise<void> {

@@ -87,8 +87,13 @@ function plainPolicyOf(
   return {
     authorize: may,
     ...(freshness === undefined ? {} : { freshness }),
-    ...(Array.isArray(routes) ? { routes: routes.map(exactRoute) } : {}),
+    ...routesOf(routes),
   };
+}
+
+/** The filter's routes for patterns; none where all are meant. */
+export function routesOf(routes: Routes): Pick<FilterPolicy, 'routes'> {
+  return Array.isArray(routes) ? { routes: routes.map(exactRoute) } : {};
 }
 
 /**

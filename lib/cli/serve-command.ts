@@ -2,7 +2,15 @@
 
 import { Command } from 'commander';
 import type { ServeOptions } from './commands/serve.ts';
-import { accessLogFlag, directoryFlag, flag, hostFlag, portFlag, shutdownTimeoutFlag } from './flag.ts';
+import {
+  accessLogFlag,
+  directoryFlag,
+  flag,
+  hostFlag,
+  portFlag,
+  shutdownTimeoutFlag,
+  switchFlag,
+} from './flag.ts';
 import * as read from './flags.ts';
 
 export type ServeFlags = Omit<ServeOptions, 'log'>;
@@ -29,7 +37,11 @@ export function serveCommand(start: (flags: ServeFlags) => Promise<void>): Comma
   const command = new Command('serve')
     .description('Answers downloads from disk, and everything else by passing it on to the origin.')
     .addOption(
-      flag('--origin <url>', 'the server to pass requests on to', read.originUrl).makeOptionMandatory(),
+      flag(
+        '--origin <url>',
+        'the server to fetch from, and to pass requests on to; repeat it for others in order of preference',
+        read.originUrls,
+      ).makeOptionMandatory(),
     )
     .addOption(
       flag(
@@ -79,18 +91,44 @@ export function serveCommand(start: (flags: ServeFlags) => Promise<void>): Comma
     .addOption(
       flag(
         '--origin-timeout <seconds>',
-        'how long the origin may take to begin its answer',
+        'how long the origin may take to begin its answer, and for each next piece of it',
         read.seconds,
       ).default(60_000, '60'),
     )
+    .addOption(
+      flag('--connect-timeout <seconds>', 'how long a connection to it may take; default 10', read.seconds),
+    )
+    .addOption(
+      flag(
+        '--retries <number>',
+        'how often it is asked again where it does not answer; default 2',
+        read.whole,
+      ),
+    )
+    .addOption(
+      flag(
+        '--max-redirects <number>',
+        'how many of its redirects are followed; default 0: they are passed on',
+        read.whole,
+      ),
+    )
+    .addOption(
+      flag(
+        '--cold-range <how>',
+        'what a range of something not stored has fetched: direct (that part; the default), fill (the whole), bypass (it is passed on)',
+        read.coldRange,
+      ),
+    )
+    .addOption(switchFlag('--tee', 'keeps what is passed on to clients, in place of fetching it itself'))
     .addOption(shutdownTimeoutFlag())
     .addOption(accessLogFlag())
     .addHelpText('after', EXAMPLES);
   return command.action(async () => {
-    const { originTimeout, shutdownTimeout, ...others } = command.opts();
+    const { originTimeout, connectTimeout, shutdownTimeout, ...others } = command.opts();
     await start({
-      ...(others as Omit<ServeFlags, 'originTimeoutMs' | 'shutdownTimeoutMs'>),
+      ...(others as Omit<ServeFlags, 'originTimeoutMs' | 'connectTimeoutMs' | 'shutdownTimeoutMs'>),
       originTimeoutMs: originTimeout as number,
+      connectTimeoutMs: connectTimeout as number | undefined,
       shutdownTimeoutMs: shutdownTimeout as number,
     });
   });

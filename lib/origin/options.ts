@@ -23,7 +23,7 @@ export interface UpstreamOptions {
   maxQueued?: number;
   /** How long each of them waits. Default 30,000. */
   queueTimeoutMs?: number;
-  /** How many redirects in a row are followed. Default 5. */
+  /** How many redirects in a row are followed; 0: they are handed on as they are. Default 5. */
   maxRedirects?: number;
   /** After how many failures in a row a host is left alone, and for how long; or false. Default `{ failures: 5, openMs: 10_000 }`. */
   breaker?: BreakerOptions | false;

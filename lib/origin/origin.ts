@@ -162,7 +162,7 @@ export class Origin {
       }
       let to: URL | undefined;
       try {
-        to = reads ? redirectOf(answer, url, method) : undefined;
+        to = reads && this.config.maxRedirects > 0 ? redirectOf(answer, url, method) : undefined;
         if (to !== undefined && hops++ >= this.config.maxRedirects) {
           const message = `${method} ${target.url.host}: more than ${this.config.maxRedirects} redirects`;
           throw new OriginError('redirect', message);

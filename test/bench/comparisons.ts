@@ -16,6 +16,8 @@ export const SERVERS = [
   'apicache',
   'filter-express',
   'before-express',
+  'origin',
+  'pull',
 ] as const;
 export type ServerName = (typeof SERVERS)[number];
 

@@ -4,8 +4,10 @@ import { rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join as joinPath } from 'node:path';
 import type { Benchmark, Ground } from './benchmark.ts';
+import { brokenOrigin } from './broken-origin.ts';
 import { Client } from './client.ts';
 import { measureCold, serversForCold } from './cold.ts';
+import { coldRange } from './cold-range.ts';
 import { fill } from './fill.ts';
 import { Flights } from './flights.ts';
 import { measureHits, serversForHits } from './hits.ts';
@@ -15,6 +17,7 @@ import { measureEntries } from './many-entries.ts';
 import { prepare } from './material.ts';
 import { memory } from './memory.ts';
 import { type Options, parseOptions, USAGE, type What } from './options.ts';
+import { pull } from './pull.ts';
 import { measureRegistry } from './registry.ts';
 import { formatFindings, formatRatios } from './report.ts';
 import { startServers, stopServers } from './servers.ts';
@@ -30,6 +33,9 @@ const BENCHMARKS: Partial<Record<What, Benchmark>> = {
   memory,
   fill,
   'large-hit': largeHit,
+  pull,
+  'cold-range': coldRange,
+  'broken-origin': brokenOrigin,
 };
 
 async function main(): Promise<void> {

@@ -15,6 +15,8 @@ export interface Material {
   streamed: boolean;
   /** How fast the handler writes it; default: as fast as it can. */
   bytesPerSecond?: number;
+  /** After so many bytes an origin breaks off, unless it is asked for a range; default: never. */
+  breaksAt?: number;
 }
 
 /** Random bytes in `<root>/files/`, one file for each size. */
@@ -43,6 +45,12 @@ export async function prepare(root: string, sizes: readonly number[]): Promise<M
 export function paced(file: Material, bytesPerSecond: number): Material {
   const url = file.url.replace('/files/', `/files/paced-${bytesPerSecond}-`);
   return { ...file, url, streamed: true, bytesPerSecond };
+}
+
+/** The same file under another name, which breaks off half-way. */
+export function broken(file: Material): Material {
+  const url = file.url.replace('/files/', '/files/broken-');
+  return { ...file, url, streamed: true, breaksAt: Math.floor(file.size / 2) };
 }
 
 /** The same file under a key that no cache has seen. */

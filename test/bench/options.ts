@@ -16,6 +16,9 @@ export const USAGE = `npm run bench -- [WHAT] [options]
   memory             memory of the process while many read one large body
   fill               what storing and verifying costs one client, paced and unpaced
   large-hit          hits on a large file, beside nginx with sendfile
+  pull               a file that the filter fetches from an origin, against the origin itself, unpaced and paced
+  cold-range         a range of a file that is not stored, from a paced origin: its first byte, and what is fetched for it
+  broken-origin      an origin that breaks off half-way, against one that does not
   start              a start with many entries: the first hit, the longest hold of the event loop, the scan
   count              hits with many entries, against hits with 100
   registry           pushes to, and pulls from, cache-filter registry, beside docker-registry
@@ -46,6 +49,9 @@ export const WHATS = [
   'memory',
   'fill',
   'large-hit',
+  'pull',
+  'cold-range',
+  'broken-origin',
   'start',
   'count',
   'registry',
@@ -141,6 +147,9 @@ const DEFAULTS: Record<What, { sizes: number[]; rounds: number; clients: number 
   memory: { sizes: [4 * 1024 * MIB], rounds: 1, clients: 100 },
   fill: { sizes: [KIB, 1024 * MIB], rounds: 7, clients: 1 },
   'large-hit': { sizes: [1024 * MIB], rounds: 5, clients: 8 },
+  pull: { sizes: [1024 * MIB], rounds: 7, clients: 1 },
+  'cold-range': { sizes: [64 * MIB], rounds: 7, clients: 1 },
+  'broken-origin': { sizes: [256 * MIB], rounds: 7, clients: 1 },
   // Of entries that they make themselves.
   start: { sizes: [], rounds: 7, clients: 1 },
   count: { sizes: [], rounds: 7, clients: 1 },

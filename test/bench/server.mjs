@@ -5,8 +5,8 @@
  * Plain JavaScript, so that no loader stands between the servers and Node: what tsx makes of a closure costs more than some of the
  * differences that are measured.
  *
- * @typedef {{ url: string, path: string, size: number, streamed: boolean, bytesPerSecond?: number }} Material
- * @typedef {{ kind: string, root: string, directory: string, module: string, material: Material[], objects?: number }} Config
+ * @typedef {{ url: string, path: string, size: number, streamed: boolean, bytesPerSecond?: number, breaksAt?: number }} Material
+ * @typedef {{ kind: string, root: string, directory: string, module: string, material: Material[], objects?: number, origin?: string }} Config
  */
 import { createReadStream, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -18,6 +18,8 @@ const config = JSON.parse(process.argv[2] ?? '{}');
 
 /** Times that the application itself has answered. */
 let calls = 0;
+/** Bytes of bodies that an origin has written. */
+let sent = 0;
 /** When it had last written all of an answer, in milliseconds since the epoch. */
 let lastEnd = 0;
 /** @type {import('../../lib/index.ts').CacheFilter | undefined} */
@@ -67,7 +69,44 @@ function application(req, res) {
   else pipeline(createReadStream(file.path, { highWaterMark: PIECE }), res, () => undefined);
 }
 
-async function writePaced(res, { path, bytesPerSecond }) {
+/** A server of files that knows ranges, as origins do. */
+function origin(req, res) {
+  calls++;
+  const file = config.material.find(({ url }) => url === req.url.split('?', 1)[0]);
+  if (file === undefined) {
+    res.writeHead(404).end();
+    return;
+  }
+  const { size, path, bytesPerSecond, breaksAt } = file;
+  const [, from, to] = /^bytes=(\d+)-(\d*)$/.exec(req.headers.range ?? '') ?? [];
+  const start = Number(from ?? 0);
+  const end = to === undefined || to === '' ? size - 1 : Math.min(Number(to), size - 1);
+  res.writeHead(from === undefined ? 200 : 206, {
+    'Content-Type': 'application/octet-stream',
+    'Content-Length': end + 1 - start,
+    'Cache-Control': 'max-age=86400',
+    ETag: '"1"',
+    ...(from === undefined ? {} : { 'Content-Range': `bytes ${start}-${end}/${size}` }),
+  });
+  res.once('close', () => {
+    lastEnd = performance.timeOrigin + performance.now();
+  });
+  const isBroken = breaksAt !== undefined && from === undefined;
+  const part = { path, start, end: isBroken ? breaksAt - 1 : end, bytesPerSecond };
+  if (bytesPerSecond !== undefined) void writePaced(res, part);
+  else {
+    const stream = createReadStream(path, { start, end: part.end, highWaterMark: PIECE });
+    stream.on('data', (piece) => {
+      sent += piece.length;
+    });
+    // What was written is on its way: only then is it broken off.
+    if (isBroken) stream.once('end', () => res.write('', () => res.socket?.end()));
+    stream.pipe(res, { end: !isBroken });
+    res.once('close', () => stream.destroy());
+  }
+}
+
+async function writePaced(res, { path, bytesPerSecond, start, end }) {
   let over = false;
   let wake = () => undefined;
   res.on('drain', () => wake());
@@ -77,11 +116,12 @@ async function writePaced(res, { path, bytesPerSecond }) {
   });
   const begun = performance.now();
   let written = 0;
-  for await (const piece of createReadStream(path, { highWaterMark: PACED_PIECE })) {
+  for await (const piece of createReadStream(path, { start, end, highWaterMark: PACED_PIECE })) {
     const early = begun + (written / bytesPerSecond) * 1000 - performance.now();
     if (early >= 1) await sleep(early);
     if (over) return;
     written += piece.length;
+    sent += piece.length;
     if (!res.write(piece))
       await new Promise((resolve) => {
         wake = resolve;
@@ -124,6 +164,8 @@ const KINDS = {
   http: () => application,
   'filter-http': () => filtered(),
   'bypass-http': () => filtered({ bypass: () => true }),
+  origin: () => origin,
+  pull: () => filtered({ origin: config.origin }),
   express: () => inExpress((app) => app.use(application)),
   static: () => inExpress((app, express) => app.use(express.static(config.root))),
   apicache: () =>
@@ -143,6 +185,7 @@ const ANSWERS = {
   usage: () => ({
     cpu: process.cpuUsage(),
     calls,
+    sent,
     objects: heap.length,
     lastEnd,
     rss: process.memoryUsage.rss(),

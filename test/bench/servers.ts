@@ -22,6 +22,8 @@ export interface Usage {
   cpuSeconds: number | undefined;
   /** How often the application behind the cache has answered. */
   calls: number;
+  /** How many bytes of bodies it has written. */
+  sent: number;
   /** When it had last written all of an answer, in milliseconds since the epoch; 0: not yet. */
   lastEnd: number;
   /** Memory of the process, in bytes; undefined where the system does not say. */
@@ -41,6 +43,7 @@ export async function startServers(names: readonly ServerName[], place: Place): 
   const started = await Promise.allSettled(
     names.map((name) => {
       if (name === 'nginx') return withNginx(place);
+      if (name === 'pull') return withOrigin(place);
       return name === 'varnish' ? withVarnish(place) : withNode(name, place);
     }),
   );
@@ -60,7 +63,12 @@ export async function stopServers(servers: readonly Server[]): Promise<void> {
 /** On the heap of a server whose processor time is compared: about 64 MiB. */
 const APPLICATION_OBJECTS = 400_000;
 
-async function withNode(name: ServerName, place: Place, folder: string = name): Promise<Server> {
+async function withNode(
+  name: ServerName,
+  place: Place,
+  folder: string = name,
+  origin?: string,
+): Promise<Server> {
   const { options, material, root } = place;
   const before = name.startsWith('before-');
   const directory = join(root, folder);
@@ -68,7 +76,7 @@ async function withNode(name: ServerName, place: Place, folder: string = name): 
   const objects = options.what === 'fill' ? APPLICATION_OBJECTS : 0;
   const module = (before ? options.beforeUrl : undefined) ?? options.packageUrl;
   const { process: child, ready } = await Process.start<{ port: number }>(folder, 'server.mjs', {
-    config: { kind: name.replace(/^before-/, 'filter-'), root, directory, module, material, objects },
+    config: { kind: name.replace(/^before-/, 'filter-'), root, directory, module, material, objects, origin },
     execArgv:
       options.cpuProf === undefined
         ? []
@@ -87,6 +95,28 @@ async function withNode(name: ServerName, place: Place, folder: string = name): 
     purge: () => child.ask('purge'),
     stop: () => child.stop(),
   };
+}
+
+/** The filter, and the origin that it fetches from, each in a process of its own. */
+async function withOrigin(place: Place): Promise<Server> {
+  const origin = await withNode('origin', place, 'origin-of-pull');
+  try {
+    const filter = await withNode('pull', place, 'pull', `http://127.0.0.1:${origin.port}`);
+    return {
+      ...filter,
+      usage: async () => {
+        const [{ calls, sent, lastEnd }, own] = await Promise.all([origin.usage(), filter.usage()]);
+        return { ...own, calls, sent, lastEnd };
+      },
+      stop: async () => {
+        await filter.stop();
+        await origin.stop();
+      },
+    };
+  } catch (error) {
+    await origin.stop();
+    throw error;
+  }
 }
 
 async function withNginx(place: Place): Promise<Server | undefined> {

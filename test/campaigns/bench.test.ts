@@ -234,7 +234,7 @@ describe('what is wrong ends a benchmark', () => {
     const pretender = (name: 'http' | 'filter-http') => ({
       name,
       port: server.port,
-      usage: async () => ({ cpuSeconds: undefined, calls, lastEnd: 0, rss: undefined }),
+      usage: async () => ({ cpuSeconds: undefined, calls, sent: 0, lastEnd: 0, rss: undefined }),
       purge: async () => undefined,
       stop: async () => undefined,
     });

@@ -60,18 +60,21 @@ test('an answer from the cache passes on what the origin said, the hop-by-hop he
   assert.equal(origin.seen.length, 1);
 });
 
-test('a range of something not stored is cut from the fill, and the origin is asked for the whole', async (t) => {
-  const origin = await fileOrigin(t);
-  const { url } = await serve(t, ['--origin', origin.url, '--routes', 'all', '--authorize', 'anyone']);
-  const part = await ask(`${url}/a`, { headers: { Range: 'bytes=10-19' } });
-  assert.deepEqual([part.status, part.body.toString()], [206, '0123456789']);
-  assert.equal(origin.seen[0]?.headers.range, undefined, 'the origin saw no Range');
-  const whole = await ask(`${url}/a`);
-  assert.deepEqual(whole.body, body);
-  // The range was out before the whole had been verified.
-  assert.match(cacheStatus(whole), /; hit|; collapsed/);
-  assert.equal(origin.seen.length, 1);
-});
+for (const how of [['--tee'], ['--cold-range', 'fill']]) {
+  test(`a range of something not stored is cut from the fill, and the origin is asked for the whole: ${how.join(' ')}`, async (t) => {
+    const origin = await fileOrigin(t);
+    const flags = ['--origin', origin.url, '--routes', 'all', '--authorize', 'anyone'];
+    const { url } = await serve(t, [...flags, ...how]);
+    const part = await ask(`${url}/a`, { headers: { Range: 'bytes=10-19' } });
+    assert.deepEqual([part.status, part.body.toString()], [206, '0123456789']);
+    assert.equal(origin.seen[0]?.headers.range, undefined, 'the origin saw no Range');
+    const whole = await ask(`${url}/a`);
+    assert.deepEqual(whole.body, body);
+    // The range was out before the whole had been verified.
+    assert.match(cacheStatus(whole), /; hit|; collapsed/);
+    assert.equal(origin.seen.length, 1);
+  });
+}
 
 test('only what the routes name is kept, for as long as --freshness says', async (t) => {
   const origin = await fileOrigin(t, {});
@@ -106,7 +109,7 @@ test('without --freshness only what the response allows is kept', async (t) => {
   assert.equal(origin.seen.length, 2);
 });
 
-test('--authorize-url is asked before every answer from the cache, with the caller and what it wants', async (t) => {
+test('--authorize-url is asked before every answer from the cache, with the caller and what it wants; with --tee not before others', async (t) => {
   const origin = await fileOrigin(t);
   let says = 204;
   const authority = await startOrigin(t, (_req, res) => {
@@ -120,6 +123,7 @@ test('--authorize-url is asked before every answer from the cache, with the call
     'all',
     '--authorize-url',
     `${authority.url}/may?app=files`,
+    '--tee',
   ];
   const { url } = await serve(t, flags);
   const get = () =>

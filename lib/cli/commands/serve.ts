@@ -2,17 +2,18 @@
 
 import { createServer, type IncomingMessage } from 'node:http';
 import { cacheFilter } from '../../cache-filter.ts';
+import { OptionError } from '../../errors.ts';
 import { targetProblem } from '../../http/target.ts';
 import { logAccess } from '../access-log.ts';
 import { answerError, answerText, probeAnswer } from '../answers.ts';
 import type { GlanceImage } from '../glance-policy.ts';
+import { type OriginFlags, ownOrigin } from '../own-origin.ts';
 import { type PolicyFlags, policyOf } from '../policy.ts';
 import { reverseProxy } from '../proxy.ts';
 import { listen, Running, type Serving, urlOf, withinMs } from '../serving.ts';
 import { Upstream } from '../upstream.ts';
 
-export interface ServeOptions extends PolicyFlags {
-  origin: URL;
+export interface ServeOptions extends PolicyFlags, OriginFlags {
   directory: string;
   maxBytes: number;
   /** undefined: it depends on the file system. */
@@ -21,7 +22,6 @@ export interface ServeOptions extends PolicyFlags {
   /** 0: any free one. */
   port: number;
   authorizeUrl?: URL | undefined;
-  originTimeoutMs: number;
   shutdownTimeoutMs: number;
   accessLog: boolean;
   /** Where the lines of the access log go. */
@@ -29,12 +29,14 @@ export interface ServeOptions extends PolicyFlags {
 }
 
 /**
- * Starts the filter in front of a reverse proxy.
+ * Starts the filter, which asks the origin itself unless `tee` says otherwise, in front of a reverse proxy.
  *
  * @throws OptionError where the options don't go together; DirectoryError, or the error of `listen`, where they can't be met
  */
 export async function serve(options: ServeOptions): Promise<Serving> {
-  const { origin: originUrl, authorizeUrl, originTimeoutMs, shutdownTimeoutMs } = options;
+  const { authorizeUrl, originTimeoutMs, shutdownTimeoutMs } = options;
+  const [originUrl] = options.origin;
+  if (originUrl === undefined) throw new OptionError('origin', 'there is no --origin');
   const origin = new Upstream(originUrl, originTimeoutMs);
   const authority = authorizeUrl === undefined ? undefined : new Upstream(authorizeUrl, originTimeoutMs);
   const filter = cacheFilter<IncomingMessage, GlanceImage>({
@@ -44,6 +46,7 @@ export async function serve(options: ServeOptions): Promise<Serving> {
     // By then the drain below has already waited.
     closeTimeoutMs: 1000,
     ...policyOf(options, origin, authority),
+    ...ownOrigin(options),
   });
   const proxy = reverseProxy(origin);
   const running = new Running();

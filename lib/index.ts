@@ -101,6 +101,10 @@ export type {
   RewriteContext,
   ServedContext,
 } from './policy/hooks.ts';
+export { type DebianOptions, debian } from './presets/debian.ts';
+export { type NpmOptions, npm } from './presets/npm.ts';
+export { type OciOptions, type OciUpstream, oci } from './presets/oci.ts';
+export type { Preset } from './presets/types.ts';
 export type { Reason } from './reasons.ts';
 export { glance } from './routes/glance.ts';
 export type { Route, RouteAnswer, RouteRequest } from './routes/route.ts';

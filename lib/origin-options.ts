@@ -66,7 +66,7 @@ export const ORIGIN_OPTIONS: Record<keyof OriginOptions, true> = {
 };
 
 /** The default of `forwardHeaders`. */
-export const FORWARD_HEADERS: readonly string[] = ['Accept', 'Accept-Language'];
+const FORWARD_HEADERS: readonly string[] = ['Accept', 'Accept-Language'];
 
 /** @throws OptionError */
 export function resolveOriginOptions<Req extends AnyRequest>(

@@ -52,7 +52,9 @@ const ARROWS: Record<string, { imports: string[]; types?: string[] }> = {
     imports: ['errors', 'reasons', 'log', 'checks', 'http', 'policy', 'routes', 'cache', 'origin-options'],
   },
   ...Object.fromEntries(STORY.map((file) => [file, { imports: [...INNER, ...STORY] }])),
-  index: { imports: [...INNER, ...STORY] },
+  index: { imports: [...INNER, ...STORY, 'presets'] },
+  // Nothing that a user could not have written.
+  presets: { imports: ['errors', 'checks', 'http', 'policy', 'routes', 'origin'] },
   // Leaves: nothing imports them, but the command line.
   registry: { imports: ['errors', 'events', 'log', 'checks', 'http', 'response', 'storage'] },
   // Its doctor looks at the disk itself.

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
@@ -8,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
 import { type Answer, type Ask, ask } from './support/client.ts';
 import type { Kind } from './support/servers.ts';
 
@@ -71,14 +73,20 @@ async function temporary(t: TestContext): Promise<string> {
 }
 
 interface Running {
+  port: number;
   get(path: string, headers?: Record<string, string>, more?: Ask): Promise<Answer>;
   prints: Example['prints'];
 }
 
 /** The example `name`, listening. After the test it is told to stop, and must end well. */
-async function running(t: TestContext, name: string, kind: Kind = 'http'): Promise<Running> {
+async function running(
+  t: TestContext,
+  name: string,
+  kind: Kind = 'http',
+  env: Record<string, string> = {},
+): Promise<Running> {
   const cwd = await mkdtemp(join(tmpdir(), 'cache-filter-examples-'));
-  const example = start(name, cwd, { PORT: '0' });
+  const example = start(name, cwd, { PORT: '0', ...env });
   t.after(async () => {
     example.process.kill('SIGTERM');
     const code = await example.ended;
@@ -88,6 +96,7 @@ async function running(t: TestContext, name: string, kind: Kind = 'http'): Promi
   const [, port = ''] = /http:\/\/127\.0\.0\.1:(\d+)\//.exec(await example.prints(/http\S+\n/)) ?? [];
   const server = { kind, port: Number(port), close: async () => undefined };
   return {
+    port: server.port,
     get: (path, headers = {}, more = {}) => ask(server, { path, headers, ...more }),
     prints: example.prints,
   };
@@ -440,5 +449,132 @@ describe('examples/model-files.ts', () => {
     const { get } = await running(t, 'model-files');
     assert.equal((await get('/models/none.bin')).status, 404);
     assert.equal((await get('/warm/models/none.bin', {}, { method: 'POST' })).status, 502);
+  });
+});
+
+/** A server that has these, and counts. */
+async function upstreamOf(
+  t: TestContext,
+  bodies: Record<string, Buffer | string>,
+): Promise<{ url: string; asked: string[] }> {
+  const asked: string[] = [];
+  const server = createServer((req, res) => {
+    asked.push(req.url ?? '');
+    const body = bodies[req.url ?? ''];
+    res.statusCode = body === undefined ? 404 : 200;
+    if (body !== undefined) res.setHeader('Content-Length', Buffer.byteLength(body));
+    res.end(body);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => server.close().closeAllConnections());
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, asked };
+}
+
+const TARBALL = Buffer.alloc(100_000, 'tarball');
+
+describe('examples/npm-mirror.ts', () => {
+  it('keeps a tarball that is what its package says, and no other', async (t) => {
+    const bodies: Record<string, Buffer | string> = {
+      '/ms/-/ms-2.1.3.tgz': TARBALL,
+      '/ms/-/ms-2.1.2.tgz': TARBALL,
+      '/ms/-/ms-2.1.1.tgz': TARBALL,
+    };
+    const { url, asked } = await upstreamOf(t, bodies);
+    const dist = (version: string, bytes: Buffer) => ({
+      tarball: `${url}/ms/-/ms-${version}.tgz`,
+      integrity: `sha512-${createHash('sha512').update(bytes).digest('base64')}`,
+    });
+    bodies['/ms'] = JSON.stringify({
+      name: 'ms',
+      versions: {
+        '2.1.3': { dist: dist('2.1.3', TARBALL) },
+        '2.1.2': { dist: dist('2.1.2', Buffer.from('else')) },
+      },
+    });
+    const { get, port } = await running(t, 'npm-mirror', 'http', { UPSTREAM: url });
+    const tarball = await get('/ms/-/ms-2.1.3.tgz');
+    assert.deepEqual([tarball.status, said(tarball)], [200, MISS]);
+    assert.ok(tarball.body.equals(TARBALL));
+    assert.equal(said(await get('/ms/-/ms-2.1.3.tgz')), HIT);
+    assert.deepEqual(asked, ['/ms/-/ms-2.1.3.tgz', '/ms']);
+
+    const { versions } = JSON.parse((await get('/ms')).body.toString()) as {
+      versions: Record<string, { dist: { tarball: string } }>;
+    };
+    assert.equal(versions['2.1.3']?.dist.tarball, `http://127.0.0.1:${port}/ms/-/ms-2.1.3.tgz`);
+
+    for (let i = 0; i < 2; i++) assert.equal((await get('/ms/-/ms-2.1.2.tgz')).complete, false);
+    const unknown = 'cache-filter; fwd=uri-miss; detail=hook-error';
+    for (let i = 0; i < 2; i++) assert.equal(said(await get('/ms/-/ms-2.1.1.tgz')), unknown);
+    assert.equal((await get('/none')).status, 404);
+    assert.equal((await get('/-/whoami')).status, 404);
+  });
+});
+
+describe('examples/debian-mirror.ts', () => {
+  it('keeps packages that are what the index says, and no others', async (t) => {
+    const sha256 = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex');
+    const index = 'dists/stable/main/binary-amd64/Packages.gz';
+    const entry = (file: string, bytes: Buffer) =>
+      `Package: a\nFilename: pool/main/a/${file}\nSHA256: ${sha256(bytes)}\n`;
+    const { url, asked } = await upstreamOf(t, {
+      '/pool/main/a/good.deb': TARBALL,
+      '/pool/main/a/bad.deb': TARBALL,
+      [`/${index}`]: gzipSync(`${entry('good.deb', TARBALL)}\n${entry('bad.deb', Buffer.from('else'))}`),
+    });
+    const { get } = await running(t, 'debian-mirror', 'http', { UPSTREAM: url, INDEXES: index });
+    const good = await get('/pool/main/a/good.deb');
+    assert.deepEqual([good.status, said(good)], [200, MISS]);
+    assert.equal(said(await get('/pool/main/a/good.deb')), HIT);
+    for (let i = 0; i < 2; i++) assert.equal((await get('/pool/main/a/bad.deb')).complete, false);
+    assert.deepEqual(asked, [
+      '/pool/main/a/good.deb',
+      `/${index}`,
+      '/pool/main/a/bad.deb',
+      '/pool/main/a/bad.deb',
+    ]);
+    assert.equal((await get('/project/trace')).status, 404);
+  });
+});
+
+describe('examples/registry-mirror.ts', () => {
+  it('keeps blobs that are what they are called, and no others', async (t) => {
+    const digest = `sha256:${createHash('sha256').update(TARBALL).digest('hex')}`;
+    const wrong = `sha256:${'0'.repeat(64)}`;
+    const { url, asked } = await upstreamOf(t, {
+      [`/v2/app/blobs/${digest}`]: TARBALL,
+      [`/v2/app/blobs/${wrong}`]: TARBALL,
+    });
+    const { get } = await running(t, 'registry-mirror', 'http', { UPSTREAM: url });
+    const ping = await get('/v2/');
+    assert.deepEqual([ping.status, ping.body.toString()], [200, '{}']);
+    const blob = await get(`/v2/app/blobs/${digest}`);
+    assert.deepEqual([blob.status, said(blob)], [200, MISS]);
+    assert.equal(said(await get(`/v2/app/blobs/${digest}`)), HIT);
+    for (let i = 0; i < 2; i++) assert.equal((await get(`/v2/app/blobs/${wrong}`)).complete, false);
+    assert.equal(asked.length, 3);
+    const elsewhere = await get(`/v2/app/blobs/${digest}?ns=127.0.0.1`);
+    assert.equal(elsewhere.status, 404);
+    assert.match(elsewhere.body.toString(), /NAME_UNKNOWN/);
+    assert.equal((await get('/v2/app/blobs/uploads/', {}, { method: 'POST' })).status, 404);
+    assert.equal(asked.length, 3);
+  });
+
+  it('hosts what is pushed to it, beside several that it mirrors', async (t) => {
+    const digest = `sha256:${createHash('sha256').update(TARBALL).digest('hex')}`;
+    const { url, asked } = await upstreamOf(t, { [`/v2/app/blobs/${digest}`]: TARBALL });
+    const UPSTREAMS = JSON.stringify({ 'one.example': url, 'two.example': url });
+    const { get } = await running(t, 'registry-mirror', 'http', { UPSTREAMS });
+    for (const name of ['one', 'two'])
+      assert.equal((await get(`/v2/app/blobs/${digest}?ns=${name}.example`)).status, 200);
+    assert.equal(asked.length, 2);
+    const pushed = await get(
+      `/v2/own/app/blobs/uploads/?digest=${digest}`,
+      {},
+      { method: 'POST', body: TARBALL },
+    );
+    assert.equal(pushed.status, 201);
+    assert.deepEqual((await get(`/v2/own/app/blobs/${digest}`)).body, TARBALL);
+    assert.equal(asked.length, 2);
   });
 });

@@ -33,7 +33,9 @@ export class Admission {
   /** Why the response must not be kept, by its head alone. */
   refusal(head: TappedHead): Reason | undefined {
     const { match, credentials } = this.#errand;
-    const refused = refusal(head, { ...match.route, credentials }, Date.now());
+    // An origin is told only what is forwarded, and what is part of the key.
+    const told = this.#fetch === undefined ? {} : { told: this.#config.forwardHeaders };
+    const refused = refusal(head, { ...match.route, ...told, credentials }, Date.now());
     // Where a hook may know a digest it is asked first.
     return refused ?? (this.#config.digest === undefined ? this.#unprovable(head) : undefined);
   }

@@ -107,7 +107,7 @@ export class ColdRanges {
 
   #question(exchange: Exchange, { targets, headers }: Supply): ColdQuestion {
     const { config, origin, supplier, journal } = this.#tools;
-    const admission = new Admission(config, exchange, journal, fetching(origin, supplier, exchange));
+    const admission = new Admission(config, exchange, journal, fetching(origin, supplier, exchange, NEVER));
     return {
       key: exchange.key,
       asked: exchange.asked,

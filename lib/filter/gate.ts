@@ -1,7 +1,7 @@
 import type { Entry } from '../cache/cache.ts';
 import type { Config } from '../options.ts';
 import { currentVersion, judge, type Verdict } from '../policy/policy.ts';
-import type { Steps } from '../steps.ts';
+import { run, type Steps } from '../steps.ts';
 import type { Errand } from './errand.ts';
 import type { Exchange } from './exchange.ts';
 import type { Journal } from './journal.ts';
@@ -43,9 +43,21 @@ export class Gate {
     exchange.version = await this.#versionOf(exchange);
   }
 
-  /** The same, where nobody asked: `metadata` has no request to go by. */
-  async findVersionUnattended(errand: Unattended): Promise<void> {
-    errand.version = await this.#versionOf(errand);
+  /**
+   * What `metadata` says where nobody asked, and it has no request to go by: what it calls deleted or deactivated, or knows nothing of, is not
+   * to be fetched. A hook that can't do without a request is no obstacle.
+   */
+  async judgeUnattended(errand: Unattended): Promise<Verdict> {
+    const { metadata, hookTimeoutMs } = this.#config;
+    try {
+      const hooks = { metadata, authorize: 'anyone', hookTimeoutMs } as const;
+      const verdict = await run(judge(hooks, errand.context, { digests: [] }));
+      if (verdict.do === 'serve') errand.version = verdict.version;
+      return verdict;
+    } catch (error) {
+      this.#journal.hookFailed(errand, 'metadata', error);
+      return { do: 'serve' };
+    }
   }
 
   #versionOf(errand: Errand): Promise<string | undefined> {

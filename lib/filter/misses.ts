@@ -4,6 +4,7 @@ import { idOf } from '../cache/key.ts';
 import type { Config } from '../options.ts';
 import type { Verdict } from '../policy/policy.ts';
 import type { Reason } from '../reasons.ts';
+import { ClientGone } from '../response/flow.ts';
 import { run } from '../steps.ts';
 import type { Around } from './around.ts';
 import type { ColdRanges } from './cold-ranges.ts';
@@ -167,9 +168,11 @@ export class Misses {
       return obey(exchange, verdict);
     }
     const fill = await waitFor(claim, this.#config.collapseTimeoutMs, exchange.signal);
-    // Nobody is left to answer.
     if (exchange.signal.aborted) {
       fill?.release();
+      const { reason } = exchange.signal;
+      // Otherwise nobody is left to answer.
+      if (!(reason instanceof ClientGone)) throw reason;
       return () => undefined;
     }
     if (fill === undefined) return undefined;

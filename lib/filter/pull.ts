@@ -113,7 +113,7 @@ export class Pull {
     this.#claim = claim;
     this.#supply = supply;
     this.#listener = listener;
-    this.#fetch = fetching(origin, supplier, errand);
+    this.#fetch = fetching(origin, supplier, errand, this.#end.signal);
     this.#admission = new Admission(config, errand, journal, this.#fetch);
     const { req, key, match } = errand;
     this.#trace = { ...(req === undefined ? {} : { req }), key, id: match.id, route: match.route.name };

@@ -1,6 +1,7 @@
 // docs/guides/origin.md
 
 import type { Readable } from 'node:stream';
+import { OriginError } from '../errors.ts';
 import type { HeaderPairs } from '../http/body.ts';
 import type { CacheStatus } from '../http/cache-status.ts';
 import { CONDITIONS } from '../http/conditional.ts';
@@ -9,6 +10,7 @@ import type { Origin } from '../origin/origin.ts';
 import { isAnswer, type OriginAnswer } from '../origin/places.ts';
 import type { OriginResponse } from '../origin/request.ts';
 import type { Reason } from '../reasons.ts';
+import { ClientGone } from '../response/flow.ts';
 import type { Asked } from '../response/plan.ts';
 import { isCutOff, send } from '../response/send.ts';
 import { type Exchange, hasBody } from './exchange.ts';
@@ -64,7 +66,7 @@ export class Relay {
         return instead();
       }
       const response = await rewritten(exchange, came, {
-        fetch: fetching(this.#origin, this.#supplier, exchange),
+        fetch: fetching(this.#origin, this.#supplier, exchange, exchange.signal),
         hookTimeoutMs: this.#hookTimeoutMs,
       });
       return await this.hand(exchange, response, status);
@@ -93,7 +95,12 @@ export class Relay {
   }
 
   /** Sends what has come. */
-  async hand(exchange: Exchange, response: OriginResponse, status: CacheStatus): Promise<void> {
+  async hand(exchange: Exchange, response: OriginResponse, status: CacheStatus): Promise<unknown> {
+    const unasked = unaskedFor(exchange.asked, response);
+    if (unasked !== undefined) {
+      response.body.on('error', () => undefined).destroy();
+      return this.fail(exchange, unasked, status);
+    }
     const existing = fieldValue(response.headers, 'cache-status');
     const body = new OriginBody(response);
     const sent = await send(askedFor(exchange.asked), exchange.res, body, {
@@ -102,7 +109,7 @@ export class Relay {
       timeoutMs: exchange.sendTimeoutMs,
     });
     if (isCutOff(sent)) exchange.left();
-    this.#journal.served(exchange, 'origin', body.size, sent);
+    return this.#journal.served(exchange, 'origin', body.size, sent);
   }
 
   /** Sends what the application has in place of an origin. */
@@ -118,7 +125,7 @@ export class Relay {
   /** There is nothing to hand on: the application's error handler says so. */
   fail(exchange: Exchange, error: unknown, status: CacheStatus): unknown {
     // Nobody is left who could be told.
-    if (exchange.signal.aborted) return undefined;
+    if (exchange.signal.reason instanceof ClientGone) return undefined;
     if (exchange.res.headersSent || !hasHeaders(error)) return exchange.next(error);
     return failWith(exchange, error, status);
   }
@@ -155,6 +162,19 @@ export class Relay {
 
 function hasHeaders(error: unknown): error is { headers: Record<string, string> } {
   return error instanceof Error && typeof (error as { headers?: unknown }).headers === 'object';
+}
+
+/** A part for one who asked for the whole, or that nothing has changed since he knows not what: most clients would take it for the whole. */
+function unaskedFor({ method, headers }: Asked, { status, url }: OriginResponse): OriginError | undefined {
+  if (method !== 'GET' && method !== 'HEAD') return undefined;
+  const isUnasked =
+    (status === 206 && headers.range === undefined) ||
+    (status === 304 && CONDITIONS.every((name) => headers[name] === undefined));
+  if (!isUnasked) return undefined;
+  return new OriginError(
+    'broken',
+    `${method} ${new URL(url).host}: it answered ${status}, for which it was not asked`,
+  );
 }
 
 /** What comes can be read once: several parts of it can't be sent out of order. */

@@ -39,6 +39,8 @@ export async function rewritten(
   const { rewrite } = errand.match.route;
   if (rewrite === undefined || response.status !== 200) return response;
   const { status, headers, length } = headOf(response);
+  // What it would be rewritten to is not known without it.
+  if (errand.asked.method === 'HEAD') return { ...response, headers: headersOf(headers) };
   const tooMuch = () =>
     new OriginError(
       'broken',
@@ -64,7 +66,7 @@ export async function rewritten(
   const context = extended(errand.context, { head: { status, headers }, fetch });
   const plain = await decoded(original, fieldValue(headers, 'content-encoding'));
   const made = await ask('rewrite', (given: typeof context) => rewrite(given, plain), context, hookTimeoutMs);
-  if (made === undefined || made === null) return { ...response, body: Readable.from([original]) };
+  if (made === undefined || made === null) return left(response, original);
   if (!(made instanceof Uint8Array))
     throw new HookError(
       'rewrite',
@@ -83,6 +85,19 @@ const DECODERS = new Map([
   ['br', promisify(brotliDecompress)],
 ]);
 
+/** As it came. Where its framing has shown that this is all, its length is known now. */
+function left(response: OriginResponse, original: Buffer): OriginResponse {
+  const body = Readable.from([original]);
+  if (response.delimited === 'close') return { ...response, body };
+  const others = response.headers.filter(([name]) => name.toLowerCase() !== 'content-length');
+  return {
+    ...response,
+    headers: [...others, ['Content-Length', String(original.byteLength)]],
+    delimited: 'length',
+    body,
+  };
+}
+
 /** The origin was asked for plain bytes. Some send others. */
 async function decoded(bytes: Buffer, encoding: string | undefined): Promise<Buffer> {
   if (encoding === undefined || encoding.toLowerCase() === 'identity') return bytes;
@@ -95,7 +110,7 @@ async function decoded(bytes: Buffer, encoding: string | undefined): Promise<Buf
 }
 
 /** Equal bytes of the origin are equal bytes of ours, but they are not those that its strong validator is for. */
-function headersOf(headers: HeaderPairs, length: number): HeaderPairs {
+function headersOf(headers: HeaderPairs, length?: number): HeaderPairs {
   return [
     ...headers
       .filter(([name]) => !OF_THE_ORIGINAL.has(name.toLowerCase()))
@@ -104,6 +119,6 @@ function headersOf(headers: HeaderPairs, length: number): HeaderPairs {
           ? ([name, `W/${value}`] as const)
           : ([name, value] as const),
       ),
-    ['Content-Length', String(length)],
+    ...(length === undefined ? [] : [['Content-Length', String(length)] as const]),
   ];
 }

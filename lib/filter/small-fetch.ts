@@ -8,8 +8,16 @@ import type { Supplier } from './supplier.ts';
 /** Of what a hook fetches, in bytes. */
 const MAX_BYTES: number = 16 * 2 ** 20;
 
-/** Lets hooks ask the origin for something small: what a body must hash to, say. */
-export function fetching(origin: Origin, supplier: Supplier, errand: Errand): OriginFetch {
+/**
+ * Lets hooks ask the origin for something small: what a body must hash to, say.
+ * @param signal ends it: not the client's, where others may wait for the same
+ */
+export function fetching(
+  origin: Origin,
+  supplier: Supplier,
+  errand: Errand,
+  signal: AbortSignal,
+): OriginFetch {
   return async (path, { headers = {}, maxBytes = MAX_BYTES } = {}) => {
     const supply = await supplier.find({ ...about(errand), target: path });
     if (supply === undefined) return { status: 404, headers: {}, body: Buffer.alloc(0) };
@@ -21,7 +29,7 @@ export function fetching(origin: Origin, supplier: Supplier, errand: Errand): Or
       method: 'GET',
       targets: supply.targets,
       headers: Object.entries(headers),
-      signal: errand.context.signal,
+      signal,
     });
     const body = await collect(response.body as AsyncIterable<Buffer>, maxBytes);
     if (body !== undefined) return { status: response.status, headers: lowered(response.headers), body };

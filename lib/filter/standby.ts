@@ -146,12 +146,36 @@ async function peek(body: Readable, maxBytes: number): Promise<{ whole?: Buffer;
   } catch (error) {
     return { body: Readable.from(failing(chunks, error), { objectMode: false }) };
   }
-  return { body: Readable.from(rest(chunks, pieces), { objectMode: false }) };
+  return { body: new Peeked(chunks, pieces, body) };
 }
 
-async function* rest(chunks: Buffer[], pieces: AsyncIterator<Buffer>): AsyncGenerator<Buffer> {
-  yield* chunks;
-  yield* { [Symbol.asyncIterator]: () => pieces };
+/** What was looked at, and what follows it. Whoever leaves it, read or not, leaves what it comes from. */
+class Peeked extends Readable {
+  readonly #chunks: Buffer[];
+  readonly #pieces: AsyncIterator<Buffer>;
+  readonly #body: Readable;
+
+  constructor(chunks: Buffer[], pieces: AsyncIterator<Buffer>, body: Readable) {
+    super();
+    this.#chunks = chunks;
+    this.#pieces = pieces;
+    this.#body = body;
+  }
+
+  override _read(): void {
+    const chunk = this.#chunks.shift();
+    if (chunk !== undefined) this.push(chunk);
+    else
+      this.#pieces.next().then(
+        ({ value, done }) => this.push(done ? null : value),
+        (error: Error) => this.destroy(error),
+      );
+  }
+
+  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+    this.#body.destroy();
+    callback(error);
+  }
 }
 
 async function* failing(chunks: Buffer[], error: unknown): AsyncGenerator<Buffer> {

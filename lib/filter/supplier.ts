@@ -1,6 +1,7 @@
 // docs/guides/origin.md
 
 import { randomBytes } from 'node:crypto';
+import { areHeaderNames } from '../checks.ts';
 import { HookError, OptionError, RefusedError } from '../errors.ts';
 import type { HeaderPairs } from '../http/body.ts';
 import { targetProblem } from '../http/target.ts';
@@ -49,7 +50,7 @@ export class Supplier {
     const { target } = errand;
     const problem = targetProblem(target);
     if (problem !== undefined) throw new RefusedError(400, problem);
-    const loop = valueOf(errand.asked.headers['cdn-loop']);
+    const loop = textOf(errand.asked.headers['cdn-loop']);
     if (loop?.includes(this.#name))
       throw new RefusedError(508, 'the origin of this filter is the filter itself');
     const headers = this.#headersOf(errand);
@@ -80,10 +81,10 @@ export class Supplier {
   #headersOf({ asked, match }: Errand): HeaderPairs {
     const names = new Set([...this.#forwarded, ...match.route.vary]);
     const told = [...names].flatMap((name): HeaderPairs => {
-      const value = valueOf(asked.headers[name]);
+      const value = textOf(asked.headers[name]);
       return value === undefined ? [] : [[name, value]];
     });
-    const loop = valueOf(asked.headers['cdn-loop']);
+    const loop = textOf(asked.headers['cdn-loop']);
     return [...told, ['cdn-loop', loop === undefined ? this.#name : `${loop}, ${this.#name}`]];
   }
 }
@@ -97,8 +98,14 @@ function requirePolicy(targets: readonly OriginTarget[], authorize: Config['auth
   throw new HookError('origin', `origin answered a place with credentials; ${WHO_MAY}`);
 }
 
-function valueOf(value: string | string[] | undefined): string | undefined {
+function textOf(value: string | string[] | undefined): string | undefined {
   return Array.isArray(value) ? value.join(', ') : value;
+}
+
+function areSendable(headers: unknown): boolean {
+  if (typeof headers !== 'object' || headers === null) return false;
+  const isText = (value: unknown) => typeof value === 'string' && !/[^\t\x20-\x7e\x80-\xff]/.test(value);
+  return areHeaderNames(Object.keys(headers)) && Object.values(headers).every(isText);
 }
 
 function requireAnswer(answer: OriginAnswer): OriginAnswer {
@@ -107,7 +114,7 @@ function requireAnswer(answer: OriginAnswer): OriginAnswer {
     Number.isInteger(status) &&
     status >= 200 &&
     status <= 599 &&
-    (headers === undefined || typeof headers === 'object') &&
+    (headers === undefined || areSendable(headers)) &&
     (body === undefined || typeof body === 'string' || body instanceof Uint8Array);
   if (fits) return answer;
   throw new HookError(

@@ -4,7 +4,7 @@
  */
 export function targetProblem(target: string): string | undefined {
   if (!target.startsWith('/')) return 'the request target must be a path';
-  const path = target.split('?', 1)[0] ?? '';
+  const path = target.replace(/\?.*$/s, '');
   if (/[\\#]/.test(target)) return "the request target may hold neither '\\' nor '#'";
   const dots = path.split('/').some((segment) => /^(\.|%2e){1,2}$/i.test(segment));
   return dots ? "the path may not have segments '.' and '..'" : undefined;

@@ -114,7 +114,10 @@ export function below({ url, ...rest }: OriginTarget, target: string): OriginTar
 export const WHO_MAY =
   "say who may have what they fetch: give authorize, or authorize: 'anyone' for all who reach the filter";
 
+/** What only says which of several representations is wanted, or who is asking. */
+const HARMLESS: ReadonlySet<string> = new Set(['accept', 'accept-encoding', 'accept-language', 'user-agent']);
+
 /** Whether something is sent there that others don't have. */
 export function hasCredentials({ headers = [], authenticate }: OriginTarget): boolean {
-  return headers.length > 0 || authenticate !== undefined;
+  return authenticate !== undefined || headers.some(([name]) => !HARMLESS.has(name.toLowerCase()));
 }

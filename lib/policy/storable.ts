@@ -20,6 +20,8 @@ export interface StoringRules {
   freshness: Freshness;
   /** Lower-case request headers that are part of the key. */
   vary: readonly string[];
+  /** Lower-case request headers that whoever answered may have seen; undefined: all of them. By no other can its answer vary. */
+  told?: readonly string[];
   minEntryBytes: number;
   maxEntryBytes: number;
   /** The request carried credentials, and nothing but the response can say that others may have its answer. */
@@ -38,7 +40,7 @@ export function refusal(response: Candidate, rules: StoringRules, now: number): 
   const noCache = control.get('no-cache');
   if (typeof noCache === 'string' || (noCache !== undefined && !isFixed(rules.freshness))) return 'no-store';
   const vary = fieldValue(headers, 'vary');
-  if (vary !== undefined && !coveredBy(rules.vary, listMembers(vary))) return 'vary';
+  if (vary !== undefined && !coveredBy(rules, listMembers(vary))) return 'vary';
   if (fieldValue(all, 'content-encoding') !== fieldValue(headers, 'content-encoding')) return 'encoding';
   if (rules.credentials && !isPublic(response)) return 'credentials';
   // By what a hit will have to go by: the handler's own fields.
@@ -49,8 +51,9 @@ export function refusal(response: Candidate, rules: StoringRules, now: number): 
 }
 
 /** Whether the key has all that the response varies by. An empty Vary was meant to name something. */
-function coveredBy(key: readonly string[], varies: readonly string[]): boolean {
-  return varies.length > 0 && varies.every((name) => name !== '*' && key.includes(name.toLowerCase()));
+function coveredBy({ vary, told }: StoringRules, varies: readonly string[]): boolean {
+  const isCovered = (name: string) => vary.includes(name) || (told !== undefined && !told.includes(name));
+  return varies.length > 0 && varies.every((name) => name !== '*' && isCovered(name.toLowerCase()));
 }
 
 /** Whether the response says that it is for everybody, whoever asked first (RFC 9111, 3.5). */

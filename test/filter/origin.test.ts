@@ -384,6 +384,18 @@ describe('a route of a filter with an origin', () => {
     assert.deepEqual((await get('/plain')).body, DOCUMENT);
   });
 
+  test('keeps what it leaves alone, though the origin did not say how long it is', async (t) => {
+    const origin = await originOf(t, (_req, res) => {
+      res.write(DOCUMENT.subarray(0, 5));
+      res.end(DOCUMENT.subarray(5));
+    });
+    const { get } = await filtered(t, { origin: origin.url, routes: [{ path: '/:id', rewrite }] }, notAsked);
+    assert.equal(said(await get('/plain')), 'fwd=uri-miss; stored');
+    const again = await get('/plain');
+    assert.deepEqual(again.body, DOCUMENT);
+    assert.equal(again.headers['content-length'], String(DOCUMENT.length));
+  });
+
   test('does not rewrite what is not what its digest declares', async (t) => {
     const digest = `sha-256=:${createHash('sha256').update('else').digest('base64')}:`;
     const origin = await originOf(t, giving(DOCUMENT, { 'Repr-Digest': digest }));
@@ -405,6 +417,38 @@ describe('a route of a filter with an origin', () => {
     );
     for (const _ of [1, 2]) assert.equal(said(await get('/one')), 'fwd=uri-miss; detail=route');
     assert.equal(origin.asked.length, 2);
+  });
+
+  test('goes on with what a hook asks the origin, whoever leaves', async (t) => {
+    const asked = deferred();
+    const left = deferred();
+    const origin = await originOf(t, async (req, res) => {
+      if (req.url !== '/one.sha256') return giving(BODY)(req, res);
+      asked.resolve();
+      await left.promise;
+      res.end(createHash('sha256').update(BODY).digest('hex'));
+    });
+    const digest = async ({
+      id,
+      fetch,
+      signal,
+    }: {
+      id: string;
+      fetch?: OriginFetch;
+      signal: AbortSignal;
+    }) => {
+      signal.addEventListener('abort', () => left.resolve());
+      return `sha256:${String((await (fetch as OriginFetch)(`${id}.sha256`)).body)}`;
+    };
+    const { get, filter } = await filtered(t, { origin: origin.url, digest }, notAsked);
+    const leaving = new AbortController();
+    const first = get('/one', {}, { signal: leaving.signal });
+    await asked.promise;
+    leaving.abort();
+    await first;
+    await left.promise;
+    await filter.idle();
+    assert.equal((await filter.stats()).entries, 1);
   });
 
   test('lets hooks ask the origin for what they need, and for no more than they say', async (t) => {

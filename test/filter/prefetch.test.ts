@@ -1,7 +1,7 @@
 /** Fetching ahead of time. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { cacheFilter, FileCache, MemoryCache, type PrefetchInfo } from '../../lib/index.ts';
+import { cacheFilter, type EntryInfo, FileCache, MemoryCache, type PrefetchInfo } from '../../lib/index.ts';
 import { deferred } from '../support/deferred.ts';
 import { temporaryDirectory } from '../support/directory.ts';
 import { BODY, filtered, said } from '../support/filtered.ts';
@@ -95,6 +95,24 @@ describe('a prefetch', () => {
     assert.equal(origin.asked.filter(({ url }) => url === '/files/bad').length, 2);
   });
 
+  test('of what is stale asks whether it has changed', async (t) => {
+    const origin = await originOf(t, (req, res) => {
+      if (req.headers['if-none-match'] === '"one"') res.writeHead(304, { ETag: '"one"' }).end();
+      else giving(BODY)(req, res);
+    });
+    const { filter } = await filtered(t, { origin: origin.url, routes, freshness: { ttlMs: 1 } }, notAsked);
+    assert.equal((await filter.prefetch('1')).fetched, true);
+    const { storedAt } = (await filter.cache.info({ primary: '/files/1' })) as EntryInfo;
+    while (Date.now() <= storedAt + 1) await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual(await filter.prefetch('1'), {
+      key: { primary: '/files/1' },
+      size: BODY.length,
+      fetched: false,
+    });
+    assert.equal(origin.asked.length, 2);
+    assert.ok(((await filter.cache.info({ primary: '/files/1' }))?.storedAt ?? 0) > storedAt);
+  });
+
   test('of what is not to be kept is refused with the reason, and not tried again', async (t) => {
     const origin = await originOf(t, giving(BODY, { 'Cache-Control': 'no-store' }));
     const { filter } = await filtered(t, { origin: origin.url, routes }, notAsked);
@@ -116,6 +134,37 @@ describe('a prefetch', () => {
     const queued = [];
     for await (const each of filter.cache.queue.list()) queued.push(each);
     assert.deepEqual(queued, []);
+  });
+
+  test('that is given up while it is found out where it is fetches nothing', async (t) => {
+    const origin = await originOf(t, giving(BODY));
+    const [asked, go] = [deferred(), deferred()];
+    const { filter } = await filtered(
+      t,
+      {
+        routes,
+        authorize: 'anyone',
+        origin: async () => {
+          asked.resolve();
+          await go.promise;
+          return origin.url;
+        },
+      },
+      notAsked,
+    );
+    const stop = new AbortController();
+    const fetched = filter.prefetch('a', { signal: stop.signal });
+    await asked.promise;
+    stop.abort(new Error('given up'));
+    await assert.rejects(fetched, /given up/);
+    go.resolve();
+    await filter.prefetch({ path: '/all/b' });
+    await filter.idle();
+    assert.deepEqual(
+      origin.asked.map(({ url }) => url),
+      ['/'],
+    );
+    assert.equal((await filter.stats()).entries, 1);
   });
 
   test('goes on in the next process', async (t) => {

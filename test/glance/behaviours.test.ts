@@ -4,8 +4,8 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
-/** Those about several at once and about prefetching have their tests elsewhere, or nothing to test yet. */
-const ELSEWHERE = [44, 52, 53, 66, 67, 70, 71, 72, 73, 74, 75, 76];
+/** Those about several at once have their tests elsewhere. */
+const ELSEWHERE = [44, 52, 53, 66, 67, 70, 71, 72];
 const ALL = Array.from({ length: 88 }, (_, i) => i + 1);
 
 const here = new URL('./', import.meta.url);

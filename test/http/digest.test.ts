@@ -7,6 +7,7 @@ import {
   type Digest,
   type DigestAlgorithm,
   declaredDigests,
+  digestsOf,
   formatReprDigest,
   parseDigest,
   wantedReprDigest,
@@ -176,5 +177,16 @@ describe('wantedReprDigest (RFC 9530, 4)', () => {
     assert.equal(wantedReprDigest('sha-512=10', [sha256]), in256, 'rather than none');
     assert.equal(wantedReprDigest('sha-512=10, sha-256=0', [sha256]), undefined);
     assert.equal(wantedReprDigest(undefined, [md5]), undefined);
+  });
+});
+
+describe('digestsOf', () => {
+  test('is what node:crypto says, for each algorithm that is named', () => {
+    const bytes = Buffer.from('abc');
+    assert.deepEqual(digestsOf(bytes, []), []);
+    assert.deepEqual(digestsOf(bytes, ['md5', 'sha1']), [
+      { algorithm: 'md5', hex: '900150983cd24fb0d6963f7d28e17f72' },
+      { algorithm: 'sha1', hex: 'a9993e364706816aba3e25717850c26c9cd0d89d' },
+    ]);
   });
 });

@@ -4,6 +4,7 @@ import type { ByteRange } from '../../lib/http/body.ts';
 import {
   contentRange,
   firstPosition,
+  firstRange,
   multipartByteranges,
   parseContentRange,
   parseRange,
@@ -269,4 +270,17 @@ describe('parseContentRange', () => {
   for (const value of bad) {
     test(`${JSON.stringify(value)} is none`, () => assert.equal(parseContentRange(value), undefined));
   }
+});
+
+describe('firstRange', () => {
+  const cases: [header: string | undefined, range: ReturnType<typeof firstRange>][] = [
+    [undefined, undefined],
+    ['items=0-1', undefined],
+    ['bytes=0-9', { start: 0, end: 10 }],
+    ['bytes=5-', { start: 5, end: undefined }],
+    ['bytes=-5', { start: undefined, end: undefined }],
+    ['bytes=7-8, 0-1', { start: 7, end: 9 }],
+  ];
+  for (const [header, range] of cases)
+    test(`of ${header}`, () => assert.deepEqual(firstRange(header), range));
 });

@@ -144,6 +144,19 @@ const TABLE: [statement: string, Reason | undefined, Given, Partial<StoringRules
   ['empty, where that is enough', undefined, { length: 0 }, { minEntryBytes: 0 }],
   ['a Vary that the key has', undefined, { headers: { Vary: 'ACCEPT, accept-encoding' } }, VARIES],
   ['a Vary that the key has a part of', 'vary', { headers: { Vary: 'Accept, Cookie' } }, VARIES],
+  [
+    'a Vary by what whoever answered was not told',
+    undefined,
+    { headers: { Vary: 'Accept-Encoding, Accept' } },
+    { told: ['accept'], vary: ['accept'] },
+  ],
+  [
+    'a Vary by what was told and is no part of the key',
+    'vary',
+    { headers: { Vary: 'Accept-Encoding, Accept' } },
+    { told: ['accept'] },
+  ],
+  ['Vary: *, whatever was told', 'vary', { headers: { Vary: '*' } }, { told: [] }],
   ['Vary: *, whatever the key has', 'vary', { headers: { Vary: '*' } }, { vary: ['*'] }],
 ];
 

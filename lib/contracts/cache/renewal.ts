@@ -14,7 +14,7 @@ const FIRST: HeaderPairs = [
 ];
 
 /** What a source says of what has not changed. */
-export const NOT_MODIFIED: ResponseHead = {
+const NOT_MODIFIED: ResponseHead = {
   status: 304,
   headers: [
     ['ETag', '"one"'],
@@ -25,7 +25,7 @@ export const NOT_MODIFIED: ResponseHead = {
 };
 
 /** Stores the body that is to be renewed. */
-export async function putOld(cache: Cache): Promise<void> {
+async function putOld(cache: Cache): Promise<void> {
   const claim = await lead(cache, KEY);
   const fill = await settled(
     claim.start(

@@ -41,7 +41,12 @@ export class Fetching {
     const isFresh = stored !== undefined && lifetimeLeft(errand.match.route, stored, Date.now()) > 0;
     stored?.release(false);
     if (stored !== undefined && isFresh) return { key, size: stored.size, fetched: false };
-    await gate.findVersionUnattended(errand);
+    const verdict = await gate.judgeUnattended(errand);
+    if (verdict.do !== 'serve')
+      throw new PrefetchError(
+        `metadata says of ${job.wanted.path} that it is ${verdict.reason}`,
+        verdict.reason,
+      );
     const options = stored === undefined ? {} : { newerThan: stored.info.storedAt };
     const claim = await leads.claim(key, () => cache.claim(key, options));
     switch (claim?.role) {
@@ -70,6 +75,11 @@ export class Fetching {
             `the origin function says of no origin that it has ${job.wanted.path}`,
             'answered',
           );
+        }
+        if (job.stop.signal.aborted) {
+          leads.ended();
+          await claim.abandon();
+          throw job.stop.signal.reason as Error;
         }
         const begun = await this.#begun(errand, job, claim, supply);
         // What there was is what the origin has.

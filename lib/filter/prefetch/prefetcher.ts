@@ -163,7 +163,10 @@ export class Prefetcher {
     debug('%s: attempt %d failed: %o', job.wanted.path, job.failed, error);
     job.changed();
     const isOver = job.failed > this.#tools.config.prefetch.retries || isLasting(error);
-    if (isOver) return this.#fail(job, error);
+    if (isOver) {
+      this.#fail(job, error);
+      return;
+    }
     const pause = Math.min(LONGEST_PAUSE_MS, PAUSE_MS * 2 ** (job.failed - 1)) * Math.random();
     const timer = setTimeout(() => {
       this.#timers.delete(timer);

@@ -1,6 +1,7 @@
 // A mirror of container registries that also hosts what is pushed to it below own/. UPSTREAM is the registry, PORT (default 5000, 0: any free one);
-// UPSTREAMS, for several, is JSON: '{ "docker.example": "https://images.docker.example", "quay.example": "https://quay.example" }' (?ns= chooses).
+// UPSTREAMS, for several, is JSON: '{ "docker.example": "https://images.docker.example" }' (?ns= chooses).
 //   UPSTREAM=https://images.example node --import tsx examples/registry-mirror.ts       (authorize: 'anyone' is for a machine of your own)
+//   curl -i http://127.0.0.1:5000/v2/                                                                 200, answered here
 //   skopeo copy --src-tls-verify=false docker://127.0.0.1:5000/team/app:v1 oci:app:v1                   from the mirror, checked and kept
 //   skopeo copy --dest-tls-verify=false oci:app:v1 docker://127.0.0.1:5000/own/app:v1                   to the registry beside it
 
@@ -17,7 +18,6 @@ const filter = cacheFilter({
 });
 const storage = new Storage(new FilesystemBackend({ directory: `${CACHE_DIRECTORY}-own` }));
 const own = registry({ storage, authorize: 'anyone' });
-
 const server = createServer((req, res) => {
   const end = (error?: unknown) => {
     if (res.headersSent) res.destroy();

@@ -21,7 +21,7 @@ export const SIZE = 1_200_000;
 export const BODY: Buffer = bytesOf(SIZE, 7);
 /** What it has in its place, once it has changed. */
 export const OTHER: Buffer = bytesOf(SIZE, 9);
-export const PATH = '/files/a';
+const PATH = '/files/a';
 
 /** What one request is to be answered with, if all goes well. */
 export interface Wanted {
@@ -41,7 +41,7 @@ export type Wrong = (
 ) => unknown;
 
 /** What is asked for, of the state that the origin has now. */
-export function wantedOf(request: RawRequest, body: Buffer, tag: string): Wanted {
+function wantedOf(request: RawRequest, body: Buffer, tag: string): Wanted {
   const condition = request.fields.get('if-range');
   const range = condition === undefined || condition === tag ? request.fields.get('range') : undefined;
   const [, first, last] = /^bytes=(\d+)-(\d*)$/.exec(range ?? '') ?? [];
@@ -180,7 +180,7 @@ export class FaultyScene {
 }
 
 /** Whatever looks complete is what the origin has, or had. */
-export function neverWrong(
+function neverWrong(
   { status, complete, body, headers }: Answer,
   bodies: readonly Buffer[] = [BODY],
 ): void {

@@ -186,6 +186,7 @@ class Story {
   /** 6. and 7. Nothing to serve: lead, follow, or leave it to whoever has it. */
   async #miss(exchange: Exchange): Promise<() => unknown> {
     if (this.#pulling !== undefined) {
+      this.#pulling.requireNoLoop(exchange);
       // The origin does not ask who it is that wants it: we do.
       const verdict = await run(this.#gate.judge(exchange, undefined));
       if (verdict.do !== 'serve') return this.#obey(exchange, verdict);

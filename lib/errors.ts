@@ -323,9 +323,12 @@ export class PrefetchError extends CacheFilterError {
   override readonly name = 'PrefetchError';
   /** Why, as one of the tokens of docs/reference/reasons.md; `no-origin`: the filter has nothing to fetch from. */
   readonly reason: string;
+  /** The status that the origin answered with, where that is why. */
+  readonly answered: number | undefined;
 
-  constructor(message: string, reason: string) {
+  constructor(message: string, reason: string, answered?: number) {
     super('ERR_CACHE_FILTER_PREFETCH', message, { status: 502 });
     this.reason = reason;
+    this.answered = answered;
   }
 }

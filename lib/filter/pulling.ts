@@ -41,6 +41,7 @@ export class Pulling {
   readonly prefetcher: Prefetcher;
   readonly cold: ColdRanges;
   readonly #origin: Origin;
+  readonly #supplier: Supplier;
   readonly #negatives: Negatives;
   readonly #renewals: Renewals;
 
@@ -49,6 +50,7 @@ export class Pulling {
     const supplier = new Supplier(config);
     const { journal } = tools;
     this.#origin = origin;
+    this.#supplier = supplier;
     this.#negatives = new Negatives({ ttlMs: config.negativeTtlMs, dropHeaders: config.dropHeaders });
     const standby = new Standby({ ...tools, negatives: this.#negatives });
     this.relay = new Relay(origin, supplier, journal, config);
@@ -60,6 +62,11 @@ export class Pulling {
     this.#renewals = new Renewals({ ...common, leader: this.leader });
     this.prefetcher = new Prefetcher({ ...common, leader: this.leader });
     void this.prefetcher.reload().catch((error: unknown) => debug('the queue can not be read: %o', error));
+  }
+
+  /** @throws RefusedError for a request that comes from this filter itself */
+  requireNoLoop(exchange: Exchange): void {
+    this.#supplier.requireNoLoop(exchange);
   }
 
   /** Something is to be fetched, ahead of time or in parts. */

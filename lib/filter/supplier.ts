@@ -46,13 +46,16 @@ export class Supplier {
     return found;
   }
 
+  /** @throws RefusedError, 508, for a request of ours: whatever it asks for, it would wait for itself */
+  requireNoLoop({ asked }: Pick<Errand, 'asked'>): void {
+    if (textOf(asked.headers['cdn-loop'])?.includes(this.#name))
+      throw new RefusedError(508, 'the origin of this filter is the filter itself');
+  }
+
   async #find(errand: Errand): Promise<Supply | OriginAnswer | undefined> {
     const { target } = errand;
     const problem = targetProblem(target);
     if (problem !== undefined) throw new RefusedError(400, problem);
-    const loop = textOf(errand.asked.headers['cdn-loop']);
-    if (loop?.includes(this.#name))
-      throw new RefusedError(508, 'the origin of this filter is the filter itself');
     const headers = this.#headersOf(errand);
     const { origin } = this.#config;
     if (origin === undefined) return undefined;

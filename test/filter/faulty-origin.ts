@@ -180,10 +180,7 @@ export class FaultyScene {
 }
 
 /** Whatever looks complete is what the origin has, or had. */
-function neverWrong(
-  { status, complete, body, headers }: Answer,
-  bodies: readonly Buffer[] = [BODY],
-): void {
+function neverWrong({ status, complete, body, headers }: Answer, bodies: readonly Buffer[] = [BODY]): void {
   if (!complete || (status !== 200 && status !== 206)) return;
   const [, start = '0', end] = /^bytes (\d+)-(\d+)/.exec(String(headers['content-range'])) ?? [];
   const isRight = bodies.some((each) =>

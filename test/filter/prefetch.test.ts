@@ -95,6 +95,18 @@ describe('a prefetch', () => {
     assert.equal(origin.asked.filter(({ url }) => url === '/files/bad').length, 2);
   });
 
+  test('of what is not there is not tried again', async (t) => {
+    const origin = await originOf(t, (req, res, n) => {
+      const status = req.url === '/files/busy' && n === 2 ? 429 : 404;
+      res.writeHead(status).end();
+    });
+    const { filter } = await filtered(t, { origin: origin.url, routes }, notAsked);
+    await assert.rejects(filter.prefetch('none'), { reason: 'not-200', answered: 404 });
+    assert.equal(origin.asked.length, 1);
+    await assert.rejects(filter.prefetch('busy'), { answered: 404 });
+    assert.equal(origin.asked.length, 3);
+  });
+
   test('of what is stale asks whether it has changed', async (t) => {
     const origin = await originOf(t, (req, res) => {
       if (req.headers['if-none-match'] === '"one"') res.writeHead(304, { ETag: '"one"' }).end();

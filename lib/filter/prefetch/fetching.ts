@@ -113,11 +113,13 @@ export class Fetching {
           },
           declined: (response, reason: Reason) => {
             response.body.destroy();
-            const status = reason === 'not-200' ? ` (${response.status})` : '';
+            const answered = reason === 'not-200' ? response.status : undefined;
+            const status = answered === undefined ? '' : ` (${answered})`;
             reject(
               new PrefetchError(
                 `what the origin gave of ${job.wanted.path} is not kept: ${reason}${status}`,
                 reason,
+                answered,
               ),
             );
           },

@@ -15,6 +15,9 @@ const debug = createDebug('cache-filter:prefetch');
 const PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 60_000;
 
+/** Of the answers below 500, those that are about this moment (RFC 9110, 15.5; RFC 6585, 4; RFC 8470, 5.2). */
+const PASSING: readonly number[] = [408, 425, 429];
+
 export interface PrefetchOptions {
   /** Told whenever more is known of it. */
   onProgress?: (info: PrefetchInfo) => void;
@@ -172,7 +175,7 @@ export class Prefetcher {
       this.#timers.delete(timer);
       this.#waiting.push(job);
       this.#next();
-    }, pause).unref();
+    }, pause);
     this.#timers.add(timer);
   }
 
@@ -193,8 +196,11 @@ export class Prefetcher {
 
 /** Whether another attempt would come to the same. */
 function isLasting(error: Error): boolean {
-  if (error instanceof PrefetchError)
-    return !['collapse', 'store-down', 'no-room', 'not-200'].includes(error.reason);
+  if (error instanceof PrefetchError) {
+    const { answered = 0, reason } = error;
+    if (reason === 'not-200') return answered < 500 && !PASSING.includes(answered);
+    return !['collapse', 'store-down', 'no-room'].includes(reason);
+  }
   if (error instanceof OriginError) return error.reason === 'redirect';
   return error instanceof OptionError || error instanceof RefusedError;
 }

@@ -118,7 +118,7 @@ const FAULTS: readonly Fault[] = [
     wrong: after_(0.5, (_socket, _wanted, { fired }) => fired()),
     once: 'whole',
     always: 'either',
-    upstream: { stallTimeoutMs: 200 },
+    upstream: { stallTimeoutMs: 500 },
   },
   {
     name: 'dribbles',
@@ -135,7 +135,7 @@ const FAULTS: readonly Fault[] = [
     },
     once: 'whole',
     always: 'whole',
-    upstream: { stallTimeoutMs: 200 },
+    upstream: { stallTimeoutMs: 5_000 },
   },
   {
     name: 'declares more than it has',
@@ -236,7 +236,7 @@ const FAULTS: readonly Fault[] = [
     },
     once: 'fails',
     always: 'fails',
-    upstream: { headTimeoutMs: 200 },
+    upstream: { headTimeoutMs: 500 },
   },
   {
     name: 'dribbles its head',
@@ -252,7 +252,7 @@ const FAULTS: readonly Fault[] = [
     },
     once: 'fails',
     always: 'fails',
-    upstream: { headTimeoutMs: 200 },
+    upstream: { headTimeoutMs: 500 },
   },
   {
     name: 'closes without a word',

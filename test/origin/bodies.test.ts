@@ -174,15 +174,16 @@ test('a body that dribbles is no stall, and neither is one that nobody reads', a
   const server = await rawServer(t, async (socket) => {
     socket.write(head(10));
     for (let i = 0; i < 10; i++) {
-      await sleep(30);
+      await sleep(150);
       socket.write(String(i));
     }
   });
-  const { body } = await originOf(t, { stallTimeoutMs: 150 }).fetch(get(server.target()));
+  // Less than all of it takes, and than nobody reads; far more than there is between two bytes, also on a busy machine.
+  const { body } = await originOf(t, { stallTimeoutMs: 1_000 }).fetch(get(server.target()));
   const chunks: Buffer[] = [];
   for await (const chunk of body as AsyncIterable<Buffer>) {
     chunks.push(chunk);
-    if (chunks.length === 1) await sleep(300);
+    if (chunks.length === 1) await sleep(1_200);
   }
   assert.equal(String(Buffer.concat(chunks)), '0123456789');
 });

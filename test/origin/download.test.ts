@@ -54,7 +54,7 @@ async function download(
   const server = await rawServer(t, (socket, asked) =>
     send(socket, asked, parts[asked.index] ?? { status: 500 }),
   );
-  const origin = originOf(t, { stallTimeoutMs: 100, retries: 0, ...options });
+  const origin = originOf(t, { stallTimeoutMs: 1_000, retries: 0, ...options });
   const asked = get(server.target(), request);
   const first = await origin.fetch(asked);
   const loading = new Download(origin, asked, first);

@@ -80,7 +80,7 @@ export async function soak({ seconds, seed, directory, say }: SoakOptions): Prom
     // What is being given back takes its time on a busy machine; what leaks stays.
     const until = Date.now() + SETTLED_MS;
     while (held.some((name) => after[name] > before[name]) && Date.now() < until) {
-      await new Promise((resolve) => setTimeout(resolve, 250));
+      await sleep(250);
       after = await rested();
     }
     for (const name of held) {
